@@ -1,0 +1,1 @@
+"""Asyncio client for Twilio's OAuth API."""
