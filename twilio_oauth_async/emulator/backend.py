@@ -1,0 +1,37 @@
+"""Everything that the endpoints and the pages work on, in one place."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from twilio_oauth_async.clock import Clock
+from twilio_oauth_async.emulator.credentials import Accounts
+from twilio_oauth_async.emulator.dialect import Dialect
+from twilio_oauth_async.emulator.issuer import TokenIssuer
+from twilio_oauth_async.emulator.journal import Journal
+from twilio_oauth_async.emulator.keys import KeyRing
+from twilio_oauth_async.emulator.model import Now, User
+from twilio_oauth_async.emulator.state import State
+
+
+@define(kw_only=True)
+class Backend:
+    """One server's parts."""
+
+    clock: Clock
+    state: State
+    keys: KeyRing
+    tokens: TokenIssuer
+    accounts: Accounts
+    dialect: Dialect
+    journal: Journal
+    issuer: str
+    default_user: User
+    page_key: bytes = field(repr=False)
+    """What the pages' form tokens are made with."""
+    base_url: str = ""
+    """Known once the server listens; no trailing slash."""
+
+    def now(self) -> Now:
+        """Return the clock as the state wants it, read anew for every request."""
+        return Now(seconds=self.clock.monotonic(), wall=self.clock.now())

@@ -1,0 +1,113 @@
+"""What was asked of the server, kept so that a test can look at it; secrets are there but not in any repr."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import overload
+
+from attrs import define, field
+from multidict import CIMultiDict, MultiDict
+
+_SECRET_NAMES = frozenset(
+    [
+        "accesstoken",
+        "authorization",
+        "clientsecret",
+        "code",
+        "codeverifier",
+        "cookie",
+        "csrf",
+        "devicecode",
+        "idtoken",
+        "idtokenhint",
+        "password",
+        "proxyauthorization",
+        "refreshtoken",
+        "setcookie",
+        "token",
+    ]
+)
+
+
+def _redacted(name: str, value: str) -> str:
+    plain = name.lower().replace("_", "").replace("-", "")
+    return f"{name}=<{len(value)} characters>" if plain in _SECRET_NAMES else f"{name}={value!r}"
+
+
+class Parameters(MultiDict[str]):
+    """Query or form parameters, in their order, repeated ones included. The repr shows no secret; reading does."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(_redacted(name, value) for name, value in self.items())}>"
+
+
+class Headers(CIMultiDict[str]):
+    """Request headers. The repr shows no secret; reading does."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(_redacted(name, value) for name, value in self.items())}>"
+
+
+@define(kw_only=True, eq=False)
+class RecordedRequest:
+    """One request as it arrived, and how it was answered."""
+
+    method: str
+    path: str
+    endpoint: str
+    """``token``, ``device_code`` and so on: the name that `faults` go by as well; empty for what does not exist."""
+    query: Parameters
+    form: Parameters
+    headers: Headers
+    body: bytes = field(repr=False)
+    received_at: float
+    """Seconds of the emulator's monotonic clock."""
+    received_on: datetime
+    """The emulator's wall clock."""
+    peer_port: int | None
+    """The port at the other end: equal for two requests that shared a connection."""
+    status: int | None = None
+    """What was answered; None while the answer is being made, and where none was sent."""
+    error: str | None = None
+    """The code of a refusal, for example ``authorization_pending``."""
+    unknown_parameters: tuple[str, ...] = ()
+    """Parameters that were ignored because the endpoint does not have them (RFC 6749 3.2)."""
+
+
+class Journal(Sequence[RecordedRequest]):
+    """Requests in the order of their arrival; the oldest are dropped beyond `limit`."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._requests: deque[RecordedRequest] = deque(maxlen=limit)
+
+    def add(self, request: RecordedRequest) -> None:
+        """Append one."""
+        self._requests.append(request)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._requests.clear()
+
+    def to(self, endpoint: str) -> list[RecordedRequest]:
+        """Those to one endpoint, for example ``token``."""
+        return [request for request in self._requests if request.endpoint == endpoint]
+
+    @overload
+    def __getitem__(self, index: int) -> RecordedRequest: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RecordedRequest]: ...
+    def __getitem__(self, index: int | slice) -> RecordedRequest | list[RecordedRequest]:
+        if isinstance(index, slice):
+            return list(self._requests)[index]
+        return self._requests[index]
+
+    def __iter__(self) -> Iterator[RecordedRequest]:
+        return iter(list(self._requests))
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __repr__(self) -> str:
+        return f"<Journal of {len(self)} requests>"

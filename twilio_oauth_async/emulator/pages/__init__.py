@@ -1,0 +1,96 @@
+"""Rendering pages and telling a browser's own forms from forged ones."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import re
+import secrets
+from importlib import resources
+from typing import Any
+
+import jinja2
+from aiohttp import web
+
+from twilio_oauth_async.emulator.forms import Form
+from twilio_oauth_async.emulator.refusal import RefusalError
+from twilio_oauth_async.emulator.state import same_secret
+
+_SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_HEADERS = {
+    # Nothing inline, nothing from elsewhere, no script at all; nobody may frame a page that has an Approve button.
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("twilio_oauth_async.emulator", "pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@functools.cache
+def _stylesheet() -> bytes:
+    return resources.files("twilio_oauth_async.emulator").joinpath("pages", "emulator.css").read_bytes()
+
+
+class PageMaker:
+    """Makes pages whose form tokens are bound to a browser by a cookie and `key`."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        # Cookies do not know ports: two emulators on one host need two names.
+        self._cookie = f"emulator_session_{hashlib.sha256(key).hexdigest()[:8]}"
+
+    def session(self, request: web.Request) -> PageSession:
+        """Return the browser's session, a new one where it has none."""
+        known = request.cookies.get(self._cookie, "")
+        if _SESSION_ID.fullmatch(known):
+            return PageSession(self._key, self._cookie, known, is_new=False)
+        return PageSession(self._key, self._cookie, secrets.token_hex(16), is_new=True)
+
+    def stylesheet(self) -> web.Response:
+        """Return the stylesheet of all pages."""
+        return web.Response(body=_stylesheet(), content_type="text/css", charset="utf-8", headers=_HEADERS)
+
+
+class PageSession:
+    """One browser, as far as forms are concerned."""
+
+    def __init__(self, key: bytes, cookie: str, session_id: str, *, is_new: bool) -> None:
+        self._cookie = cookie
+        self._id = session_id
+        self._is_new = is_new
+        self._csrf = hmac.new(key, session_id.encode("ascii"), hashlib.sha256).hexdigest()
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
+        """Return the page `template`, filled in."""
+        text = _templates().get_template(template).render(csrf=self._csrf, **values)
+        answer = web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
+        if self._is_new:
+            # No Secure: it is plain HTTP on loopback. Lax, because a link in a chat may lead to the first page.
+            answer.set_cookie(self._cookie, self._id, httponly=True, samesite="Lax", path="/")
+        return answer
+
+    def demand_own_form(self, request: web.Request, form: Form) -> None:
+        """Let only forms of our own pages through.
+
+        Raises:
+            RefusalError: 403, the token is not this browser's or another site sent the form.
+        """
+        given = form.optional("csrf")
+        foreign = request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}
+        if self._is_new or given is None or foreign or not same_secret(given, self._csrf):
+            raise RefusalError(
+                "invalid_request", "This form was not sent from our own page. Go back and try again.", status=403
+            )

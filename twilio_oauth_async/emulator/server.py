@@ -1,0 +1,238 @@
+"""`Emulator`: the whole server on loopback, started and stopped like any async context manager."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from twilio_oauth_async.clock import Clock, SystemClock
+from twilio_oauth_async.emulator.app import build_app
+from twilio_oauth_async.emulator.backend import Backend
+from twilio_oauth_async.emulator.credentials import Accounts
+from twilio_oauth_async.emulator.dialect import DateDialect, Dialect, ErrorDialect
+from twilio_oauth_async.emulator.ids import Ids
+from twilio_oauth_async.emulator.issuer import TokenIssuer
+from twilio_oauth_async.emulator.journal import Journal
+from twilio_oauth_async.emulator.keys import Algorithm, KeyRing
+from twilio_oauth_async.emulator.model import DEVICE_CODE_GRANT, App, Policy, User
+from twilio_oauth_async.emulator.state import State
+
+_BACKLOG = 1024
+"""Thousands of device flows may connect in one moment."""
+
+
+class Emulator:
+    """A strict, stateful stand-in for Twilio's OAuth server.
+
+    ``async with Emulator() as emulator:`` serves until the block ends. All state is in memory and of this object.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock | None = None,
+        issuer: str = "https://iam.twilio.com",
+        account_sid: str | None = None,
+        auth_token: str | None = None,
+        client_sid: str | None = None,
+        client_secret: str | None = None,
+        public: bool = False,
+        app_name: str = "Example App",
+        interval: int = 5,
+        expires_in: int = 299,
+        access_token_lifetime: float = 3600.0,
+        refresh_token_lifetime: float = 30 * 86400.0,
+        rotate_refresh_tokens: bool = True,
+        device_secret_required: bool = False,
+        device_grant_type: str = DEVICE_CODE_GRANT,
+        errors: ErrorDialect = "oauth",
+        dates: DateDialect = "rfc2822",
+        signing_algorithm: Algorithm = "ES256",
+        ssl_context: ssl.SSLContext | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Every identifier that is not given is made up, from `seed` where that is given.
+
+        Args:
+            host: address to listen on.
+            port: port to listen on; 0 takes a free one.
+            clock: where time comes from; a `VirtualClock` makes codes expire without waiting.
+            issuer: the ``iss`` of tokens and of the discovery document.
+            account_sid: Basic user name.
+            auth_token: Basic password.
+            client_sid: SID of the app that exists from the start.
+            client_secret: its secret.
+            public: the app is a public client and has no secret.
+            app_name: what the pages call it.
+            interval: seconds between two polls.
+            expires_in: seconds that a device code lives.
+            access_token_lifetime: seconds.
+            refresh_token_lifetime: seconds.
+            rotate_refresh_tokens: whether a refresh token is good for one refresh only.
+            device_secret_required: whether a confidential app must send its secret in the device grant as well.
+            device_grant_type: the ``GrantType`` of the device grant.
+            errors: ``oauth`` for RFC 6749 bodies, ``twilio`` for Twilio's.
+            dates: ``rfc2822`` or ``iso8601``.
+            signing_algorithm: of access and id tokens.
+            ssl_context: serve HTTPS.
+            seed: makes everything random the same in every run, except for keys.
+
+        Raises:
+            ValueError: a public app with a secret.
+        """
+        if public and client_secret is not None:
+            raise ValueError("a public app has no client_secret")
+        ids = Ids(seed)
+        self._host, self._port, self._ssl_context = host, port, ssl_context
+        self._account_sid = account_sid or ids.sid("AC")
+        self._auth_token = auth_token or ids.text(32)
+        policy = Policy(
+            interval=interval,
+            expires_in=expires_in,
+            access_token_lifetime=access_token_lifetime,
+            refresh_token_lifetime=refresh_token_lifetime,
+            rotate_refresh_tokens=rotate_refresh_tokens,
+            device_secret_required=device_secret_required,
+            device_grant_type=device_grant_type,
+        )
+        state = State(policy, ids)
+        keys = KeyRing(ids)
+        user = User(sid=ids.sid("US"), first_name="Ada", last_name="Example", email="ada@example.com")
+        state.users[user.sid] = user
+        self._app = App(
+            sid=client_sid or ids.app_sid(),
+            name=app_name,
+            secret=None if public else client_secret or ids.text(40),
+        )
+        state.apps[self._app.sid] = self._app
+        self._backend = Backend(
+            clock=clock or SystemClock(),
+            state=state,
+            keys=keys,
+            tokens=TokenIssuer(state, keys, issuer, signing_algorithm),
+            accounts=Accounts({self._account_sid: self._auth_token}),
+            dialect=Dialect(errors, dates),
+            journal=Journal(),
+            issuer=issuer,
+            default_user=user,
+            page_key=secrets.token_bytes(32),
+        )
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens, without a trailing slash.
+
+        Raises:
+            RuntimeError: it does not listen.
+        """
+        if self._runner is None:
+            raise RuntimeError("the emulator is not running; use `async with Emulator() as emulator:`")
+        return self._backend.base_url
+
+    @property
+    def issuer(self) -> str:
+        """The ``iss`` of its tokens."""
+        return self._backend.issuer
+
+    @property
+    def account_sid(self) -> str:
+        """The account's SID: the user name of the API."""
+        return self._account_sid
+
+    @property
+    def auth_token(self) -> str:
+        """The account's auth token: the password of the API."""
+        return self._auth_token
+
+    @property
+    def client_sid(self) -> str:
+        """The SID of the app that exists from the start."""
+        return self._app.sid
+
+    @property
+    def client_secret(self) -> str | None:
+        """Its secret; None for a public app."""
+        return self._app.secret
+
+    @property
+    def user(self) -> User:
+        """The person who approves unless somebody else is named, and the owner of the account."""
+        return self._backend.default_user
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that was given, or the machine's."""
+        return self._backend.clock
+
+    @property
+    def policy(self) -> Policy:
+        """Lifetimes and rules; may be changed while the emulator runs."""
+        return self._backend.state.policy
+
+    @property
+    def requests(self) -> Journal:
+        """Every request so far, oldest first."""
+        return self._backend.journal
+
+    async def approve(self, user_code: str, user: User | None = None) -> None:
+        """Do what a person does who approves on the page.
+
+        Raises:
+            LookupError: nobody was given this code.
+            ValueError: it has expired, or was already approved or denied.
+        """
+        self._backend.state.devices.approve(user_code, user or self.user, self._backend.now())
+
+    async def deny(self, user_code: str) -> None:
+        """Do what a person does who refuses; raises as `approve` does."""
+        self._backend.state.devices.deny(user_code, self._backend.now())
+
+    async def expire(self, user_code: str) -> None:
+        """End the lifetime of a device code now.
+
+        Raises:
+            LookupError: nobody was given this code.
+        """
+        self._backend.state.devices.expire(user_code, self._backend.now())
+
+    def rotate_keys(self, keep: int = 1) -> None:
+        """Sign with new keys; the `keep` newest old ones (of each algorithm) stay published.
+
+        Raises:
+            ValueError: `keep` is negative.
+        """
+        self._backend.keys.rotate(keep)
+
+    async def __aenter__(self) -> Self:
+        if self._runner is not None:
+            raise RuntimeError("the emulator is already running")
+        runner = web.AppRunner(build_app(self._backend), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._ssl_context, backlog=_BACKLOG).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        host, port = runner.addresses[0][:2]
+        scheme = "http" if self._ssl_context is None else "https"
+        self._backend.base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    def __repr__(self) -> str:
+        where = self._backend.base_url if self._runner is not None else "not running"
+        return f"<Emulator {where}>"
