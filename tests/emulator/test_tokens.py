@@ -1,0 +1,80 @@
+"""The signed tokens, checked with another JOSE implementation's rules: claims, keys, rotation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from joserfc import jws, jwt
+from joserfc.jwk import KeySet
+
+from tests.emulator.conftest import Caller
+from twilio_oauth_async.clock import VirtualClock
+from twilio_oauth_async.emulator import Emulator
+
+pytestmark = pytest.mark.asyncio
+
+
+def head(token: str) -> dict[str, Any]:
+    part = token.split(".", maxsplit=1)[0]
+    return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
+
+
+async def verified(caller: Caller, token: str) -> dict[str, Any]:
+    _, certs, _ = await caller.call("GET", "/v1/certs")
+    algorithms = ["ES256", "RS256"]
+    # Twilio publishes an empty key_ops, which joserfc takes for "nothing is allowed".
+    keys = KeySet.import_key_set({"keys": [{k: v for k, v in key.items() if k != "key_ops"} for key in certs["keys"]]})
+    registry = jws.JWSRegistry(algorithms=algorithms)
+    return dict(jwt.decode(token, keys, algorithms=algorithms, registry=registry).claims)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+async def test_the_claims(clock: VirtualClock, algorithm: Any) -> None:
+    async with (
+        Emulator(clock=clock, signing_algorithm=algorithm) as emulator,
+        aiohttp.ClientSession() as http,
+    ):
+        caller = Caller(emulator, http)
+        token = await caller.sign_in("openid", "profile")
+        assert head(token["id_token"])["alg"] == algorithm
+        assert head(token["access_token"])["typ"] == "at+jwt"
+        access = await verified(caller, token["access_token"])
+        identity = await verified(caller, token["id_token"])
+    now = int(clock.now().timestamp())
+    assert identity["iss"] == access["iss"] == emulator.issuer
+    assert identity["sub"] == access["sub"] == emulator.user.sid
+    assert identity["aud"] == identity["azp"] == access["client_id"] == emulator.client_sid
+    assert identity["iat"] == identity["nbf"] == identity["auth_time"] == access["iat"] == now
+    assert identity["exp"] == access["exp"] == now + 3600
+    assert access["scope"] == "openid profile"
+    left_half = hashlib.sha256(token["access_token"].encode()).digest()[:16]
+    assert identity["at_hash"] == base64.urlsafe_b64encode(left_half).rstrip(b"=").decode()
+
+
+async def test_rotation_keeps_as_many_old_keys_as_told(caller: Caller) -> None:
+    token = await caller.sign_in()
+    caller.emulator.rotate_keys(keep=1)
+    newer = await caller.sign_in()
+    assert head(newer["id_token"])["kid"] != head(token["id_token"])["kid"]
+    await verified(caller, token["id_token"])
+    await verified(caller, newer["id_token"])
+    caller.emulator.rotate_keys(keep=0)
+    _, certs, _ = await caller.call("GET", "/v1/certs")
+    assert len(certs["keys"]) == 2
+    assert head(newer["id_token"])["kid"] not in {key["kid"] for key in certs["keys"]}
+    with pytest.raises(ValueError, match="negative"):
+        caller.emulator.rotate_keys(keep=-1)
+
+
+async def test_a_refreshed_id_token_keeps_its_subject(caller: Caller) -> None:
+    first = await caller.sign_in()
+    _, second = await caller.refresh(first["refresh_token"])
+    before, after = await verified(caller, first["id_token"]), await verified(caller, second["id_token"])
+    assert {name: before[name] for name in ("iss", "sub", "aud")} == {
+        name: after[name] for name in ("iss", "sub", "aud")
+    }
