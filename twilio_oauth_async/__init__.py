@@ -1,1 +1,155 @@
-"""Asyncio client for Twilio's OAuth API."""
+"""Asyncio client for Twilio's OAuth API: sign people in by the device grant and keep their tokens alive.
+
+The names below are looked up when they are first used (PEP 562), so that importing the package costs next to
+nothing and loads nothing that is not needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twilio_oauth_async.clock import Clock, SystemClock, VirtualClock
+    from twilio_oauth_async.device_authorization import DeviceAuthorization
+    from twilio_oauth_async.device_flow import CodeIssued, DeviceFlow, DeviceFlowEvent
+    from twilio_oauth_async.errors import (
+        AccessDeniedError,
+        AnswerLostError,
+        ApiError,
+        AuthorizationError,
+        AuthorizationPendingError,
+        ConfigurationError,
+        DeviceCodeExpiredError,
+        DeviceFlowError,
+        IdTokenError,
+        InvalidClientError,
+        InvalidGrantError,
+        InvalidRequestError,
+        InvalidScopeError,
+        LoginRequired,
+        ProtocolError,
+        RateLimitedError,
+        ServerError,
+        SlowDownError,
+        StoreConflict,
+        StoreError,
+        TransportError,
+        TwilioOAuthError,
+        UnauthorizedClientError,
+        UnsupportedGrantTypeError,
+    )
+    from twilio_oauth_async.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
+    from twilio_oauth_async.polling import Approved, Pending, SlowedDown, Unreachable
+    from twilio_oauth_async.protocol import DEVICE_CODE_GRANT
+    from twilio_oauth_async.retry import RetryPolicy
+    from twilio_oauth_async.session import OAuthSession
+
+__all__ = [
+    "DEVICE_CODE_GRANT",
+    "AccessDeniedError",
+    "AnswerLostError",
+    "ApiError",
+    "Approved",
+    "AuthorizationError",
+    "AuthorizationPendingError",
+    "Certs",
+    "Clock",
+    "CodeIssued",
+    "ConfigurationError",
+    "DeviceAuthorization",
+    "DeviceCode",
+    "DeviceCodeExpiredError",
+    "DeviceFlow",
+    "DeviceFlowError",
+    "DeviceFlowEvent",
+    "IdTokenError",
+    "InvalidClientError",
+    "InvalidGrantError",
+    "InvalidRequestError",
+    "InvalidScopeError",
+    "LoginRequired",
+    "OAuthSession",
+    "OpenidDiscovery",
+    "Pending",
+    "ProtocolError",
+    "RateLimitedError",
+    "RetryPolicy",
+    "ServerError",
+    "SlowDownError",
+    "SlowedDown",
+    "StoreConflict",
+    "StoreError",
+    "SystemClock",
+    "Token",
+    "TransportError",
+    "TwilioOAuthError",
+    "UnauthorizedClientError",
+    "Unreachable",
+    "UnsupportedGrantTypeError",
+    "UserInfo",
+    "VirtualClock",
+]
+
+_MODULE_OF = {
+    "Clock": "clock",
+    "SystemClock": "clock",
+    "VirtualClock": "clock",
+    "DeviceAuthorization": "device_authorization",
+    "CodeIssued": "device_flow",
+    "DeviceFlow": "device_flow",
+    "DeviceFlowEvent": "device_flow",
+    "AccessDeniedError": "errors",
+    "AnswerLostError": "errors",
+    "ApiError": "errors",
+    "AuthorizationError": "errors",
+    "AuthorizationPendingError": "errors",
+    "ConfigurationError": "errors",
+    "DeviceCodeExpiredError": "errors",
+    "DeviceFlowError": "errors",
+    "IdTokenError": "errors",
+    "InvalidClientError": "errors",
+    "InvalidGrantError": "errors",
+    "InvalidRequestError": "errors",
+    "InvalidScopeError": "errors",
+    "LoginRequired": "errors",
+    "ProtocolError": "errors",
+    "RateLimitedError": "errors",
+    "ServerError": "errors",
+    "SlowDownError": "errors",
+    "StoreConflict": "errors",
+    "StoreError": "errors",
+    "TransportError": "errors",
+    "TwilioOAuthError": "errors",
+    "UnauthorizedClientError": "errors",
+    "UnsupportedGrantTypeError": "errors",
+    "Certs": "models",
+    "DeviceCode": "models",
+    "OpenidDiscovery": "models",
+    "Token": "models",
+    "UserInfo": "models",
+    "Approved": "polling",
+    "Pending": "polling",
+    "SlowedDown": "polling",
+    "Unreachable": "polling",
+    "DEVICE_CODE_GRANT": "protocol",
+    "RetryPolicy": "retry",
+    "OAuthSession": "session",
+}
+
+# A library never decides where its records go.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

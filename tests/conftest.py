@@ -1,0 +1,72 @@
+"""Two promises that hold for the whole suite: no test leaves loopback, and none waits for real."""
+
+import asyncio
+import ipaddress
+import socket
+import time
+
+import pytest
+
+LONGEST_REAL_WAIT = 0.2
+"""Seconds; what a test of a time-out on a real socket may take."""
+
+
+def _is_loopback(host):
+    host = host.decode() if isinstance(host, bytes) else host
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback or ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def guard(monkeypatch):
+    """Fail the test that resolves or connects to another machine, or that sleeps longer than `LONGEST_REAL_WAIT`."""
+    broken = []
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+    real_sleep, real_async_sleep = time.sleep, asyncio.sleep
+
+    def check(address):
+        if isinstance(address, tuple) and not _is_loopback(address[0]):
+            broken.append(f"a connection to {address[0]}")
+            raise ConnectionRefusedError("tests stay on loopback")
+
+    def guarded_connect(self, address):
+        check(address)
+        return connect(self, address)
+
+    def guarded_connect_ex(self, address):
+        check(address)
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host, *args, **kwargs):
+        if _is_loopback(host):
+            return getaddrinfo(host, *args, **kwargs)
+        # A name under .invalid (RFC 6761 6.4) is how a test asks for a DNS failure.
+        name = host.decode() if isinstance(host, bytes) else host
+        if not name.endswith(".invalid"):
+            broken.append(f"a look-up of {name}")
+        raise socket.gaierror(socket.EAI_NONAME, "tests stay on loopback")
+
+    def guarded_sleep(seconds):
+        if seconds > LONGEST_REAL_WAIT:
+            broken.append(f"time.sleep({seconds})")
+            seconds = 0
+        real_sleep(seconds)
+
+    async def guarded_async_sleep(delay, result=None):
+        if delay > LONGEST_REAL_WAIT:
+            broken.append(f"asyncio.sleep({delay})")
+            delay = 0
+        return await real_async_sleep(delay, result)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+    monkeypatch.setattr(time, "sleep", guarded_sleep)
+    monkeypatch.setattr(asyncio, "sleep", guarded_async_sleep)
+    yield broken
+    if broken:
+        pytest.fail("the suite's promises are broken: " + ", ".join(broken))

@@ -1,0 +1,134 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from twilio_oauth_async import SystemClock, VirtualClock
+
+pytestmark = pytest.mark.asyncio
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+async def test_system_clock_tells_aware_utc_and_rises():
+    clock = SystemClock()
+    assert clock.now().utcoffset() == timedelta(0)
+    before = clock.monotonic()
+    await clock.sleep(0)
+    assert clock.monotonic() >= before
+    assert repr(clock) == "SystemClock()"
+
+
+async def test_system_clock_sleeps_by_asyncio(monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await SystemClock().sleep(5)
+    assert slept == [5]
+
+
+async def test_both_sides_move_together():
+    clock = VirtualClock(START)
+    await clock.sleep(90)
+    assert clock.monotonic() == 90
+    assert clock.now() == START + timedelta(seconds=90)
+
+
+async def test_sleepers_wake_in_the_order_of_their_time():
+    clock, woken = VirtualClock(START), []
+
+    async def sleep(seconds):
+        await clock.sleep(seconds)
+        woken.append((seconds, clock.monotonic()))
+
+    async with asyncio.TaskGroup() as group:
+        for seconds in (5, 1, 3, 1):
+            group.create_task(sleep(seconds))
+    assert woken == [(1, 1), (1, 1), (3, 3), (5, 5)]
+
+
+async def test_time_stands_still_while_somebody_works():
+    clock = VirtualClock(START)
+    seen = []
+
+    async def work():
+        for _ in range(200):
+            seen.append(clock.monotonic())
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(clock.sleep(10))
+        group.create_task(work())
+    assert set(seen) == {0}
+    assert clock.monotonic() == 10
+
+
+async def test_a_thousand_sleepers_share_the_same_seconds():
+    clock = VirtualClock(START)
+
+    async def poll():
+        for _ in range(3):
+            await clock.sleep(5)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(1000):
+            group.create_task(poll())
+    assert clock.monotonic() == 15
+
+
+async def test_manual_clock_waits_to_be_advanced():
+    clock = VirtualClock(START, auto=False)
+    sleeper = asyncio.create_task(clock.sleep(5))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not sleeper.done()
+    clock.advance(4.999)
+    await asyncio.sleep(0)
+    assert not sleeper.done()
+    clock.advance(0.001)
+    await sleeper
+
+
+async def test_cancelled_sleeper_leaves_nothing_and_holds_no_time_back():
+    clock = VirtualClock(START)
+    sleeper = asyncio.create_task(clock.sleep(5))
+    await asyncio.sleep(0)
+    sleeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeper
+    assert repr(clock) == "VirtualClock(elapsed=0.0, sleepers=0, auto=True)"
+    await clock.sleep(1)
+    assert clock.monotonic() == 1
+
+
+async def test_cancelled_sleeper_among_others_is_passed_over():
+    clock = VirtualClock(START, auto=False)
+    first, second = (asyncio.create_task(clock.sleep(seconds)) for seconds in (5, 3))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    clock.advance(10)
+    await second
+
+
+async def test_no_wait_for_nothing():
+    clock = VirtualClock(START)
+    await clock.sleep(0)
+    await clock.sleep(-1)
+    assert clock.monotonic() == 0
+
+
+async def test_wall_clock_can_jump_alone():
+    clock = VirtualClock(START)
+    clock.shift_wall(-3600)
+    assert clock.monotonic() == 0
+    assert clock.now() == START - timedelta(hours=1)
+
+
+async def test_refuses_naive_start_and_going_back():
+    with pytest.raises(ValueError, match="aware"):
+        VirtualClock(datetime(2026, 1, 1))  # noqa: DTZ001
+    with pytest.raises(ValueError, match="never goes back"):
+        VirtualClock().advance(-1)

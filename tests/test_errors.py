@@ -1,0 +1,66 @@
+import inspect
+import pickle
+
+import pytest
+
+from twilio_oauth_async import errors
+
+
+def every_error():
+    return [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, Exception)]
+
+
+def test_the_tree_is_drawn_whole():
+    for kind in every_error():
+        assert kind.__name__ in errors.__doc__
+        assert issubclass(kind, errors.TwilioOAuthError)
+
+
+def test_misuse_is_also_a_value_error():
+    assert issubclass(errors.ConfigurationError, ValueError)
+
+
+@pytest.mark.parametrize("kind", [errors.AccessDeniedError, errors.DeviceCodeExpiredError])
+def test_what_ends_a_flow_is_found_on_both_branches(kind):
+    assert issubclass(kind, errors.DeviceFlowError)
+    assert issubclass(kind, errors.ApiError)
+
+
+def test_api_error_reads_well():
+    error = errors.ApiError(
+        status=401,
+        error="invalid_client",
+        code=20003,
+        description="Authenticate",
+        more_info="https://www.twilio.com/docs/errors/20003",
+        request_id="RQ1",
+    )
+    assert str(error) == "401 invalid_client Twilio error 20003: Authenticate (request RQ1)"
+    assert str(errors.ServerError(status=502)) == "502"
+    assert str(errors.DeviceCodeExpiredError(description="too late")) == "too late"
+    assert str(errors.ApiError()) == "refused"
+
+
+def test_protocol_error_tells_about_the_answer():
+    error = errors.ProtocolError("not JSON", status=200, content_type="text/html", length=7, request_id="RQ1")
+    assert str(error) == "not JSON (status 200, text/html, 7 bytes, request RQ1)"
+    assert str(errors.ProtocolError("no head")) == "no head"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ApiError(status=400, error="x", retry_after=3.0),
+        errors.TransportError("gone", attempts=3, elapsed=1.5),
+        errors.ProtocolError("odd", status=204),
+        errors.IdTokenError("odd", claim="aud"),
+        errors.AuthorizationError("odd", error="access_denied"),
+        errors.ConfigurationError("odd"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_travel_between_processes(error):
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert vars(back) == vars(error)

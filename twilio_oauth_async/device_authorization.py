@@ -1,0 +1,82 @@
+"""The state of one device flow as a value: what the person is shown, and when the next poll is due."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Self
+
+import attrs
+
+from twilio_oauth_async import codec
+from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.secretive import Secretive
+
+
+def _check_interval(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 < value < math.inf:
+        # Whatever a store gives back: without a pause between polls the flow would turn into a hot loop.
+        raise ConfigurationError(f"{attribute.name}: not a positive number of seconds")
+
+
+@attrs.frozen(kw_only=True)
+class DeviceAuthorization(Secretive):
+    """A device flow under way. Frozen: each poll gives the next one.
+
+    ``to_json()`` and ``from_json()`` let another process, or the same one after a restart, carry on with it. The
+    text holds the device code and is as secret as the token that it will become. ``str`` and ``repr`` never show it.
+    """
+
+    client_sid: str
+    scopes: tuple[str, ...]
+    audiences: tuple[str, ...] = ()
+    device_code: str = attrs.field(repr=False)
+    """For the server only; nobody else needs to see it (RFC 8628 3.3)."""
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None = None
+    interval: float = attrs.field(validator=_check_interval)
+    """Seconds between two polls, ``slow_down`` included."""
+    expires_at: datetime
+    """UTC."""
+    next_poll_at: datetime
+    """UTC. No poll is sent before."""
+    faults: int = 0
+    """Polls in a row that brought no answer."""
+    answer_lost: bool = False
+    """An answer since the last good one may have held the token."""
+
+    def instructions(self, app_name: str | None = None) -> str:
+        """What to tell the person, as plain text of several lines.
+
+        The code stands beside the link even where the link holds it (RFC 8628 3.3.1), so that the person can compare
+        the two; the app, the scopes and the warning answer remote phishing (RFC 8628 5.4).
+
+        Args:
+            app_name: what the person knows the program as; None: the SID of the OAuth app.
+        """
+        return "\n".join(
+            [
+                f"To sign in, open {self.verification_uri_complete or self.verification_uri}",
+                f"and check that it shows the code {self.user_code}"
+                if self.verification_uri_complete
+                else f"and enter the code {self.user_code}",
+                *([f"(or enter the code at {self.verification_uri})"] if self.verification_uri_complete else []),
+                "",
+                f"This lets {app_name or self.client_sid} use: {', '.join(self.scopes)}",
+                "Do this only if you started the sign-in yourself: never enter a code that somebody sent you.",
+            ]
+        )
+
+    def to_json(self) -> str:
+        """One line of JSON, secrets included."""
+        return codec.encode_json(codec.unstructure(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The reverse of `to_json`.
+
+        Raises:
+            ConfigurationError: `text` is not what `to_json` writes.
+        """
+        return codec.restore(text, cls)

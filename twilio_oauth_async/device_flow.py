@@ -1,0 +1,227 @@
+"""`DeviceFlow`: a person at another device approves, and this program gets the token (RFC 8628).
+
+What an answer means is `polling`'s affair; this module waits and asks.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import attrs
+
+from twilio_oauth_async import polling, protocol
+from twilio_oauth_async.device_authorization import DeviceAuthorization
+from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
+from twilio_oauth_async.messages import Request
+from twilio_oauth_async.models import Token
+from twilio_oauth_async.polling import Approved, Pending, SlowedDown, Step, Unreachable
+from twilio_oauth_async.protocol import DEVICE_CODE_GRANT
+from twilio_oauth_async.session import OAuthSession
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class CodeIssued:
+    """There is a code to show to the person."""
+
+    authorization: DeviceAuthorization
+
+
+DeviceFlowEvent: TypeAlias = CodeIssued | Pending | SlowedDown | Unreachable | Approved
+Prompt: TypeAlias = Callable[[DeviceAuthorization], Awaitable[None] | None]
+
+
+class DeviceFlow:
+    """Signs people in by the device grant. Holds no state of a sign-in: one serves any number of them at once."""
+
+    def __init__(
+        self,
+        session: OAuthSession,
+        *,
+        client_sid: str,
+        scopes: Sequence[str],
+        audiences: Sequence[str] = (),
+        client_secret: str | None = None,
+        device_id: str | None = None,
+        grant_type: str = DEVICE_CODE_GRANT,
+        prompt: Prompt | None = None,
+    ) -> None:
+        """Nothing is sent here.
+
+        Args:
+            session: lent; it must be open when something is sent, and stays so.
+            client_sid: the SID of the OAuth app.
+            scopes: what the program wants to do; at least one, and no more than it needs (RFC 9700 2.3).
+            audiences: whom the token is meant for.
+            client_secret: of a confidential app.
+            device_id: of the device that will hold the refresh token.
+            grant_type: what is sent as ``GrantType``.
+            prompt: shows the person what to do, usually ``authorization.instructions()``; may be a coroutine
+                function, and is finished before the first poll. `run` needs it.
+
+        Raises:
+            ConfigurationError: any of these cannot be used.
+        """
+        self._code_request = protocol.build_device_code(client_sid=client_sid, scopes=scopes, audiences=audiences)
+        self.session = session
+        self.client_sid = client_sid
+        self.scopes = tuple(scopes)
+        self.audiences = tuple(audiences)
+        self.prompt = prompt
+        self._client_secret = client_secret
+        self._device_id = device_id
+        self._grant_type = grant_type
+        self._poll_request("checks the rest of the arguments")
+
+    def __repr__(self) -> str:
+        return f"DeviceFlow(client_sid={self.client_sid!r}, scopes={self.scopes!r})"
+
+    async def run(self) -> Token:
+        """Ask for a code, prompt the person, poll until they decide.
+
+        Raises:
+            ConfigurationError: there is no prompt; nothing was sent.
+            AccessDeniedError: the person refused.
+            DeviceCodeExpiredError: nobody decided in time.
+            AnswerLostError: the answer that held the token was lost.
+            TransportError, ProtocolError, ApiError: no code could be had, or the server ended the flow.
+        """
+        if self.prompt is None:
+            raise ConfigurationError("run() needs a prompt to show the code with; start() and wait() do without")
+        authorization = await self.start()
+        shown = self.prompt(authorization)
+        if inspect.isawaitable(shown):
+            await shown
+        return await self.wait(authorization)
+
+    async def start(self) -> DeviceAuthorization:
+        """Ask for a code.
+
+        Raises:
+            TransportError, ProtocolError, ApiError: none could be had.
+        """
+        answer = await self.session.exchange(self._code_request, protocol.parse_device_code)
+        if isinstance(answer, TwilioOAuthError):
+            raise answer
+        state, warnings = polling.begin(
+            answer,
+            client_sid=self.client_sid,
+            scopes=self.scopes,
+            audiences=self.audiences,
+            now=self.session.clock.now(),
+        )
+        for warning in warnings:
+            _log.warning("device flow of %s: %s", self.client_sid, warning)
+        _log.info(
+            "device flow of %s started: polling every %.1f s until %s",
+            self.client_sid,
+            state.interval,
+            state.expires_at.isoformat(timespec="seconds"),
+        )
+        return state
+
+    async def wait(self, authorization: DeviceAuthorization) -> Token:
+        """Poll until the person decides or the code expires.
+
+        The flow may have been started by another process. It ends as soon as no further poll fits in before expiry.
+
+        Raises:
+            As `run`, without the prompt.
+        """
+        request = self._poll_request_for(authorization)
+        now = self._steady_clock()
+        state = authorization
+        while True:
+            step = await self._next_step(state, request, now)
+            if isinstance(step, Approved):
+                return step.token
+            state = step.authorization
+
+    async def poll(self, authorization: DeviceAuthorization) -> Step:
+        """One poll at most, for a caller who keeps time and state itself.
+
+        Before ``authorization.next_poll_at`` nothing is sent and `Pending` comes back unchanged. What comes back
+        carries the state to store for the next call. The wall clock decides.
+
+        Raises:
+            As `run`, without the prompt.
+        """
+        request = self._poll_request_for(authorization)
+        now = self.session.clock.now
+        seconds = polling.seconds_to_poll(authorization, now())
+        if seconds is None:
+            raise polling.expired()
+        if seconds > 0:
+            return Pending(authorization)
+        return await self._poll_now(authorization, request, now)
+
+    async def events(self, authorization: DeviceAuthorization | None = None) -> AsyncGenerator[DeviceFlowEvent, None]:
+        """The flow as it happens: `CodeIssued`, then each poll's result, at last `Approved`.
+
+        Args:
+            authorization: a flow under way; None: a new one is started.
+
+        Raises:
+            As `run`, without the prompt.
+        """
+        state = authorization if authorization is not None else await self.start()
+        request = self._poll_request_for(state)
+        now = self._steady_clock()
+        yield CodeIssued(state)
+        while True:
+            step = await self._next_step(state, request, now)
+            yield step
+            if isinstance(step, Approved):
+                return
+            state = step.authorization
+
+    async def _next_step(self, state: DeviceAuthorization, request: Request, now: Callable[[], datetime]) -> Step:
+        """Wait until the next poll is due, then poll."""
+        while True:
+            seconds = polling.seconds_to_poll(state, now())
+            if seconds is None:
+                raise polling.expired()
+            if seconds == 0:
+                return await self._poll_now(state, request, now)
+            # Asked again afterwards: a machine that was suspended wakes up after the code has expired.
+            await self.session.clock.sleep(seconds)
+
+    async def _poll_now(self, state: DeviceAuthorization, request: Request, now: Callable[[], datetime]) -> Step:
+        left = (state.expires_at - now()).total_seconds()
+        outcome = await self.session.exchange(request, protocol.parse_token, timeout=left)
+        step = polling.advance(state, outcome, now())
+        if isinstance(step, TwilioOAuthError):
+            _log.info("device flow of %s ended: %s", self.client_sid, step)
+            raise step
+        _log.log(
+            logging.INFO if isinstance(step, Approved) else logging.DEBUG,
+            "device flow of %s: %s",
+            self.client_sid,
+            type(step).__name__,
+        )
+        return step
+
+    def _steady_clock(self) -> Callable[[], datetime]:
+        """A reading of the wall clock that moves on with the monotonic one: jumps do not reach a flow under way."""
+        clock = self.session.clock
+        wall, start = clock.now(), clock.monotonic()
+        return lambda: wall + timedelta(seconds=clock.monotonic() - start)
+
+    def _poll_request_for(self, authorization: DeviceAuthorization) -> Request:
+        if authorization.client_sid != self.client_sid:
+            raise ConfigurationError("this device flow was started for another client_sid")
+        return self._poll_request(authorization.device_code)
+
+    def _poll_request(self, device_code: str) -> Request:
+        return protocol.build_token(
+            grant_type=self._grant_type,
+            client_sid=self.client_sid,
+            client_secret=self._client_secret,
+            device_code=device_code,
+            device_id=self._device_id,
+        )
