@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+from support.tls import make as make_tls
 
 LONGEST_REAL_WAIT = 0.2
 """Seconds; what a test of a time-out on a real socket may take."""
@@ -70,3 +71,9 @@ def guard(monkeypatch):
     yield broken
     if broken:
         pytest.fail("the suite's promises are broken: " + ", ".join(broken))
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory):
+    """A certificate for 127.0.0.1 that no machine trusts."""
+    return make_tls(tmp_path_factory.mktemp("tls"))

@@ -10,10 +10,11 @@ import platform
 import ssl
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import aiohttp
 import attrs
+from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -75,6 +76,7 @@ class Transport:
         self._trace_configs = list(trace_configs)
         self._max_response_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
+        self._single_use: aiohttp.ClientSession | None = None
 
     @property
     def is_open(self) -> bool:
@@ -95,9 +97,16 @@ class Transport:
             raise ConfigurationError("the aiohttp.ClientSession lent as http= is closed")
         else:
             connector = self._lent.connector
-        self._session = aiohttp.ClientSession(
+        self._session = self._open_over(connector, aiohttp.ClientResponse, owner=self._lent is None)
+        self._single_use = self._open_over(connector, _LastResponse, owner=False)
+
+    def _open_over(
+        self, connector: aiohttp.BaseConnector, response_class: type[aiohttp.ClientResponse], *, owner: bool
+    ) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=connector,
-            connector_owner=self._lent is None,
+            connector_owner=owner,
+            response_class=response_class,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": _user_agent(), "Accept": "application/json", "Accept-Encoding": "identity"},
             proxy=self._proxy,
@@ -107,9 +116,10 @@ class Transport:
 
     async def close(self) -> None:
         """Close what is our own."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions, self._session, self._single_use = (self._single_use, self._session), None, None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def send(self, base_url: str, request: Request, headers: Mapping[str, str], timeout: float) -> Answer:
         """One attempt.
@@ -123,9 +133,10 @@ class Transport:
         Raises:
             ConfigurationError: not open.
         """
-        if self._session is None:
+        session = self._single_use if request.fresh_connection else self._session
+        if session is None:
             raise ConfigurationError("the session is not open: use 'async with OAuthSession(...)', or await open()")
-        if self._session.closed:
+        if session.closed:
             raise ConfigurationError("the aiohttp.ClientSession lent as http= has been closed")
         url = base_url + request.path + (f"?{request.query}" if request.query else "")
         sent = CIMultiDict(headers)
@@ -133,12 +144,12 @@ class Transport:
         server_hostname: str | None = None
         if request.fresh_connection:
             # aiohttp pools by host, port and server name. Naming the host, which TLS would do anyway, gives these
-            # requests a pool of their own, and "close" (RFC 9112 9.6) keeps that pool empty.
+            # requests a pool of their own; "close" (RFC 9112 9.6) and _LastResponse keep it empty.
             server_hostname = target.host
             sent["Connection"] = "close"
         failure: Failure
         try:
-            async with self._session.request(
+            async with session.request(
                 request.method,
                 target,
                 data=request.body,
@@ -180,6 +191,16 @@ class Transport:
             if len(body) > self._max_response_bytes:
                 return None
         return bytes(body)
+
+
+class _LastResponse(aiohttp.ClientResponse):
+    """An answer whose connection is closed after it, also where the server would keep it open."""
+
+    async def start(self, connection: Connection) -> Self:
+        if connection.protocol is not None:
+            connection.protocol.force_close()
+        await super().start(connection)
+        return self
 
 
 def _failure(error: Exception, request: Request) -> Failure:
