@@ -8,7 +8,7 @@ from aiohttp import web
 
 from twilio_oauth_async.emulator.backend import Backend
 from twilio_oauth_async.emulator.credentials import read_basic, read_bearer
-from twilio_oauth_async.emulator.exchange import FORM, json_answer
+from twilio_oauth_async.emulator.exchange import form_of, json_answer
 from twilio_oauth_async.emulator.forms import Form
 from twilio_oauth_async.emulator.model import App, User
 from twilio_oauth_async.emulator.refusal import RefusalError
@@ -56,7 +56,7 @@ class Api:
     async def device_code(self, request: web.Request) -> web.Response:
         """``POST /v1/device/code`` (RFC 8628 3.1, 3.2)."""
         self._demand_account(request)
-        form = _form(request)
+        form = form_of(request)
         state = self._backend.state
         app = state.identify(form.required("ClientSid"))
         scopes = form.many("Scopes")
@@ -78,16 +78,18 @@ class Api:
     async def token(self, request: web.Request) -> web.Response:
         """``POST /v1/token``: every grant of the contract."""
         self._demand_account(request)
-        form = _form(request)
+        form = form_of(request)
         grant_type = form.required("GrantType")
         client_sid = form.required("ClientSid")
         form.known(*_GRANTS_PARAMETERS)
         if grant_type == self._backend.state.policy.device_grant_type:
             issue = self._device_grant(form, client_sid)
+        elif grant_type == "authorization_code":
+            issue = self._code_grant(form, client_sid)
         elif grant_type == "refresh_token":
             issue = self._refresh_grant(form, client_sid)
         else:
-            raise RefusalError("unsupported_grant_type", "There is no such grant type.")
+            raise RefusalError("unsupported_grant_type", "There is no such grant type.", twilio_code=321403)
         answer = self._backend.tokens.issue(issue, self._backend.now())
         date = self._backend.dialect.date
         body: dict[str, Any] = {
@@ -117,7 +119,7 @@ class Api:
 
     async def revoke(self, request: web.Request) -> web.Response:
         """``POST /oauth2/revoke`` (RFC 7009), with the RFC's names or the contract's."""
-        form = _form(request)
+        form = form_of(request)
         token = form.required("token", "Token")
         form.known("token_type_hint", "TokenTypeHint")  # RFC 7009 2.1: a hint only; the search goes on without it
         app = self._revoking_client(request, form)
@@ -135,6 +137,18 @@ class Api:
             app,
             form.required("DeviceCode"),
             self._backend.now(),
+            authenticated=authenticated,
+            device_id=form.optional("DeviceId"),
+        )
+
+    def _code_grant(self, form: Form, client_sid: str) -> Issue:
+        state = self._backend.state
+        app, authenticated = state.authenticate(client_sid, form.optional("ClientSecret"))
+        return state.exchange_code(
+            app,
+            form.required("Code"),
+            self._backend.now(),
+            verifier=form.optional("CodeVerifier"),
             authenticated=authenticated,
             device_id=form.optional("DeviceId"),
         )
@@ -189,12 +203,3 @@ class Api:
             raise RefusalError("invalid_request", "The parameter client_id is missing.")
         # The account owns its apps, so its credentials stand for the app's secret here.
         return state.authenticate(client_sid, secret, required=basic is None)[0]
-
-
-def _form(request: web.Request) -> Form:
-    form = request[FORM]
-    for name in request.query:
-        # RFC 6749 2.3.1: credentials "MUST NOT be included in the request URI", where every log has them.
-        if name.lower().replace("_", "") in {"clientsecret", "devicecode", "refreshtoken", "code", "codeverifier"}:
-            raise RefusalError("invalid_request", "Secrets belong into the body, never into the URL.")
-    return form

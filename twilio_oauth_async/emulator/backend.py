@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from attrs import define, field
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.emulator.credentials import Accounts
 from twilio_oauth_async.emulator.dialect import Dialect
+from twilio_oauth_async.emulator.faults import Faults
+from twilio_oauth_async.emulator.guesses import Guesses
 from twilio_oauth_async.emulator.issuer import TokenIssuer
 from twilio_oauth_async.emulator.journal import Journal
 from twilio_oauth_async.emulator.keys import KeyRing
 from twilio_oauth_async.emulator.model import Now, User
+from twilio_oauth_async.emulator.refusal import RefusalError
 from twilio_oauth_async.emulator.state import State
 
 
@@ -25,12 +30,29 @@ class Backend:
     accounts: Accounts
     dialect: Dialect
     journal: Journal
+    faults: Faults
+    guesses: Guesses
     issuer: str
     default_user: User
     page_key: bytes = field(repr=False)
     """What the pages' form tokens are made with."""
     base_url: str = ""
     """Known once the server listens; no trailing slash."""
+    closing: asyncio.Event = field(factory=asyncio.Event)
+    """Set when the server stops, for whoever waits for nothing else."""
+
+    def chosen_user(self, sid: str | None) -> User:
+        """Return the user that a page's form names, or the default one where it names none.
+
+        Raises:
+            RefusalError: there is no such user.
+        """
+        if sid is None:
+            return self.default_user
+        user = self.state.users.get(sid)
+        if user is None:
+            raise RefusalError("invalid_request", "There is no such user.")
+        return user
 
     def now(self) -> Now:
         """Return the clock as the state wants it, read anew for every request."""

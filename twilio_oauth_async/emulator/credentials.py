@@ -7,7 +7,7 @@ import binascii
 import re
 
 from twilio_oauth_async.emulator.refusal import RefusalError
-from twilio_oauth_async.emulator.state import same_secret
+from twilio_oauth_async.emulator.secret import same_secret
 
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 """RFC 6750 2.1: b64token."""
@@ -63,6 +63,14 @@ class Accounts:
         # Compared with something in any case, so that an unknown name takes as long as a wrong password.
         right = same_secret(password, expected if expected is not None else "\0")
         return right and expected is not None
+
+    def add(self, username: str, password: str) -> None:
+        """Let one more in: an API key with its secret."""
+        self._credentials[username] = password
+
+    def knows(self, username: str) -> bool:
+        """Whether there is such an account or API key."""
+        return username in self._credentials
 
     def demand(self, authorization: str | None) -> None:
         """Let only the account in.

@@ -10,8 +10,9 @@ from twilio_oauth_async.emulator.api import ACTIVATE_PATH
 from twilio_oauth_async.emulator.backend import Backend
 from twilio_oauth_async.emulator.exchange import FORM
 from twilio_oauth_async.emulator.forms import Form
-from twilio_oauth_async.emulator.pages import PageMaker, PageSession
-from twilio_oauth_async.emulator.refusal import RefusalError, UserCodeError
+from twilio_oauth_async.emulator.model import DeviceCode
+from twilio_oauth_async.emulator.pages import PageMaker, PageSession, render
+from twilio_oauth_async.emulator.refusal import RefusalError, UnknownUserCodeError, UserCodeError
 
 CONSENT_PATH = "/v1/oauth2/device/consent"
 _LONGEST_TYPED_CODE = 40
@@ -25,9 +26,9 @@ _PROBLEMS = {
 class DevicePages:
     """Handlers; no page needs a script, and each form carries a token that belongs to the browser it was sent to."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, pages: PageMaker) -> None:
         self._backend = backend
-        self._pages = PageMaker(backend.page_key)
+        self._pages = pages
 
     async def enter(self, request: web.Request) -> web.Response:
         """Show the form for the code; one in the URL is filled in and still has to be confirmed (RFC 8628 3.3.1)."""
@@ -39,7 +40,7 @@ class DevicePages:
         session, form = self._posted(request)
         typed = (form.optional("user_code") or "")[:_LONGEST_TYPED_CODE]
         try:
-            found = self._backend.state.devices.find(typed, self._backend.now())
+            found = self._find(request, typed)
         except UserCodeError as error:
             return self._enter(session, typed, problem=error)
         return session.page(
@@ -49,7 +50,7 @@ class DevicePages:
             scopes=found.requested_scopes,
             audiences=found.audiences,
             user_code=found.user_code,
-            user=self._backend.default_user,
+            users=list(self._backend.state.users.values()),
         )
 
     async def decide(self, request: web.Request) -> web.Response:
@@ -57,32 +58,45 @@ class DevicePages:
         session, form = self._posted(request)
         typed = (form.optional("user_code") or "")[:_LONGEST_TYPED_CODE]
         decision = form.required("decision")
+        user = self._backend.chosen_user(form.optional("user"))
         devices, now = self._backend.state.devices, self._backend.now()
         try:
-            if decision == "approve":
-                devices.approve(typed, self._backend.default_user, now)
-                outcome = "approved"
-            elif decision == "deny":
-                devices.deny(typed, now)
-                outcome = "denied"
-            else:
-                raise RefusalError("invalid_request", "The decision is either approve or deny.")
+            found = self._find(request, typed)
         except UserCodeError as error:
             return self._enter(session, typed, problem=error)
+        if decision == "approve":
+            devices.approve(found.user_code, user, now)
+            outcome = "approved"
+        elif decision == "deny":
+            devices.deny(found.user_code, now)
+            outcome = "denied"
+        else:
+            raise RefusalError("invalid_request", "The decision is either approve or deny.")
         # Answered with a redirect, so that reloading the last page sends nothing again.
         return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"{CONSENT_PATH}/{outcome}"})
 
-    async def approved(self, request: web.Request) -> web.Response:
+    def _find(self, request: web.Request, typed: str) -> DeviceCode:
+        """Look a typed code up, unless this client has guessed too often.
+
+        Raises:
+            UserCodeError: it cannot be decided upon.
+            RefusalError: 429.
+        """
+        client, now = request.remote or "", self._backend.now()
+        self._backend.guesses.demand_patience(client, now)
+        try:
+            return self._backend.state.devices.find(typed, now)
+        except UnknownUserCodeError:
+            self._backend.guesses.wrong(client, now)
+            raise
+
+    async def approved(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
         """Show the end of a good sign-in."""
-        return self._pages.session(request).page("done.html", approved=True)
+        return render("done.html", approved=True)
 
-    async def denied(self, request: web.Request) -> web.Response:
+    async def denied(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
         """Show the end of a refused one."""
-        return self._pages.session(request).page("done.html", approved=False)
-
-    async def stylesheet(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
-        """Return the one stylesheet."""
-        return self._pages.stylesheet()
+        return render("done.html", approved=False)
 
     def _posted(self, request: web.Request) -> tuple[PageSession, Form]:
         """Return the session and form of a request that this browser's own page has sent.

@@ -23,7 +23,8 @@ _TWILIO_CODES: Mapping[str, int] = {
     "method_not_allowed": 20004,
     "temporarily_unavailable": 20503,
     "too_many_requests": 20429,
-    "unsupported_grant_type": 321403,
+    "server_error": 20500,
+    "forbidden": 20003,
 }
 _BAD_REQUEST = 20001
 _AUTHENTICATE = 20003
@@ -42,7 +43,7 @@ class Dialect:
             return {"error": refusal.error, "error_description": refusal.description}
         # A challenge means that the account or the access token was not let in, as opposed to the OAuth app.
         shut_out = refusal.challenge is not None and refusal.status == HTTPStatus.UNAUTHORIZED
-        code = _AUTHENTICATE if shut_out else _TWILIO_CODES.get(refusal.error, _BAD_REQUEST)
+        code = _AUTHENTICATE if shut_out else refusal.twilio_code or _TWILIO_CODES.get(refusal.error, _BAD_REQUEST)
         return {
             "code": code,
             # The RFC's code has to stand somewhere for the device grant to work, and this is the only text there is.

@@ -65,12 +65,21 @@ class Grants:
         issued = self._refresh.get(_digest(refresh_token))
         return issued is not None and issued.grant.authenticated
 
-    def redeem_refresh(self, token: str, app: App, now: Now, *, device_id: str | None = None) -> IssuedToken:
+    def redeem_refresh(
+        self,
+        token: str,
+        app: App,
+        now: Now,
+        *,
+        device_id: str | None = None,
+        scopes: tuple[str, ...] | None = None,
+    ) -> IssuedToken:
         """Return the good refresh token `token` of `app`, spent by this call where the policy rotates.
 
         Raises:
-            RefusalError: ``invalid_grant``; where the token was spent before, its whole grant is revoked, because
-                either the client or a thief holds a copy and nobody can tell which (RFC 9700 4.14.2).
+            RefusalError: ``invalid_scope`` where `scopes` holds more than the token is good for; ``invalid_grant``
+                for everything else. Where the token was spent before, its whole grant is
+                revoked, because either the client or a thief holds a copy and nobody can tell which (RFC 9700 4.14.2).
         """
         self.sweep(now)
         issued = self._refresh.get(_digest(token))
@@ -85,6 +94,8 @@ class Grants:
             raise RefusalError("invalid_grant", "The refresh token has expired.")
         if device_id is not None and issued.grant.device_id is not None and device_id != issued.grant.device_id:
             raise RefusalError("invalid_grant", "The refresh token belongs to another device.")
+        if scopes is not None and not set(scopes) <= set(issued.scopes):
+            raise RefusalError("invalid_scope", "A refresh cannot add scopes.")  # RFC 6749 6
         issued.spent = self._policy.rotate_refresh_tokens
         return issued
 
@@ -95,6 +106,12 @@ class Grants:
         if issued is None or issued.revoked or issued.grant.revoked or issued.expires_at <= now.seconds:
             return None
         return issued
+
+    def grant_of(self, token: str) -> Grant | None:
+        """Return the grant that an access or refresh token belongs to, whatever state they are in."""
+        digest = _digest(token)
+        issued = self._refresh.get(digest) or self._access.get(digest)
+        return None if issued is None else issued.grant
 
     def revoke(self, token: str, app: App, now: Now) -> bool:
         """Revoke a token of `app`, and with a refresh token everything of its grant (RFC 7009 2.1).

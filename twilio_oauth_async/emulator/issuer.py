@@ -40,6 +40,8 @@ class TokenIssuer:
     def issue(self, issue: Issue, now: Now, *, with_refresh: bool = True) -> TokenAnswer:
         """Sign and remember the tokens of `issue`."""
         grant, policy = issue.grant, self._state.policy
+        # An id token is about a person, and with client credentials there is none.
+        identifies = "openid" in issue.scopes and grant.user is not None
         access_token = self._access_token(issue, now)
         self._state.grants.remember_access(access_token, grant, issue.scopes, now)
         refresh_token = None
@@ -53,7 +55,7 @@ class TokenIssuer:
             refresh_token_expires_at=None
             if refresh_token is None
             else _whole(now.wall + timedelta(seconds=policy.refresh_token_lifetime)),
-            id_token=self._id_token(issue, access_token, now) if "openid" in issue.scopes else None,
+            id_token=self._id_token(issue, access_token, now) if identifies else None,
             scope=None if set(issue.scopes) == set(grant.requested_scopes) else " ".join(issue.scopes),
         )
 

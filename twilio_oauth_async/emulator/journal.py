@@ -57,7 +57,9 @@ class RecordedRequest:
     method: str
     path: str
     endpoint: str
-    """``token``, ``device_code`` and so on: the name that `faults` go by as well; empty for what does not exist."""
+    """``token``, ``device_code`` and so on: the names that `faults` go by; empty for what does not exist."""
+    kind: str
+    """Like `endpoint`; a token request of a known grant is ``poll``, ``refresh``, ``code``, ``client_credentials``."""
     query: Parameters
     form: Parameters
     headers: Headers
@@ -72,6 +74,8 @@ class RecordedRequest:
     """What was answered; None while the answer is being made, and where none was sent."""
     error: str | None = None
     """The code of a refusal, for example ``authorization_pending``."""
+    fault: str | None = None
+    """The fault that hit it, in words."""
     unknown_parameters: tuple[str, ...] = ()
     """Parameters that were ignored because the endpoint does not have them (RFC 6749 3.2)."""
 
@@ -91,8 +95,26 @@ class Journal(Sequence[RecordedRequest]):
         self._requests.clear()
 
     def to(self, endpoint: str) -> list[RecordedRequest]:
-        """Those to one endpoint, for example ``token``."""
-        return [request for request in self._requests if request.endpoint == endpoint]
+        """Those to one endpoint or of one kind, for example ``token`` or ``refresh``."""
+        return [request for request in self._requests if endpoint in {request.endpoint, request.kind}]
+
+    def poll_gaps(self, device_code: str | None = None) -> list[float]:
+        """Seconds between each two successive polls of one device code; of every device code where none is named."""
+        last: dict[str, float] = {}
+        gaps: list[float] = []
+        for request in self.to("poll"):
+            polled = request.form.get("DeviceCode", "")
+            if device_code is not None and polled != device_code:
+                continue
+            if polled in last:
+                gaps.append(request.received_at - last[polled])
+            last[polled] = request.received_at
+        return gaps
+
+    def polled_faster_than(self, interval: float) -> bool:
+        """Whether any two successive polls of one device code were closer than `interval` seconds."""
+        # A millionth for the rounding of floating-point time.
+        return any(gap < interval - 1e-6 for gap in self.poll_gaps())
 
     @overload
     def __getitem__(self, index: int) -> RecordedRequest: ...

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import hmac
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from twilio_oauth_async.emulator.fault_answers import Forgery
 from twilio_oauth_async.emulator.ids import Ids
 
 Algorithm = Literal["ES256", "RS256"]
@@ -83,3 +88,39 @@ class KeyRing:
             algorithms=[algorithm],
             registry=jws.JWSRegistry(algorithms=[algorithm]),
         )
+
+    def forge(self, token: str | None, forgery: Forgery) -> str | None:
+        """Return one of our own tokens changed as told, and signed by whom it is told; None stays None."""
+        if token is None:
+            return None
+        head, payload, _ = (part + "=" * (-len(part) % 4) for part in token.split("."))
+        header: dict[str, Any] = json.loads(base64.urlsafe_b64decode(head))
+        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload))
+        algorithm: Algorithm = "RS256" if header["alg"] == "RS256" else "ES256"
+        if forgery.signed_by == "nobody":
+            header["alg"] = "none"
+        elif forgery.signed_by == "hmac":
+            header["alg"] = "HS256"
+        header |= forgery.header
+        claims |= forgery.claims
+        for name in forgery.omit:
+            claims.pop(name, None)
+        signing_input = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+        signature = self._forged_signature(signing_input, algorithm, forgery)
+        return b".".join((signing_input, _base64url(signature))).decode("ascii")
+
+    def _forged_signature(self, signing_input: bytes, algorithm: Algorithm, forgery: Forgery) -> bytes:
+        if forgery.signed_by == "nobody":
+            return b""
+        key = self._generations[0].key(algorithm)
+        if forgery.signed_by == "hmac":
+            # The public key as the secret: what a verifier that takes any algorithm falls for (RFC 8725 2.1).
+            return hmac.digest(key.as_pem(private=False), signing_input, hashlib.sha256)
+        if forgery.signed_by == "stranger":
+            key = ECKey.generate_key("P-256") if algorithm == "ES256" else RSAKey.generate_key(2048)
+        # Below jwt.encode, which would refuse some of the headers that a forger sends.
+        return jws.JWSRegistry(algorithms=[algorithm]).get_alg(algorithm).sign(signing_input, key)
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")

@@ -34,10 +34,16 @@ class Policy:
     """Seconds a device code lives."""
     access_token_lifetime: float = 3600.0
     refresh_token_lifetime: float = 30 * 86400.0
+    authorization_code_lifetime: float = 300.0
     rotate_refresh_tokens: bool = True
     """Each refresh answers a new refresh token; the old one is spent (RFC 9700 4.14.2)."""
     device_grant_type: str = DEVICE_CODE_GRANT
     """The ``GrantType`` of the device grant."""
+    pkce_required: bool = True
+    """Confidential apps need PKCE too (RFC 9700 2.1.1). Public ones need it in any case."""
+    guess_limit: int = 10
+    """Wrong user codes that one client may enter within `guess_window` (RFC 8628 5.1)."""
+    guess_window: float = 60.0
     device_secret_required: bool = False
     """Whether a confidential app must send its secret for the device grant too.
 
@@ -57,6 +63,8 @@ class App:
     """What it may ask for; None: anything."""
     audiences: frozenset[str] | None = None
     """Whom its tokens may be meant for; None: anybody."""
+    redirect_uris: tuple[str, ...] | None = None
+    """Where a browser may be sent back to; None: anywhere on a loopback address. The port of loopback ones is free."""
 
 
 @define(kw_only=True)
@@ -119,6 +127,36 @@ class Grant:
     authenticated: bool = False
     """Whether the client proved itself with its secret when the grant began."""
     revoked: bool = False
+
+
+@define(kw_only=True, eq=False)
+class AuthorizationRequest:
+    """An authorization request that a person is looking at (RFC 6749 4.1.1)."""
+
+    id: str
+    app: App
+    redirect_uri: str
+    redirect_uri_given: bool = True
+    """Whether the request named it; only then the token request has to as well (RFC 6749 4.1.3)."""
+    scopes: tuple[str, ...]
+    audiences: tuple[str, ...]
+    state: str | None = field(repr=False)
+    nonce: str | None = field(repr=False)
+    code_challenge: str | None = field(repr=False)
+    expires_at: float
+
+
+@define(kw_only=True, eq=False)
+class AuthorizationCode:
+    """What a code stands for; the code itself is only the key it is found under."""
+
+    request: AuthorizationRequest
+    user: User
+    scopes: tuple[str, ...]
+    expires_at: float
+    auth_time: datetime
+    grant: Grant | None = None
+    """Set by the first use."""
 
 
 @define(kw_only=True, eq=False)

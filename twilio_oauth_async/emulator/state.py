@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hmac
-import re
 from collections.abc import Iterable
 
 from attrs import frozen
 
+from twilio_oauth_async.emulator.authorization import AuthorizationCodes
 from twilio_oauth_async.emulator.device_codes import DeviceCodes
 from twilio_oauth_async.emulator.grants import Grants
 from twilio_oauth_async.emulator.ids import Ids
 from twilio_oauth_async.emulator.model import App, Decision, DeviceCode, Grant, Now, Policy, User
 from twilio_oauth_async.emulator.refusal import RefusalError
-
-_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+", re.ASCII)
-"""RFC 6749 3.3: one scope-token; a list of several is not one."""
+from twilio_oauth_async.emulator.scopes import check_audiences, check_scopes
+from twilio_oauth_async.emulator.secret import same_secret
 
 
 @frozen(kw_only=True)
@@ -31,12 +29,13 @@ class Issue:
 class State:
     """Apps, users, device codes and grants of one server."""
 
-    def __init__(self, policy: Policy, ids: Ids) -> None:
+    def __init__(self, policy: Policy, ids: Ids, issuer: str) -> None:
         self.policy = policy
         self.ids = ids
         self.apps: dict[str, App] = {}
         self.users: dict[str, User] = {}
         self.devices = DeviceCodes(policy, ids)
+        self.codes = AuthorizationCodes(policy, ids, issuer)
         self.grants = Grants(policy, ids)
 
     def identify(self, sid: str) -> App:
@@ -47,7 +46,7 @@ class State:
         """
         app = self.apps.get(sid)
         if app is None:
-            raise RefusalError("invalid_client", "There is no such client.", status=401)
+            raise RefusalError("invalid_client", "There is no such client.", status=401, twilio_code=322402)
         return app
 
     def authenticate(self, sid: str, secret: str | None, *, required: bool = True) -> tuple[App, bool]:
@@ -62,14 +61,16 @@ class State:
         if app.secret is None:
             # A public client has no secret to send; one that sends one is misconfigured and should hear of it.
             if secret is not None:
-                raise RefusalError("invalid_client", "A public client has no secret.", status=401)
+                raise RefusalError("invalid_client", "A public client has no secret.", status=401, twilio_code=322402)
             return app, False
         if secret is None:
             if required:
-                raise RefusalError("invalid_client", "A confidential client must send its secret.", status=401)
+                raise RefusalError(
+                    "invalid_client", "A confidential client must send its secret.", status=401, twilio_code=321405
+                )
             return app, False
         if not same_secret(secret, app.secret):
-            raise RefusalError("invalid_client", "The client secret is wrong.", status=401)
+            raise RefusalError("invalid_client", "The client secret is wrong.", status=401, twilio_code=322402)
         return app, True
 
     def start_device(self, app: App, scopes: Iterable[str], audiences: Iterable[str], now: Now) -> DeviceCode:
@@ -103,50 +104,78 @@ class State:
         requested.grant = grant
         return Issue(grant=grant, scopes=grant.scopes, refreshed=False)
 
-    def refresh(
-        self, app: App, refresh_token: str, now: Now, *, authenticated: bool, device_id: str | None = None
+    def exchange_code(
+        self,
+        app: App,
+        code: str,
+        now: Now,
+        *,
+        verifier: str | None,
+        redirect_uri: str | None = None,
+        compare_redirect_uri: bool = False,
+        authenticated: bool,
+        device_id: str | None = None,
     ) -> Issue:
-        """Use a refresh token (RFC 6749 6).
+        """Use an authorization code, once (RFC 6749 4.1.3).
 
         Raises:
-            RefusalError: ``invalid_grant``, or ``invalid_client`` where the grant was begun with the client's secret
-                and this request lacks it.
+            RefusalError: ``invalid_grant``.
+        """
+        redeemed = self.codes.redeem(
+            code, app, now, verifier=verifier, redirect_uri=redirect_uri, compare_redirect_uri=compare_redirect_uri
+        )
+        grant = redeemed.grant = self.grants.open(
+            app,
+            redeemed.user,
+            redeemed.scopes,
+            requested_scopes=redeemed.request.scopes,
+            audiences=redeemed.request.audiences,
+            auth_time=redeemed.auth_time,
+            device_id=device_id,
+            nonce=redeemed.request.nonce,
+            authenticated=authenticated,
+        )
+        return Issue(grant=grant, scopes=grant.scopes, refreshed=False)
+
+    def client_credentials(self, app: App, scopes: Iterable[str], audiences: Iterable[str], now: Now) -> Issue:
+        """Give `app` a grant of its own, without a person (RFC 6749 4.4).
+
+        Raises:
+            RefusalError: ``unauthorized_client`` for a public client, ``invalid_scope``, ``invalid_target``.
+        """
+        if app.secret is None:
+            raise RefusalError("unauthorized_client", "A public client cannot act for itself.")
+        wanted = check_scopes(app, scopes)
+        grant = self.grants.open(
+            app,
+            None,
+            wanted,
+            requested_scopes=wanted,
+            audiences=check_audiences(app, audiences),
+            auth_time=now.wall,
+            authenticated=True,
+        )
+        return Issue(grant=grant, scopes=wanted, refreshed=False)
+
+    def refresh(
+        self,
+        app: App,
+        refresh_token: str,
+        now: Now,
+        *,
+        authenticated: bool,
+        device_id: str | None = None,
+        scopes: Iterable[str] | None = None,
+    ) -> Issue:
+        """Use a refresh token, perhaps for fewer scopes than it is good for (RFC 6749 6).
+
+        Raises:
+            RefusalError: ``invalid_grant``, ``invalid_scope``, or ``invalid_client`` where the grant was begun with
+                the client's secret and this request lacks it.
         """
         if not authenticated and self.grants.demands_secret(refresh_token):
             # RFC 6749 6: the token is bound to the client it was issued to, so that client has to prove itself.
             raise RefusalError("invalid_client", "This grant was begun with the client's secret.", status=401)
-        issued = self.grants.redeem_refresh(refresh_token, app, now, device_id=device_id)
-        return Issue(grant=issued.grant, scopes=issued.scopes, refreshed=True)
-
-
-def same_secret(given: str, expected: str) -> bool:
-    """Whether the two are equal, in a time that does not depend on where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
-
-
-def check_scopes(app: App, scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return the scopes without repetitions, in the order they were asked for.
-
-    Raises:
-        RefusalError: ``invalid_scope``: malformed, or more than `app` may ask for.
-    """
-    wanted = tuple(dict.fromkeys(scopes))
-    if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in wanted):
-        raise RefusalError("invalid_scope", "A scope is empty or holds a character that scopes must not have.")
-    if app.scopes is not None and not app.scopes.issuperset(wanted):
-        raise RefusalError("invalid_scope", "The client may not ask for one of these scopes.")
-    return wanted
-
-
-def check_audiences(app: App, audiences: Iterable[str]) -> tuple[str, ...]:
-    """Return the audiences without repetitions.
-
-    Raises:
-        RefusalError: ``invalid_target`` (RFC 8707 2): malformed, or one that `app` may not ask for.
-    """
-    wanted = tuple(dict.fromkeys(audiences))
-    if not all(audience.isprintable() and " " not in audience for audience in wanted):
-        raise RefusalError("invalid_target", "An audience holds a character that audiences must not have.")
-    if app.audiences is not None and not app.audiences.issuperset(wanted):
-        raise RefusalError("invalid_target", "The client may not ask for one of these audiences.")
-    return wanted
+        wanted = None if scopes is None else check_scopes(app, scopes)
+        issued = self.grants.redeem_refresh(refresh_token, app, now, device_id=device_id, scopes=wanted)
+        return Issue(grant=issued.grant, scopes=issued.scopes if wanted is None else wanted, refreshed=True)

@@ -15,17 +15,24 @@ from aiohttp import web
 
 from twilio_oauth_async.emulator.forms import Form
 from twilio_oauth_async.emulator.refusal import RefusalError
-from twilio_oauth_async.emulator.state import same_secret
+from twilio_oauth_async.emulator.secret import same_secret
 
+STYLESHEET_PATH = "/assets/emulator.css"
 _SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_HEADERS = {
-    # Nothing inline, nothing from elsewhere, no script at all; nobody may frame a page that has an Approve button.
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+
+
+def _headers(form_targets: str = "") -> dict[str, str]:
+    return {
+        # Nothing inline, nothing from elsewhere, no script at all; nobody may frame a page that has an Approve button.
+        "Content-Security-Policy": "default-src 'none'; style-src 'self'; "
+        f"form-action 'self' {form_targets}; "
+        "base-uri 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
 
 
 @functools.cache
@@ -44,6 +51,12 @@ def _stylesheet() -> bytes:
     return resources.files("twilio_oauth_async.emulator").joinpath("pages", "emulator.css").read_bytes()
 
 
+def render(template: str, *, status: int = 200, form_targets: str = "", **values: Any) -> web.Response:
+    """Return the page `template`, filled in; its forms may only go to us and to `form_targets`."""
+    text = _templates().get_template(template).render(stylesheet=STYLESHEET_PATH, **values)
+    return web.Response(text=text, status=status, content_type="text/html", headers=_headers(form_targets))
+
+
 class PageMaker:
     """Makes pages whose form tokens are bound to a browser by a cookie and `key`."""
 
@@ -59,9 +72,13 @@ class PageMaker:
             return PageSession(self._key, self._cookie, known, is_new=False)
         return PageSession(self._key, self._cookie, secrets.token_hex(16), is_new=True)
 
-    def stylesheet(self) -> web.Response:
-        """Return the stylesheet of all pages."""
-        return web.Response(body=_stylesheet(), content_type="text/css", charset="utf-8", headers=_HEADERS)
+    def refusal(self, request: web.Request, refusal: RefusalError) -> web.Response:  # noqa: ARG002 - a fixed signature
+        """Return the page that says no."""
+        return render("error.html", status=refusal.status, description=refusal.description, error=refusal.error)
+
+    async def stylesheet(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
+        """Serve the stylesheet of all pages."""
+        return web.Response(body=_stylesheet(), content_type="text/css", charset="utf-8", headers=_headers())
 
 
 class PageSession:
@@ -73,10 +90,9 @@ class PageSession:
         self._is_new = is_new
         self._csrf = hmac.new(key, session_id.encode("ascii"), hashlib.sha256).hexdigest()
 
-    def page(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
-        """Return the page `template`, filled in."""
-        text = _templates().get_template(template).render(csrf=self._csrf, **values)
-        answer = web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
+    def page(self, template: str, *, status: int = 200, form_targets: str = "", **values: Any) -> web.Response:
+        """Return a page whose form carries this browser's token."""
+        answer = render(template, status=status, form_targets=form_targets, csrf=self._csrf, **values)
         if self._is_new:
             # No Secure: it is plain HTTP on loopback. Lax, because a link in a chat may lead to the first page.
             answer.set_cookie(self._cookie, self._id, httponly=True, samesite="Lax", path="/")
@@ -92,5 +108,5 @@ class PageSession:
         foreign = request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}
         if self._is_new or given is None or foreign or not same_secret(given, self._csrf):
             raise RefusalError(
-                "invalid_request", "This form was not sent from our own page. Go back and try again.", status=403
+                "forbidden", "This form was not sent from our own page. Go back and try again.", status=403
             )
