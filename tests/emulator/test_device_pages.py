@@ -73,7 +73,7 @@ async def test_enter_the_code_and_approve(caller: Caller, typed: str, case: Call
             assert text in person.page
         await person.submit(form, decision="approve")
         assert person.status == 200
-        assert "You are done" in person.page
+        assert "<h1>Approved</h1>" in person.page
     assert (await caller.poll(code["device_code"]))[0] == 201
 
 
@@ -85,7 +85,7 @@ async def test_a_code_in_the_link_is_filled_in_but_still_has_to_be_confirmed(cal
         assert "Example App" not in person.page
         form = await person.submit(form)
         await person.submit(form, decision="deny")
-        assert "denied" in person.page
+        assert "<h1>Denied</h1>" in person.page
     assert (await caller.poll(code["device_code"]))[1]["error"] == "access_denied"
 
 
