@@ -1,0 +1,137 @@
+"""What a store must do, and what is stored.
+
+A store guards the one thing that cannot be had again without a person: a refresh token. Its promises are those of
+``tests/stores/contract.py``, which any store, ours or not, can be run against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol, Self
+
+import attrs
+
+from twilio_oauth_async import codec
+from twilio_oauth_async.device_authorization import DeviceAuthorization
+from twilio_oauth_async.models import Token
+from twilio_oauth_async.secretive import Secretive
+
+
+@attrs.frozen(kw_only=True)
+class StoredToken(Secretive):
+    """A token and what must be known of it after a crash."""
+
+    token: Token
+    generation: int
+    """Grows by one with each token under this key; a save never puts a smaller one over a greater one."""
+    obtained_at: datetime
+    """UTC."""
+    unanswered: int = 0
+    """Refreshes with this token's refresh token that have been begun and never answered: raised before each request,
+    back at 0 in the token that a definite answer brings."""
+
+    def to_json(self) -> str:
+        """One line of JSON, secrets included."""
+        return codec.encode_json(codec.unstructure(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The reverse of `to_json`.
+
+        Raises:
+            ConfigurationError: `text` is not what `to_json` writes.
+        """
+        return codec.restore(text, cls)
+
+
+class TokenStore(Protocol):
+    """Keeps one `StoredToken` a key. Every method raises `StoreError` where the storage fails."""
+
+    async def load(self, key: str) -> StoredToken | None:
+        """What was saved last under `key`; None where nothing is."""
+        ...
+
+    async def save(self, key: str, stored: StoredToken) -> None:
+        """Put `stored` under `key`, durably: once this returns, a crash does not undo it.
+
+        An equal generation is replaced (that is how `unanswered` is raised), a smaller one too.
+
+        Raises:
+            StoreConflict: a greater generation is there; it stays.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget `key`; nothing happens where there is nothing."""
+        ...
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Exclude everybody else who shares the storage from `key`: tasks, processes and, where it spans them, hosts.
+
+        Not reentrant. Waits in bounded time; it is released by leaving, and by the death of its holder.
+
+        Raises:
+            StoreError: it could not be had.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class StoredFlow(Secretive):
+    """A pending device flow and who is driving it."""
+
+    id: str
+    user: str
+    """The key under which the token will be stored."""
+    authorization: DeviceAuthorization
+    owner: str | None = None
+    """The process that drives it; None: nobody yet."""
+    claimed_until: datetime | None = None
+    """UTC. Afterwards the owner is taken for dead."""
+
+    def to_json(self) -> str:
+        """One line of JSON, the device code included."""
+        return codec.encode_json(codec.unstructure(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The reverse of `to_json`.
+
+        Raises:
+            ConfigurationError: `text` is not what `to_json` writes.
+        """
+        return codec.restore(text, cls)
+
+
+class FlowStore(Protocol):
+    """Keeps pending flows beyond the life of a process. Every method raises `StoreError` where the storage fails."""
+
+    async def save(self, flow: StoredFlow) -> None:
+        """Put `flow` under its id.
+
+        Raises:
+            StoreConflict: a claim of another owner than ``flow.owner`` is in force.
+        """
+        ...
+
+    async def load(self, id: str) -> StoredFlow | None:  # noqa: A002 - the field's own word, as in SignIn.id
+        """The flow with this id; None where there is none."""
+        ...
+
+    async def list_due(self) -> Sequence[StoredFlow]:
+        """The flows that nobody drives: never claimed, or the claim has run out."""
+        ...
+
+    async def claim(self, id: str, owner: str, until: datetime) -> bool:  # noqa: A002
+        """Make `owner` the one who drives the flow until `until` (UTC), atomically; also to prolong one's own claim.
+
+        Returns:
+            Whether it is `owner`'s now; False where another claim is in force or the flow is gone.
+        """
+        ...
+
+    async def delete(self, id: str) -> None:  # noqa: A002
+        """Forget the flow; nothing happens where there is none."""
+        ...
