@@ -17,17 +17,15 @@ _TURNS_TO_ARRIVE = 3
 
 async def send_badly(
     answer: web.Response, transport: asyncio.Transport, plan: Plan, clock: Clock, closing: asyncio.Event
-) -> bool:
-    """Send `answer` as `plan` says and end the connection. Returns whether any of it was sent."""
-    moment = plan.broken.moment if plan.broken is not None else "after"
-    sent = moment in {"inside", "after"}
-    if sent:
+) -> None:
+    """Send `answer`, or as much of it as `plan` says, and end the connection."""
+    if plan.sends_head:
         body = answer.body if isinstance(answer.body, bytes) else b""
-        keep = plan.keep if moment == "after" else min(plan.keep, 0.5)
+        stops_inside = plan.broken is not None and plan.broken.moment == "inside"
+        keep = min(plan.keep, 0.5) if stops_inside else plan.keep
         transport.write(_head(answer, len(body) + plan.length_error, announce_close=plan.broken is None))
         await _write(body[: int(len(body) * keep)], transport, plan, clock)
     await end(transport, plan.broken or Break("hang_up", "after"), closing)
-    return sent
 
 
 async def end(transport: asyncio.Transport, broken: Break, closing: asyncio.Event) -> None:

@@ -200,8 +200,8 @@ class Exchange:
         transport = request.transport
         if transport is not None:
             if plan.processes or plan.replacement is not None:
-                sent = await send_badly(answer, transport, plan, backend.clock, backend.closing)
-                record.status = answer.status if sent else None
+                record.status = answer.status if plan.sends_head else None
+                await send_badly(answer, transport, plan, backend.clock, backend.closing)
             elif plan.broken is not None:
                 await end(transport, plan.broken, backend.closing)
         return web.Response()  # the connection is gone; aiohttp finds that out and drops this

@@ -173,7 +173,7 @@ def _bomb(size: int) -> bytes:
 def _retry_after(value: float | str | datetime) -> str:
     if isinstance(value, datetime):
         return format_datetime(value, usegmt=True)  # RFC 9110 10.2.3
-    return value if isinstance(value, str) else f"{value:g}"
+    return str(value)
 
 
 def _with_member(body: bytes, name: str, value: bytes) -> bytes:

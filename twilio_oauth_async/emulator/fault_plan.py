@@ -48,6 +48,11 @@ class Plan:
         return self.processed and (self.broken is None or self.broken.moment != "before")
 
     @property
+    def sends_head(self) -> bool:
+        """Whether the client sees a status."""
+        return self.broken is None or self.broken.moment in {"inside", "after"}
+
+    @property
     def sends_raw(self) -> bool:
         """Whether the answer is sent past the HTTP library, which would not send such a thing."""
         return self.drip is not None or self.keep < 1 or self.length_error != 0 or self.broken is not None
