@@ -12,6 +12,7 @@ DISCOVERY = "/v1/.well-known/openid-configuration"
 CERTS = "/v1/certs"
 DEVICE_CODE = "/v1/device/code"
 TOKEN = "/v1/token"  # noqa: S105 - a path
+TOKEN_V2 = "/v2/token"  # noqa: S105 - a path
 USER_INFO = "/v1/userinfo"
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

@@ -20,6 +20,8 @@ class Request(Secretive):
     method: str
     path: str
     """Below the base URL, beginning with a slash."""
+    url: str | None = None
+    """An endpoint that discovery named and that was found trustworthy, in place of base URL and path."""
     query: str = ""
     """Encoded, without the question mark."""
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
@@ -27,6 +29,8 @@ class Request(Secretive):
     body: bytes | None = attrs.field(default=None, repr=False)
     secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
     """Values in it that must not come back in an error's text."""
+    with_account: bool = True
+    """The session's own credentials go along."""
     repeatable: bool
     """Asking twice harms nobody: it may be sent again after a fault."""
     fresh_connection: bool = False

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urljoin, urlsplit
 
-from twilio_oauth_async import codec, endpoints
+from twilio_oauth_async import codec, endpoints, form
 from twilio_oauth_async.error_answers import (
     Unreadable,
     error_from_body,
@@ -38,10 +38,7 @@ MAX_EXPIRES_IN = 10 * 365 * 86_400
 
 _log = logging.getLogger(__name__)
 
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 3.3: scope-token
-_PRINTABLE = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A: VSCHAR, of which all parameters are made
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
 def build_openid_discovery() -> Request:
@@ -75,12 +72,12 @@ def build_device_code(*, client_sid: str, scopes: Sequence[str], audiences: Sequ
     if not scopes:
         # RFC 9700 2.3: least privilege; there is no default that would be right for everybody.
         raise ConfigurationError("scopes must name at least one scope, for example ['openid']")
-    _check_list("audiences", audiences, _VISIBLE, "an audience is printable ASCII without spaces")
+    _check_list("audiences", audiences, form.VISIBLE, "an audience is printable ASCII without spaces")
     return Request(
         method="POST",
         path=endpoints.DEVICE_CODE,
-        headers=_FORM,
-        body=_encode(
+        headers=form.HEADERS,
+        body=form.encode(
             [("ClientSid", client_sid), *(("Scopes", s) for s in scopes), *(("Audiences", a) for a in audiences)]
         ),
         repeatable=True,  # an unused code just expires
@@ -97,7 +94,7 @@ def parse_device_code(response: Response, context: Context) -> Parsed[DeviceCode
             if read[name] is None and body.get(name) is not None:
                 _log.warning("the device code's %s is not a number; taken for not given", name)
         for name in ("device_code", "user_code"):
-            _check_text(name, body.get(name), _PRINTABLE)
+            _check_text(name, body.get(name), form.PRINTABLE)
         for name in ("verification_uri", "verification_uri_complete"):
             read[name] = _absolute(name, body.get(name), context.base_url)
         return read
@@ -122,8 +119,6 @@ def build_token(
         ConfigurationError: an empty `client_sid` or `grant_type`, or a value with control characters.
     """
     check_client(client_sid)
-    if not grant_type:
-        raise ConfigurationError("grant_type must not be empty")
     secrets = {
         "ClientSecret": client_secret,
         "Code": code,
@@ -131,16 +126,12 @@ def build_token(
         "DeviceCode": device_code,
         "RefreshToken": refresh_token,
     }
-    form = {"GrantType": grant_type, "ClientSid": client_sid, **secrets, "DeviceId": device_id}
-    given = {name: value for name, value in form.items() if value is not None}
-    for name, value in given.items():
-        if not _PRINTABLE.fullmatch(value):
-            raise ConfigurationError(f"{name} must be printable ASCII and not empty")
+    given = form.given({"GrantType": grant_type, "ClientSid": client_sid, **secrets, "DeviceId": device_id})
     return Request(
         method="POST",
         path=endpoints.TOKEN,
-        headers=_FORM,
-        body=_encode(given.items()),
+        headers=form.HEADERS,
+        body=form.encode(given.items()),
         secrets=tuple(value for value in secrets.values() if value),
         repeatable=False,
         # A poll that is lost costs nothing, since nobody has the token; a refresh or a code exchange is lost for good.
@@ -154,7 +145,7 @@ def parse_token(response: Response, context: Context) -> Parsed[Token]:
     def prepare(body: Mapping[str, object]) -> Mapping[str, object]:
         for name in ("access_token", "refresh_token", "id_token"):
             # RFC 6750 2.1: a token goes into a header; a line break in it would end the header.
-            _check_text(name, body.get(name), _VISIBLE)
+            _check_text(name, body.get(name), form.VISIBLE)
         token_type = body.get("token_type")
         if token_type is not None and not (isinstance(token_type, str) and token_type.lower() == "bearer"):
             raise codec.Malformed("token_type: only Bearer is understood")  # RFC 6749 7.1
@@ -178,7 +169,7 @@ def build_user_info(access_token: str | None = None) -> Request:
     """
     if access_token is None:
         return Request(method="GET", path=endpoints.USER_INFO, repeatable=True)
-    if not _VISIBLE.fullmatch(access_token):
+    if not form.VISIBLE.fullmatch(access_token):
         raise ConfigurationError("access_token must be printable ASCII without spaces, and not empty")
     return Request(
         method="GET",
@@ -194,13 +185,43 @@ def parse_user_info(response: Response, context: Context) -> Parsed[UserInfo]:
     return _parse(response, context, UserInfo)
 
 
+def build_revocation(url: str, token: str, *, client_sid: str, client_secret: str | None = None) -> Request:
+    """``POST`` to the revocation endpoint that discovery names (RFC 7009 2.1); sent once.
+
+    Args:
+        url: a `server_metadata.trusted_endpoint`.
+        token: an access or a refresh token.
+        client_sid: the app that it was issued to.
+        client_secret: of a confidential app.
+
+    Raises:
+        ConfigurationError: a value that cannot be sent.
+    """
+    check_client(client_sid)
+    fields = form.given({"token": token, "client_id": client_sid, "client_secret": client_secret})
+    return Request(
+        method="POST",
+        path=urlsplit(url).path,
+        url=url,
+        headers=form.HEADERS,
+        body=form.encode(fields.items()),
+        secrets=tuple(secret for secret in (token, client_secret) if secret),
+        repeatable=False,
+    )
+
+
+def parse_revocation(response: Response, context: Context) -> Parsed[None]:
+    """None for a success, whatever stands in its body (RFC 7009 2.2)."""
+    return None if 200 <= response.status < 300 else read_error(response, context)
+
+
 def check_client(client_sid: object) -> None:
     """Refuse a client id that cannot be one.
 
     Raises:
         ConfigurationError: empty, or not printable ASCII without spaces.
     """
-    if not isinstance(client_sid, str) or not _VISIBLE.fullmatch(client_sid):
+    if not isinstance(client_sid, str) or not form.VISIBLE.fullmatch(client_sid):
         raise ConfigurationError("client_sid must be the SID of your OAuth app, such as OQ and 32 letters or digits")
 
 
@@ -232,10 +253,6 @@ def _parse(
     return protocol_error(response, reason, context)
 
 
-def _encode(form: Iterable[tuple[str, str]]) -> bytes:
-    return urlencode(list(form)).encode("ascii")
-
-
 def _check_list(name: str, values: Iterable[object], allowed: re.Pattern[str], rule: str) -> None:
     if isinstance(values, str):
         raise ConfigurationError(f"{name} must be a list: [{name!r}] instead of {name!r}")
@@ -253,7 +270,7 @@ def _absolute(name: str, value: object, base_url: str) -> object:
     if not isinstance(value, str):
         return value
     url: str | None = None
-    if _VISIBLE.fullmatch(value):
+    if form.VISIBLE.fullmatch(value):
         try:
             url = urljoin(base_url + "/", value)
         except ValueError:

@@ -1,8 +1,7 @@
-"""`OAuthSession`: one method per endpoint, and the one way that a request takes (`OAuthSession.exchange`)."""
+"""`OAuthSession`: one method per endpoint."""
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -11,20 +10,25 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 
-from twilio_oauth_async import protocol
+from twilio_oauth_async import protocol, protocol_v2
 from twilio_oauth_async.clock import Clock, SystemClock
+from twilio_oauth_async.credentials import basic_authorization, from_environment
 from twilio_oauth_async.endpoints import choose_base_url, is_secure
-from twilio_oauth_async.errors import ApiError, ConfigurationError, ProtocolError, TransportError, TwilioOAuthError
+from twilio_oauth_async.errors import (
+    ApiError,
+    ConfigurationError,
+    IdTokenError,
+    ProtocolError,
+    TwilioOAuthError,
+)
+from twilio_oauth_async.exchange import Exchange
 from twilio_oauth_async.messages import Context, Request, Response
 from twilio_oauth_async.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
-from twilio_oauth_async.retry import Attempt, RetryPolicy, send_with_retry
-from twilio_oauth_async.transport import Failure, Transport
+from twilio_oauth_async.retry import RetryPolicy
+from twilio_oauth_async.server_metadata import DiscoveredEndpoint, trusted_endpoint
+from twilio_oauth_async.transport import Transport
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
-
-_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class OAuthSession:
@@ -75,8 +79,7 @@ class OAuthSession:
         Raises:
             ConfigurationError: any of these cannot be used.
         """
-        if (username is None) != (password is None):
-            raise ConfigurationError("username and password belong together: give both or neither")
+        authorization = basic_authorization(username, password)
         if not timeout > 0 or timeout == float("inf"):
             raise ConfigurationError("timeout must be a positive number of seconds")
         self.base_url = choose_base_url(base_url, region, edge)
@@ -85,17 +88,21 @@ class OAuthSession:
         self.issuer = issuer
         self.timeout = float(timeout)
         self.clock = clock
-        self._retry = retry
-        self._authorization = _basic(username, password)
-        self._secrets = tuple(
-            secret for secret in (password, (self._authorization or "").removeprefix("Basic ")) if secret
-        )
+        self._discovery: OpenidDiscovery | None = None
         self._transport = Transport(
             http=http,
             proxy=proxy,
             ssl_context=ssl_context,
             trace_configs=trace_configs,
             max_response_bytes=max_response_bytes,
+        )
+        self._exchange = Exchange(
+            transport=self._transport,
+            base_url=self.base_url,
+            authorization=authorization,
+            secrets=tuple(secret for secret in (password, (authorization or "").removeprefix("Basic ")) if secret),
+            retry=retry,
+            clock=clock,
         )
 
     @classmethod
@@ -124,7 +131,7 @@ class OAuthSession:
         Raises:
             ConfigurationError: no complete pair of credentials is set, or as the constructor.
         """
-        username, password = _credentials(environ)
+        username, password = from_environment(environ)
         if base_url is None:
             region = region or environ.get("TWILIO_REGION") or None
             edge = edge or environ.get("TWILIO_EDGE") or None
@@ -228,13 +235,80 @@ class OAuthSession:
         )
         return _raised(await self.exchange(request, protocol.parse_token))
 
-    async def fetch_user_info(self, *, access_token: str | None = None) -> UserInfo:
+    async def create_token_v2(
+        self,
+        *,
+        grant_type: str,
+        client_id: str,
+        client_secret: str | None = None,
+        code: str | None = None,
+        code_verifier: str | None = None,
+        redirect_uri: str | None = None,
+        audience: str | None = None,
+        refresh_token: str | None = None,
+        scope: str | None = None,
+        account_sid: str | None = None,
+    ) -> Token:
+        """``POST /v2/token``; sent exactly once, and without the session's own credentials.
+
+        The arguments are the parameters of RFC 6749; `account_sid` goes into the query. Raises as `create_token`.
+        """
+        request = protocol_v2.build_token_v2(
+            grant_type=grant_type,
+            client_id=client_id,
+            client_secret=client_secret,
+            code=code,
+            code_verifier=code_verifier,
+            redirect_uri=redirect_uri,
+            audience=audience,
+            refresh_token=refresh_token,
+            scope=scope,
+            account_sid=account_sid,
+        )
+        return _raised(await self.exchange(request, protocol.parse_token))
+
+    async def fetch_user_info(self, *, access_token: str | None = None, subject: str | None = None) -> UserInfo:
         """``GET /v1/userinfo``; retried on a passing fault.
 
         Args:
             access_token: sent as Bearer; None: the session's own credentials are sent.
+            subject: the ``sub`` of the id token that came with the access token; it must be of the same person.
+
+        Raises:
+            IdTokenError: the answer is about somebody else (OIDC Core 5.3.2).
         """
-        return _raised(await self.exchange(protocol.build_user_info(access_token), protocol.parse_user_info))
+        info = _raised(await self.exchange(protocol.build_user_info(access_token), protocol.parse_user_info))
+        if subject is not None and info.user_sid != subject:
+            raise IdTokenError("the user info is not of the id token's subject", claim="sub")
+        return info
+
+    async def revoke_token(self, token: str, *, client_sid: str, client_secret: str | None = None) -> None:
+        """Make an access or refresh token worthless (RFC 7009); sent exactly once.
+
+        Args:
+            token: a refresh token takes its access tokens with it.
+            client_sid: the app that it was issued to.
+            client_secret: of a confidential app.
+
+        Raises:
+            ConfigurationError: the server has no revocation endpoint.
+            ServerError: 503 means that the token is still alive (RFC 7009 2.2.1).
+        """
+        url = await self.discovered_endpoint("revocation_endpoint")
+        request = protocol.build_revocation(url, token, client_sid=client_sid, client_secret=client_secret)
+        _raised(await self.exchange(request, protocol.parse_revocation))
+
+    async def discovered_endpoint(self, name: DiscoveredEndpoint) -> str:
+        """An endpoint that no contract fixes; discovery is fetched when first needed, and kept.
+
+        Raises:
+            ProtocolError: the document is of another issuer, or names a place that is not allowed.
+            ConfigurationError: the server has no such endpoint.
+        """
+        discovery = self._discovery or await self.fetch_openid_discovery()
+        url = trusted_endpoint(discovery, name, issuer=self.issuer, base_url=self.base_url)
+        self._discovery = discovery
+        return url
 
     async def exchange(
         self,
@@ -253,65 +327,11 @@ class OAuthSession:
         Raises:
             ConfigurationError: the session is not open.
         """
-        started = self.clock.monotonic()
-        deadline = started + min(self.timeout, timeout if timeout is not None else self.timeout)
-        headers: Mapping[str, str] = request.headers
-        if self._authorization is not None and "Authorization" not in headers:
-            headers = {"Authorization": self._authorization, **headers}
-        sent = self._secrets + request.secrets
-
-        async def attempt() -> Attempt[T | TwilioOAuthError]:
-            # aiohttp takes a timeout of 0 for none at all.
-            left = max(deadline - self.clock.monotonic(), 0.001)
-            answer = await self._transport.send(self.base_url, request, headers, left)
-            if isinstance(answer, Failure):
-                return Attempt(answer.error, again=answer.retryable)
-            outcome: T | TwilioOAuthError = parse(
-                answer, Context(now=self.clock.now(), base_url=self.base_url, sent=sent)
-            )
-            retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
-            return Attempt(outcome, again=answer.status in _RETRIED_STATUSES, retry_after=retry_after)
-
-        if request.repeatable:
-            last, attempts = await send_with_retry(attempt, self._retry, self.clock, deadline)
-        else:
-            last, attempts = await attempt(), 1
-        elapsed = self.clock.monotonic() - started
-        outcome = last.outcome
-        if isinstance(outcome, TransportError):
-            outcome.attempts = attempts
-            outcome.elapsed = elapsed
-        if _log.isEnabledFor(logging.DEBUG):
-            result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
-            _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)
-        return outcome
+        limit = self.timeout if timeout is None else min(timeout, self.timeout)
+        return await self._exchange(request, parse, limit)
 
 
 def _raised(outcome: T | TwilioOAuthError) -> T:
     if isinstance(outcome, TwilioOAuthError):
         raise outcome
     return outcome
-
-
-def _basic(username: str | None, password: str | None) -> str | None:
-    if username is None or password is None:
-        return None
-    if not username or not password:
-        raise ConfigurationError("username and password must not be empty")
-    if ":" in username:
-        raise ConfigurationError("username must not contain a colon (RFC 7617 2); is it a SID?")
-    return aiohttp.encode_basic_auth(username, password)
-
-
-def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:
-    for user_name, secret_name in (
-        ("TWILIO_API_KEY", "TWILIO_API_SECRET"),
-        ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
-    ):
-        username, password = environ.get(user_name), environ.get(secret_name)
-        if username and password:
-            return username, password
-    raise ConfigurationError(
-        "no credentials in the environment: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, "
-        "or TWILIO_API_KEY and TWILIO_API_SECRET"
-    )

@@ -138,7 +138,7 @@ class Transport:
             raise ConfigurationError("the session is not open: use 'async with OAuthSession(...)', or await open()")
         if session.closed:
             raise ConfigurationError("the aiohttp.ClientSession lent as http= has been closed")
-        url = base_url + request.path + (f"?{request.query}" if request.query else "")
+        url = request.url or base_url + request.path + (f"?{request.query}" if request.query else "")
         sent = CIMultiDict(headers)
         target = URL(url, encoded=True)
         server_hostname: str | None = None
