@@ -110,4 +110,6 @@ class DevicePages:
 
     def _enter(self, session: PageSession, typed: str, *, problem: UserCodeError | None = None) -> web.Response:
         status, text = (HTTPStatus.OK, None) if problem is None else _PROBLEMS[problem.reason]
+        if status in {HTTPStatus.GONE, HTTPStatus.CONFLICT}:
+            typed = ""  # no use in trying the same code again
         return session.page("enter.html", status=status, action=f"/{ACTIVATE_PATH}", user_code=typed, problem=text)
