@@ -19,8 +19,8 @@ from twilio_oauth_async.emulator import Emulator
 _NAMES = [
     "GrantType", "ClientSid", "ClientSecret", "DeviceCode", "DeviceId", "RefreshToken", "Code", "CodeVerifier",
     "Scopes", "Audiences", "token", "grant_type", "client_id", "client_secret", "scope", "audience", "code",
-    "code_verifier", "redirect_uri", "refresh_token", "account_sid", "user_code", "csrf", "decision", "user", "request_id",
-    "response_type", "state", "code_challenge", "code_challenge_method", "nonce", "prompt",
+    "code_verifier", "redirect_uri", "refresh_token", "account_sid", "user_code", "csrf", "decision", "user",
+    "request_id", "response_type", "state", "code_challenge", "code_challenge_method", "nonce", "prompt",
 ]
 _PATHS = [
     "/v1/device/code", "/v1/token", "/v2/token", "/oauth2/revoke", "/oauth2/token", "/v1/oauth2/device/activate",

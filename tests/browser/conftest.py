@@ -1,0 +1,100 @@
+"""A real browser in front of a running emulator.
+
+Without a browser these tests skip and say why; with ``TWILIO_OAUTH_REQUIRE_BROWSER=1`` they fail instead.
+``TWILIO_OAUTH_BROWSER`` names the executable where it is not one of the usual ones.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.emulator.conftest import Caller
+from twilio_oauth_async.clock import VirtualClock
+from twilio_oauth_async.emulator import Emulator
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, ConsoleMessage, Page, Request
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+NewPage = Callable[..., Awaitable["Page"]]
+
+
+def missing(reason: str) -> None:
+    if os.environ.get("TWILIO_OAUTH_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"TWILIO_OAUTH_REQUIRE_BROWSER is set, but {reason}")
+    pytest.skip(reason)
+
+
+def executable() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return os.environ.get("TWILIO_OAUTH_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests of a module; starting it takes longer than using it."""
+    try:
+        from playwright.async_api import async_playwright
+    except ModuleNotFoundError:
+        missing("playwright is not installed (the `browser` dependency group)")
+        raise
+    path = executable()
+    if path is None:
+        missing("there is no Chromium here (on Debian: apt-get install chromium)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(clock=VirtualClock(auto=False), app_name="Kitchen Display") as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def caller(emulator: Emulator) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession() as http:
+        yield Caller(emulator, http)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def new_page(browser: Browser, emulator: Emulator) -> AsyncIterator[NewPage]:
+    """Opens a page of a browser without a past; its options are those of a Playwright context.
+
+    The test fails where a page asks another server for anything, breaks its own Content-Security-Policy or logs an
+    error: none of that may happen on the emulator's pages.
+    """
+    contexts: list[Any] = []
+    complaints: list[str] = []
+
+    async def open_page(**options: Any) -> Page:
+        context = await browser.new_context(base_url=emulator.base_url, **options)
+        contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(5_000)
+        page.on("request", asked)
+        page.on("console", said)
+        return page
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith("http://127.0.0.1:"):
+            complaints.append(f"a request to {request.url}")
+
+    def said(message: ConsoleMessage) -> None:
+        # Chromium logs every 4xx page as an error; that is what some of the tests are about.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    yield open_page
+    for context in contexts:
+        await context.close()
+    assert complaints == []

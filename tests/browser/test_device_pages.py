@@ -1,0 +1,242 @@
+"""People in front of the device grant's pages: with a mouse, with a keyboard, on a phone, in the dark."""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.conftest import NewPage, missing
+from tests.emulator.conftest import Caller
+from tests.emulator.test_authorization_code import query, url
+from twilio_oauth_async.emulator import Emulator
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ACTIVATE = "/v1/oauth2/device/activate"
+NARROW = {"viewport": {"width": 320, "height": 568}, "has_touch": True}
+
+
+async def outcome(caller: Caller, code: dict[str, Any]) -> str:
+    status, body = await caller.poll(code["device_code"])
+    return "signed in" if status == 201 else str(body["error"])
+
+
+async def shows(page: Page, heading: str) -> None:
+    """Wait for the page with this heading: a click returns before the next page is there."""
+    await page.get_by_role("heading", name=heading, exact=True).wait_for()
+
+
+async def test_enter_the_code_and_approve(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code("openid", "messages.read")
+    page = await new_page()
+    await page.goto(ACTIVATE)
+    await page.get_by_label("Code").fill(code["user_code"].lower().replace("-", " "))
+    await page.get_by_role("button", name="Continue").click()
+    await shows(page, "Allow Kitchen Display?")
+    assert await page.get_by_role("listitem").all_inner_texts() == ["openid", "messages.read"]
+    await page.get_by_role("button", name="Approve").click()
+    await shows(page, "Approved")
+    assert await outcome(caller, code) == "signed in"
+
+
+async def test_deny(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto("/" + code["verification_uri_complete"])
+    await page.get_by_role("button", name="Continue").click()
+    await page.get_by_role("button", name="Deny").click()
+    await shows(page, "Denied")
+    assert await outcome(caller, code) == "access_denied"
+
+
+async def test_the_link_with_the_code_only_fills_it_in(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto("/" + code["verification_uri_complete"])
+    assert await page.get_by_label("Code").input_value() == code["user_code"]
+    assert await page.get_by_role("button", name="Approve").count() == 0
+    assert await outcome(caller, code) == "authorization_pending"
+
+
+async def test_a_wrong_code_can_be_corrected(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto(ACTIVATE)
+    await page.get_by_label("Code").fill("WRNG-CODE")
+    await page.get_by_role("button", name="Continue").click()
+    assert "do not know" in await page.get_by_role("alert").inner_text()
+    field = page.get_by_label("Code")
+    assert await field.get_attribute("aria-invalid") == "true"
+    assert await field.evaluate("field => field === document.activeElement")
+    await field.fill(code["user_code"])
+    await page.get_by_role("button", name="Continue").click()
+    await shows(page, "Allow Kitchen Display?")
+
+
+async def test_an_expired_code(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto("/" + code["verification_uri_complete"])
+    await page.get_by_role("button", name="Continue").click()
+    await shows(page, "Allow Kitchen Display?")
+    await caller.emulator.expire(code["user_code"])
+    await page.get_by_role("button", name="Approve").click()
+    assert "expired" in await page.get_by_role("alert").inner_text()
+    assert await page.get_by_label("Code").input_value() == ""
+    assert await outcome(caller, code) == "expired_token"
+
+
+async def test_an_empty_code_is_not_even_sent(caller: Caller, new_page: NewPage) -> None:
+    page = await new_page()
+    await page.goto(ACTIVATE)
+    await page.get_by_role("button", name="Continue").click()
+    assert [request.method for request in caller.emulator.requests.to("activate")] == ["GET"]
+
+
+async def test_reloading_the_last_page_decides_nothing_again(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto("/" + code["verification_uri_complete"])
+    await page.get_by_role("button", name="Continue").click()
+    await page.get_by_role("button", name="Approve").click()
+    await shows(page, "Approved")
+    await page.reload()
+    await shows(page, "Approved")
+    assert len(caller.emulator.requests.to("consent")) == 1
+
+
+@pytest.mark.parametrize("decision", ["Approve", "Deny"])
+async def test_with_the_keyboard_alone(caller: Caller, new_page: NewPage, decision: str) -> None:
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto(ACTIVATE)
+    await page.keyboard.type(code["user_code"])  # the field has the focus from the start
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name=decision).wait_for()
+    await page.keyboard.press("Tab")
+    if decision == "Deny":
+        await page.keyboard.press("Tab")
+    focused = page.locator(":focus-visible")
+    assert await focused.inner_text() == decision
+    assert await focused.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"**/{'approved' if decision == 'Approve' else 'denied'}")
+    assert await outcome(caller, code) == ("signed in" if decision == "Approve" else "access_denied")
+
+
+async def test_a_narrow_screen(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code("openid", "https://api.example.com/a/scope/that/is/much/longer/than/the/screen")
+    page = await new_page(**NARROW)
+    await page.goto("/" + code["verification_uri_complete"])
+    await page.get_by_role("button", name="Continue").tap()
+    await shows(page, "Allow Kitchen Display?")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    for name in ("Approve", "Deny"):
+        box = await page.get_by_role("button", name=name).bounding_box()
+        assert box is not None
+        assert box["height"] >= 44, "a finger needs that much"
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
+    await page.get_by_role("button", name="Approve").tap()
+    await shows(page, "Approved")
+    assert await outcome(caller, code) == "signed in"
+
+
+async def test_dark_mode(caller: Caller, new_page: NewPage) -> None:
+    brightness: dict[str, int] = {}
+    for scheme in ("light", "dark"):
+        page = await new_page(color_scheme=scheme)
+        await page.goto(ACTIVATE)
+        colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness[scheme] = sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
+    assert brightness["dark"] < 200 < 600 < brightness["light"]
+
+
+async def test_without_scripts(caller: Caller, new_page: NewPage) -> None:
+    code = await caller.device_code()
+    page = await new_page(java_script_enabled=False)
+    await page.goto("/" + code["verification_uri_complete"])
+    await page.get_by_role("button", name="Continue").click()
+    await page.get_by_role("button", name="Approve").click()
+    await shows(page, "Approved")
+    assert await outcome(caller, code) == "signed in"
+
+
+async def test_one_of_several_people_is_chosen(caller: Caller, new_page: NewPage) -> None:
+    other = caller.emulator.add_user("Grace", "Other", "grace@example.com")
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto("/" + code["verification_uri_complete"])
+    await page.get_by_role("button", name="Continue").click()
+    await page.get_by_label("Sign in as").select_option(label="Grace Other (grace@example.com)")
+    await page.get_by_role("button", name="Approve").click()
+    await shows(page, "Approved")
+    _, token = await caller.poll(code["device_code"])
+    _, body, _ = await caller.call("GET", "/v1/userinfo", authorization=f"Bearer {token['access_token']}")
+    assert body["user_sid"] == other.sid
+
+
+@pytest.mark.parametrize("decision", ["Approve", "Deny"])
+async def test_the_authorization_page_sends_the_browser_back(caller: Caller, new_page: NewPage, decision: str) -> None:
+    page = await new_page()
+    # Another emulator's port stands for the app's own listener: the browser must be able to leave for it.
+    async with type(caller.emulator)() as elsewhere:
+        await page.goto(url(caller, redirect_uri=elsewhere.base_url + "/callback"))
+        await page.get_by_role("button", name=decision).click()
+        await page.wait_for_url("**/callback?*")
+        arrived = elsewhere.requests[0]
+    assert arrived.query["state"] == query(caller)["state"]
+    assert ("code" in arrived.query) == (decision == "Approve")
+    assert "Referer" not in arrived.headers
+
+
+async def test_another_site_cannot_frame_the_page(browser: Browser, emulator: Emulator) -> None:
+    async with await browser.new_context() as context:
+        page = await context.new_page()
+        async with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
+            await page.set_content(f'<iframe src="{emulator.base_url}{ACTIVATE}"></iframe>')
+        assert await page.frames[1].locator("form").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [{}, NARROW], ids=["wide", "narrow"])
+async def test_axe_finds_no_violation(caller: Caller, new_page: NewPage, scheme: str, size: dict[str, Any]) -> None:
+    if find_spec("axe_playwright_python") is None:
+        missing("axe-playwright-python, which carries axe-core, is not installed (the `browser` dependency group)")
+    script = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    caller.emulator.add_user("Grace", "Other", "grace@example.com")
+    code = await caller.device_code("openid", "messages.read")
+    # The policy of the pages would not let axe in; every other test runs under it.
+    page = await new_page(bypass_csp=True, color_scheme=scheme, **size)
+
+    async def check(where: str) -> None:
+        await page.evaluate(script)
+        found = await page.evaluate("async () => (await axe.run()).violations")
+        assert [(rule["id"], rule["impact"], where) for rule in found] == []
+
+    await page.goto(ACTIVATE)
+    await check("enter")
+    await page.get_by_label("Code").fill("WRNG-CODE")
+    await page.get_by_role("button", name="Continue").click()
+    await page.get_by_role("alert").wait_for()
+    await check("wrong code")
+    await page.goto("/" + code["verification_uri_complete"])
+    await check("prefilled")
+    await page.get_by_role("button", name="Continue").click()
+    await shows(page, "Allow Kitchen Display?")
+    await check("consent")
+    await page.get_by_role("button", name="Approve").click()
+    await shows(page, "Approved")
+    await check("approved")
+    await page.goto("/v1/oauth2/device/consent/denied")
+    await check("denied")
+    await page.goto(url(caller))
+    await check("authorize")
+    await page.goto("/v2/authorize")
+    await check("error")
