@@ -73,7 +73,7 @@ async def test_a_wrong_code_can_be_corrected(caller: Caller, new_page: NewPage) 
     assert "do not know" in await page.get_by_role("alert").inner_text()
     field = page.get_by_label("Code")
     assert await field.get_attribute("aria-invalid") == "true"
-    assert await field.evaluate("field => field === document.activeElement")
+    await page.locator("#user_code:focus").wait_for()
     await field.fill(code["user_code"])
     await page.get_by_role("button", name="Continue").click()
     await shows(page, "Allow Kitchen Display?")
@@ -116,14 +116,15 @@ async def test_with_the_keyboard_alone(caller: Caller, new_page: NewPage, decisi
     code = await caller.device_code()
     page = await new_page()
     await page.goto(ACTIVATE)
-    await page.keyboard.type(code["user_code"])  # the field has the focus from the start
+    await page.locator("#user_code:focus").wait_for()  # it has the focus without anybody's doing
+    await page.keyboard.type(code["user_code"])
     await page.keyboard.press("Enter")
-    await page.get_by_role("button", name=decision).wait_for()
+    await shows(page, "Allow Kitchen Display?")
+    await page.wait_for_load_state()
     await page.keyboard.press("Tab")
     if decision == "Deny":
         await page.keyboard.press("Tab")
-    focused = page.locator(":focus-visible")
-    assert await focused.inner_text() == decision
+    focused = page.locator(":focus-visible", has_text=decision)
     assert await focused.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"**/{'approved' if decision == 'Approve' else 'denied'}")
