@@ -10,6 +10,7 @@ from twilio_oauth_async.emulator.authorize_pages import AUTHORIZE_CONSENT_PATH, 
 from twilio_oauth_async.emulator.backend import Backend
 from twilio_oauth_async.emulator.device_pages import CONSENT_PATH, DevicePages
 from twilio_oauth_async.emulator.exchange import Exchange, Handler
+from twilio_oauth_async.emulator.http_log import http_logger
 from twilio_oauth_async.emulator.pages import STYLESHEET_PATH, PageMaker
 
 _MAX_REQUEST_BYTES = 64 * 1024
@@ -41,7 +42,12 @@ def build_app(backend: Backend) -> web.Application:
     ]
     endpoints = {path: endpoint for _, endpoint, _, paths in routes for path in paths}
     exchange = Exchange(backend, lambda path: endpoints.get(path, ""), pages.refusal)
-    app = web.Application(middlewares=[exchange.middleware()], client_max_size=_MAX_REQUEST_BYTES)
+    app = web.Application(
+        middlewares=[exchange.middleware()],
+        client_max_size=_MAX_REQUEST_BYTES,
+        # debug follows the event loop's, and would put tracebacks into answers.
+        handler_args={"debug": False, "logger": http_logger()},
+    )
     for method, _, handler, paths in routes:
         for path in paths:
             app.router.add_route(method, path, handler)

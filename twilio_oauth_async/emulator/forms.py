@@ -66,8 +66,13 @@ class Form:
         return [value for name in names for value in self._values.get(name, ())]
 
     def known(self, *names: str) -> None:
-        """Parameters that belong to the endpoint although this request's grant does not use them."""
-        self._asked.update(names)
+        """Name parameters that belong to the endpoint although this request may not use them.
+
+        Raises:
+            RefusalError: ``invalid_request``: one of them stands there more than once.
+        """
+        for name in names:
+            self.optional(name)
 
     @property
     def unknown(self) -> tuple[str, ...]:

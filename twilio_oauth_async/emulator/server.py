@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import ssl
 from collections.abc import Iterable, Sequence
@@ -316,7 +317,7 @@ class Emulator:
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
-        self._backend.closing.clear()
+        self._backend.closing = asyncio.Event()  # a new one, because an event belongs to one event loop
         runner = web.AppRunner(build_app(self._backend), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
