@@ -1,0 +1,59 @@
+"""Sign somebody in on another device and say who it was.
+
+With TWILIO_CLIENT_ID and TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (or TWILIO_API_KEY with TWILIO_API_SECRET) set,
+this talks to Twilio. Without TWILIO_CLIENT_ID it starts an emulated server, and approves in your place.
+"""
+
+import asyncio
+import os
+import sys
+
+from twilio_oauth_async import (
+    AccessDeniedError,
+    DeviceAuthorization,
+    DeviceCodeExpiredError,
+    DeviceFlow,
+    OAuthSession,
+    TwilioOAuthError,
+)
+from twilio_oauth_async.emulator import Emulator
+
+
+async def at_twilio(client_sid: str) -> None:
+    def show(authorization: DeviceAuthorization) -> None:
+        print(authorization.instructions("the example"), flush=True)
+
+    async with OAuthSession.from_env() as session:
+        await sign_in(session, DeviceFlow(session, client_sid=client_sid, scopes=["openid"], prompt=show))
+
+
+async def at_an_emulator() -> None:
+    async with (
+        Emulator(interval=1) as emulator,
+        OAuthSession(emulator.account_sid, emulator.auth_token, base_url=emulator.base_url) as session,
+    ):
+
+        async def approve(authorization: DeviceAuthorization) -> None:
+            print(authorization.instructions("the example"), flush=True)
+            await emulator.approve(authorization.user_code)
+
+        await sign_in(session, DeviceFlow(session, client_sid=emulator.client_sid, scopes=["openid"], prompt=approve))
+
+
+async def sign_in(session: OAuthSession, flow: DeviceFlow) -> None:
+    token = await flow.run()
+    user = await session.fetch_user_info(access_token=token.access_token)
+    print(f"Signed in as {user.friendly_name or user.user_sid}, until {token.access_token_expires_at}")
+
+
+async def main() -> None:
+    client_sid = os.environ.get("TWILIO_CLIENT_ID")
+    try:
+        await (at_twilio(client_sid) if client_sid else at_an_emulator())
+    except (AccessDeniedError, DeviceCodeExpiredError):
+        sys.exit("Nobody signed in.")
+    except TwilioOAuthError as error:
+        sys.exit(f"It did not work: {error}")
+
+
+asyncio.run(main())

@@ -1,0 +1,118 @@
+"""What can be done with a checkout: `nox --list` tells. Each session installs all it needs, and nothing elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint", "types", "wheel"]
+# Where CI is set, nox takes a missing interpreter for an error; `tests_all` is about those that there are.
+nox.options.error_on_missing_interpreters = False
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+ROOT = Path(__file__).parent
+CODE = ("twilio_oauth_async", "tests", "examples", "noxfile.py")
+TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
+
+
+def install(session: nox.Session, *groups: str, extra: str = "all") -> None:
+    """Install the package as it stands in the checkout, with `extra` and the dependency groups named."""
+    session.install("-e", f".[{extra}]", *nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+def run_tests(session: nox.Session) -> None:
+    install(session, "test", "browser")
+    # A part of the tests does not reach the coverage that all of them must.
+    coverage = () if session.posargs else ("--cov", "--cov-report=term-missing:skip-covered")
+    session.run("pytest", "-n", "auto", *coverage, *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests (or those that the arguments name) under the Python that runs nox."""
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS)
+def tests_all(session: nox.Session) -> None:
+    """Run the tests under every supported Python that this machine has; nox names those that it has not."""
+    run_tests(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy and pyright, both strict."""
+    install(session, "types", "test")
+    session.run("mypy", "--strict", *TYPED_CODE)
+    session.run("pyright", *TYPED_CODE)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Go through a whole sign-in; arguments go to `twilio-oauth demo`."""
+    install(session, extra="cli")
+    session.run("twilio-oauth", "demo", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, look inside, and use it in an empty environment from another folder."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "wheel"))
+    with tempfile.TemporaryDirectory(prefix="twilio-oauth-wheel-") as temporary:
+        dist, environment, elsewhere = (Path(temporary, name) for name in ("dist", "environment", "elsewhere"))
+        elsewhere.mkdir()
+        # The wheel is built from the sdist, so that both are complete.
+        session.run("python", "-m", "build", "--outdir", str(dist), ".", silent=True)
+        [built] = dist.glob("*.whl")
+        check_contents(session, built)
+        session.run("python", "-m", "virtualenv", "--quiet", str(environment))
+        smoke = shutil.copy(ROOT / "tests" / "wheel" / "smoke.py", elsewhere)
+        with session.chdir(elsewhere):
+            check_use(session, built, environment, smoke)
+
+
+def check_use(session: nox.Session, built: Path, environment: Path, smoke: str) -> None:
+    """Use the wheel as it is, then with the extra of the command."""
+    scripts = environment / ("bin" if (environment / "bin").exists() else "Scripts")
+
+    def run(program: str, *args: str) -> None:
+        session.run(str(scripts / program), *args, external=True)
+
+    run("python", "-m", "pip", "install", "--quiet", str(built))
+    run("python", "-X", "dev", "-W", "error", smoke)
+    run("python", "-m", "pip", "install", "--quiet", f"{built}[cli]")
+    run("twilio-oauth", "--version")
+    run("twilio-oauth", "demo", "--approve-after", "0")
+
+
+def check_contents(session: nox.Session, built: Path) -> None:
+    """All of the package, and nothing but the package."""
+    names = zipfile.ZipFile(built).namelist()
+    top = {name.partition("/")[0] for name in names}
+    name, version = PYPROJECT["project"]["name"].replace("-", "_"), PYPROJECT["project"]["version"]
+    if top != {name, f"{name}-{version}.dist-info"}:
+        session.error(f"{built.name} holds more or less than the package: {sorted(top)}")
+    in_checkout = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    if lost := in_checkout - set(names):
+        session.error(f"{built.name} lacks {sorted(lost)}")
+    session.log(f"{built.name} holds {len(names)} files, all of them the package's own")

@@ -1,0 +1,131 @@
+"""The README's code runs as it stands: Python against the emulator, commands as .ci/run has them."""
+
+import ast
+import asyncio
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from twilio_oauth_async import ConfigurationError, DeviceFlow, OAuthSession, VirtualClock
+from twilio_oauth_async.emulator import Emulator
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+SHELL = [line.partition("#")[0].strip() for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+
+
+def block(part):
+    """The one Python block that has `part` in it."""
+    [code] = [code for code in PYTHON if part in code]
+    return code
+
+
+def run(code, **names):
+    space = {"__name__": "readme", **names}
+    exec(compile(code, "README.md", "exec"), space)  # the README is ours
+    return space
+
+
+def test_every_block_is_run_by_a_test_below():
+    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+    assert sorted(PYTHON) == sorted(block(part) for part in ("asyncio.run", "return await", "async def test_"))
+
+
+def test_the_first_example_is_eight_lines():
+    assert len([line for line in block("asyncio.run").splitlines() if line]) == 8
+
+
+@pytest.mark.asyncio
+async def test_the_first_example_signs_somebody_in(monkeypatch):
+    programs, shown, approvals = [], [], []
+    async with Emulator(clock=VirtualClock()) as emulator:
+
+        def from_env():
+            return OAuthSession(
+                emulator.account_sid, emulator.auth_token, base_url=emulator.base_url, clock=emulator.clock
+            )
+
+        def show(*words):
+            shown.append(" ".join(map(str, words)))
+            if code := re.search(r"enter the code at|the code (\S+)", shown[-1]):
+                approvals.append(asyncio.ensure_future(emulator.approve(code[1])))
+
+        monkeypatch.setattr(OAuthSession, "from_env", from_env)
+        monkeypatch.setattr(asyncio, "run", programs.append)
+        monkeypatch.setenv("TWILIO_CLIENT_ID", emulator.client_sid)
+        run(block("asyncio.run"), print=show)
+        [program] = programs
+        await program
+    assert shown[0].startswith("To sign in, open http://127.0.0.1")
+    assert re.fullmatch(r"Signed in until 20\d\d-\S+ \S+\+00:00", shown[-1])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [
+        ("approve", "token"),
+        ("deny", "The person said no."),
+        ("expire", "Nobody decided in time: start again."),
+        (None, "It did not work: "),
+    ],
+)
+async def test_the_errors(act, outcome):
+    async with (
+        Emulator(clock=VirtualClock()) as e,
+        OAuthSession(e.account_sid, e.auth_token if act else "no", base_url=e.base_url, clock=e.clock) as session,
+    ):
+        flow = DeviceFlow(
+            session, client_sid=e.client_sid, scopes=["openid"], prompt=lambda a: getattr(e, act)(a.user_code)
+        )
+        result = await run(block("return await"))["sign_in"](flow)
+    if outcome == "token":
+        assert result.access_token
+    else:
+        assert result.startswith(outcome)
+
+
+@pytest.mark.asyncio
+async def test_the_test():
+    await run(block("async def test_"))["test_sign_in"]()
+
+
+def test_what_is_said_of_configuration_errors():
+    assert issubclass(ConfigurationError, ValueError)
+
+
+def test_the_commands_are_those_that_ci_runs():
+    ci = (ROOT / ".ci" / "run").read_text()
+    nox = [command for command in SHELL if "nox" in command]
+    assert nox == [f"python3 -m pip install nox && python3 -m nox -s {name}" for name in ("demo", "tests")]
+    assert all(command in ci for command in nox)
+    assert "python3 -m nox -s demo -- --approve-after 1" in README
+    assert "python3 -m nox -s demo -- --approve-after 1" in ci
+    # What to do where the system's Python refuses.
+    [venv] = [command for command in SHELL if "venv" in command]
+    assert all(command in ci for command in venv.split(" && "))
+
+
+def test_the_sessions_and_extras_that_are_named_exist():
+    nodes = ast.parse((ROOT / "noxfile.py").read_text()).body
+    sessions = {
+        n.name for n in nodes if isinstance(n, ast.FunctionDef) and "nox.session" in map(decorator, n.decorator_list)
+    }
+    develop = README.partition("nox --list` names what there is:")[2].partition("Browser tests")[0]
+    assert set(re.findall(r"`(\w+)`", develop)) == sessions
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [command for command in SHELL if command.startswith("pip")] == ["pip install .", "pip install '.[cli]'"]
+    assert "cli" in extras
+
+
+def decorator(node):
+    return ast.unparse(node.func if isinstance(node, ast.Call) else node)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists()

@@ -1,0 +1,137 @@
+"""Uses of the public API as programs write them. Never run: mypy and pyright, both strict, must accept every line."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from typing import assert_type
+
+import aiohttp
+
+from twilio_oauth_async import (
+    DEVICE_CODE_GRANT,
+    AccessDeniedError,
+    ApiError,
+    Approved,
+    Certs,
+    Clock,
+    CodeIssued,
+    ConfigurationError,
+    DeviceAuthorization,
+    DeviceCode,
+    DeviceCodeExpiredError,
+    DeviceFlow,
+    DeviceFlowError,
+    DeviceFlowEvent,
+    OAuthSession,
+    OpenidDiscovery,
+    Pending,
+    ProtocolError,
+    RateLimitedError,
+    RetryPolicy,
+    SlowedDown,
+    SystemClock,
+    Token,
+    TransportError,
+    TwilioOAuthError,
+    Unreachable,
+    UserInfo,
+    VirtualClock,
+)
+from twilio_oauth_async.emulator import Emulator
+
+SID = "OQ00000000000000000000000000000000"
+
+
+async def a_script() -> Token:
+    async with OAuthSession.from_env(region="ie1", timeout=10) as session:
+        assert_type(session, OAuthSession)
+        flow = DeviceFlow(session, client_sid=SID, scopes=["openid"], prompt=lambda a: print(a.instructions()))
+        return assert_type(await flow.run(), Token)
+
+
+async def every_endpoint(http: aiohttp.ClientSession, clock: Clock) -> None:
+    session = OAuthSession(
+        "AC0", "secret", base_url="https://oauth.twilio.com", http=http, retry=RetryPolicy(attempts=2), clock=clock
+    )
+    await session.open()
+    discovery = assert_type(await session.fetch_openid_discovery(), OpenidDiscovery)
+    assert_type(discovery.scopes_supported, tuple[str, ...] | None)
+    certs = assert_type(await session.fetch_certs(), Certs)
+    for key in certs.keys or ():
+        assert_type(key["kid"], object)
+    code = assert_type(await session.create_device_code(client_sid=SID, scopes=("a", "b"), audiences=["c"]), DeviceCode)
+    assert_type(code.interval, float | None)
+    token = assert_type(
+        await session.create_token(grant_type=DEVICE_CODE_GRANT, client_sid=SID, device_code=code.device_code), Token
+    )
+    assert_type(token.access_token_expires_at, datetime | None)
+    assert_type(token.expires_within(60, datetime.now(UTC)), bool)
+    assert_type(Token.from_json(token.to_json()), Token)
+    user = assert_type(await session.fetch_user_info(access_token=token.access_token), UserInfo)
+    assert_type(user.email, str | None)
+    await session.close()
+
+
+async def a_bot(flow: DeviceFlow, stored: str | bytes) -> str:
+    """Keeps the flow as text between two polls."""
+    authorization = assert_type(DeviceAuthorization.from_json(stored), DeviceAuthorization)
+    step = assert_type(await flow.poll(authorization), Pending | SlowedDown | Unreachable | Approved)
+    if isinstance(step, Approved):
+        return step.token.to_json()
+    return assert_type(step, Pending | SlowedDown | Unreachable).authorization.to_json()
+
+
+async def a_progress_bar(flow: DeviceFlow) -> None:
+    events = assert_type(flow.events(), AsyncGenerator[DeviceFlowEvent, None])
+    async for event in events:
+        match event:
+            case CodeIssued(authorization):
+                print(authorization.instructions(app_name="Bar"))
+            case Unreachable(error=error):
+                assert_type(error, TwilioOAuthError)
+            case Approved(token):
+                assert_type(token, Token)
+            case _:
+                assert_type(event, Pending | SlowedDown)
+
+
+def prompts(session: OAuthSession) -> None:
+    async def send(authorization: DeviceAuthorization) -> None:
+        print(authorization.user_code)
+
+    def show(authorization: DeviceAuthorization) -> None:
+        print(authorization.verification_uri_complete or authorization.verification_uri)
+
+    for prompt in (send, show):
+        DeviceFlow(session, client_sid=SID, scopes=("openid",), prompt=prompt)
+
+
+async def two_steps(flow: DeviceFlow) -> Token | None:
+    authorization = await flow.start()
+    assert_type(authorization.expires_at, datetime)
+    try:
+        return await flow.wait(authorization)
+    except RateLimitedError as error:
+        assert_type(error.retry_after, float | None)
+    except (AccessDeniedError, DeviceCodeExpiredError) as error:
+        # Both are what the person did and what the server said.
+        refusal: DeviceFlowError = error
+        answer: ApiError = error
+        print(refusal, answer.status)
+    except TransportError as error:
+        assert_type(error.attempts, int)
+    except ProtocolError as error:
+        assert_type(error.request_id, str | None)
+    except ConfigurationError as error:
+        misuse: ValueError = error
+        print(misuse)
+    return None
+
+
+async def a_test() -> None:
+    clocks: tuple[Clock, ...] = (SystemClock(), VirtualClock())
+    async with Emulator(clock=clocks[1]) as emulator:
+        assert_type(emulator.base_url, str)
+        session = OAuthSession(emulator.account_sid, emulator.auth_token, base_url=emulator.base_url)
+        DeviceFlow(
+            session, client_sid=emulator.client_sid, scopes=["openid"], prompt=lambda a: emulator.approve(a.user_code)
+        )
