@@ -16,6 +16,7 @@ import attrs
 from twilio_oauth_async import polling, protocol
 from twilio_oauth_async.device_authorization import DeviceAuthorization
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
+from twilio_oauth_async.grant import refresh_with, revocable
 from twilio_oauth_async.messages import Request
 from twilio_oauth_async.models import Token
 from twilio_oauth_async.polling import Approved, Pending, SlowedDown, Step, Unreachable
@@ -98,6 +99,39 @@ class DeviceFlow:
         if inspect.isawaitable(shown):
             await shown
         return await self.wait(authorization)
+
+    @property
+    def interactive(self) -> bool:
+        """True: a person approves."""
+        return True
+
+    async def obtain(self) -> Token:
+        """`run`, as a grant calls it."""
+        return await self.run()
+
+    async def refresh(self, token: Token) -> Token:
+        """The next token by the refresh token (RFC 6749 6); sent once, over a fresh connection.
+
+        Raises:
+            LoginRequired: `token` has no refresh token.
+            AnswerLostError: the refresh token may have been used up.
+            InvalidGrantError: it has been used up, revoked, or is too old.
+        """
+
+        def send(refresh_token: str) -> Awaitable[Token]:
+            return self.session.create_token(
+                grant_type="refresh_token",
+                client_sid=self.client_sid,
+                client_secret=self._client_secret,
+                device_id=self._device_id,
+                refresh_token=refresh_token,
+            )
+
+        return await refresh_with(send, token)
+
+    async def revoke(self, token: Token) -> None:
+        """Make `token` worthless (RFC 7009); raises as `OAuthSession.revoke_token`."""
+        await self.session.revoke_token(revocable(token), client_sid=self.client_sid, client_secret=self._client_secret)
 
     async def start(self) -> DeviceAuthorization:
         """Ask for a code.

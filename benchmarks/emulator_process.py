@@ -1,0 +1,103 @@
+"""The emulator in a process of its own, so that what is measured in this one is the client's alone.
+
+The child prints one line of JSON when it is ready and then takes orders, one a line, on its standard input:
+``approve CODE``, ``deny CODE``. It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import attrs
+
+
+@attrs.define
+class EmulatorProcess:
+    """The parent's side."""
+
+    process: asyncio.subprocess.Process
+    base_url: str
+    account_sid: str
+    auth_token: str
+    client_sid: str
+    client_secret: str
+
+    def order(self, verb: str, user_code: str) -> None:
+        """Have the person at the other device decide."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{verb} {user_code}\n".encode())
+
+
+@contextlib.asynccontextmanager
+async def emulator_process(**options: Any) -> AsyncIterator[EmulatorProcess]:
+    """Start the child with `options` for the `Emulator`, and ``faults``: the share of requests that meet one."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, json.dumps(options), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield EmulatorProcess(process, **json.loads(await process.stdout.readline()))
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+def break_things(emulator: Any, share: float) -> None:
+    """Every kind of fault that a server can produce, together on `share` of the requests."""
+    kinds: list[Callable[[Any], object]] = [
+        lambda fault: fault.reset("before"),
+        lambda fault: fault.reset("unanswered"),
+        lambda fault: fault.reset("inside"),
+        lambda fault: fault.reset("after"),
+        lambda fault: fault.hang_up("before"),
+        lambda fault: fault.hang_up("inside"),
+        lambda fault: fault.drop_answer(),
+        lambda fault: fault.truncate(),
+        lambda fault: fault.stall("before"),
+        lambda fault: fault.answer(500),
+        lambda fault: fault.answer(503, retry_after=2),
+        lambda fault: fault.answer(429, retry_after="soon"),
+        lambda fault: fault.html(502),
+        lambda fault: fault.html(200),
+        lambda fault: fault.garble("nan"),
+        lambda fault: fault.pad(2 << 20),
+        lambda fault: fault.redirect("http://127.0.0.1:9/"),
+        lambda fault: fault.error("slow_down"),
+    ]
+    for kind in kinds:
+        for target in ("poll", "device_code"):
+            if target == "device_code" and kind is kinds[-1]:
+                continue
+            kind(emulator.faults.on(target).always().chance(share / len(kinds)))
+
+
+async def serve(options: dict[str, Any]) -> None:
+    """The child's side."""
+    from twilio_oauth_async.emulator import Emulator
+
+    share = options.pop("faults", 0.0)
+    async with Emulator(**options) as emulator:
+        if share:
+            break_things(emulator, share)
+        names = ("base_url", "account_sid", "auth_token", "client_sid", "client_secret")
+        print(json.dumps({name: getattr(emulator, name) for name in names}), flush=True)
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            verb, user_code = line.decode().split()
+            with contextlib.suppress(LookupError, ValueError):  # it has expired meanwhile
+                await (emulator.approve if verb == "approve" else emulator.deny)(user_code)
+            emulator.requests.clear()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("options", type=json.loads)
+    asyncio.run(serve(parser.parse_args().options))
