@@ -267,6 +267,23 @@ async def test_starting_and_stopping(clock: VirtualClock) -> None:
         _ = emulator.base_url
 
 
+async def test_a_port_that_is_taken(emulator: Emulator) -> None:
+    taken = int(emulator.base_url.rpartition(":")[2])
+    with pytest.raises(OSError, match="address already in use"):
+        async with Emulator(port=taken):
+            pass
+
+
+async def test_one_emulator_can_be_started_again(clock: VirtualClock) -> None:
+    emulator = Emulator(clock=clock)
+    for _ in range(2):
+        async with emulator, aiohttp.ClientSession() as http:
+            code = await Caller(emulator, http).device_code()
+            assert (await Caller(emulator, http).poll(code["device_code"]))[0] == 400
+    assert emulator.pending_device_codes == 2
+    assert emulator.clock is clock
+
+
 async def test_a_seed_makes_everything_the_same() -> None:
     one, other, third = Emulator(seed=7), Emulator(seed=7), Emulator()
     assert one.client_sid == other.client_sid != third.client_sid

@@ -180,6 +180,7 @@ async def test_answers_of_any_kind(caller: Caller) -> None:
     on("certs").answer(200, json=[1])
     on("certs").answer(200, text="héllo")
     on("certs").answer(200, body=b"\x00", content_type="application/octet-stream", headers={"X-Y": "z"})
+    on("certs").answer(204)
     on("certs").html(502)
     on("certs").redirect("http://127.0.0.1:1/", status=308)
     on("certs").error("slow_down")
@@ -187,6 +188,7 @@ async def test_answers_of_any_kind(caller: Caller) -> None:
     assert (await caller.call("GET", CERTS))[1] == "héllo"
     _, _, response = await caller.call("GET", CERTS)
     assert (response.content_type, response.headers["X-Y"]) == ("application/octet-stream", "z")
+    assert (await caller.call("GET", CERTS))[0] == 204
     _, _, response = await caller.call("GET", CERTS)
     assert (response.status, response.content_type) == (502, "text/html")
     _, _, response = await caller.call("GET", CERTS)
@@ -204,9 +206,11 @@ async def test_whether_a_failed_request_was_processed(caller: Caller, processed:
 
 async def test_an_answer_in_twilios_dialect(clock: VirtualClock) -> None:
     async with Emulator(clock=clock, errors="twilio") as emulator, aiohttp.ClientSession() as http:
-        emulator.faults.on("certs").answer(429)
-        _, body, _ = await Caller(emulator, http).call("GET", CERTS)
-        assert body["code"] == 20429
+        for status, code in ((429, 20429), (401, 20003), (403, 20003), (404, 20404), (503, 20503), (500, 20500)):
+            emulator.faults.on("certs").answer(status)
+            _, body, response = await Caller(emulator, http).call("GET", CERTS)
+            assert (body["status"], body["code"]) == (status, code)
+            assert ("WWW-Authenticate" in response.headers) == (status == 401)
 
 
 # -- changed answers

@@ -180,7 +180,7 @@ class Exchange:
             await backend.clock.sleep(plan.delay)
         answer = await process() if plan.processes else web.Response()
         if plan.success_only:
-            if answer.status >= HTTPStatus.BAD_REQUEST:
+            if answer.status >= HTTPStatus.BAD_REQUEST or fault.is_used_up:
                 record.status = answer.status
                 return answer
             fault.count_hit()

@@ -42,6 +42,7 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     429: ("too_many_requests", "Too many concurrent requests"),
     503: ("temporarily_unavailable", "The service is unavailable."),
 }
+_CHALLENGE = 'Basic realm="Twilio API"'
 _DEPTH = 100_000
 _DIGITS = 5_000
 
@@ -70,12 +71,17 @@ def answer(
     """Make the answer that `Fault.answer` describes."""
     if body is None and text is not None:
         body, content_type = text.encode("utf-8", "surrogatepass"), content_type or "text/plain"
+    if body is None and status == HTTPStatus.NO_CONTENT:
+        body = b""
     if body is None:
         if json is ...:
             code, description = _ERRORS.get(status, ("server_error", "Something went wrong."))
-            json = dialect.error(RefusalError(code, description, status=status))
+            challenge = _CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
+            json = dialect.error(RefusalError(code, description, status=status, challenge=challenge))
         body = jsonlib.dumps(json).encode("ascii")
     made = web.Response(body=body, status=status, content_type=content_type or "application/json", headers=headers)
+    if status == HTTPStatus.UNAUTHORIZED:
+        made.headers.setdefault("WWW-Authenticate", _CHALLENGE)  # RFC 9110 15.5.2: there must be one
     if retry_after is not None:
         made.headers["Retry-After"] = _retry_after(retry_after)
     return made
