@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tests.emulator.conftest import Caller
-from tests.emulator.test_faults import poll_form, raw
+from tests.emulator.wire import poll_form, raw
 
 pytestmark = pytest.mark.asyncio
 
