@@ -18,6 +18,10 @@ from twilio_oauth_async.device_authorization import DeviceAuthorization
 from twilio_oauth_async.models import Token
 from twilio_oauth_async.secretive import Secretive
 
+LOCK_TIMEOUT = 60.0
+"""Seconds that `TokenStore.lock` waits where nothing else was asked for: the holder may be in the middle of a refresh,
+which a session bounds to 30 s by default."""
+
 
 @attrs.frozen(kw_only=True)
 class StoredToken(Secretive):

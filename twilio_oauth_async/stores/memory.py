@@ -1,0 +1,97 @@
+"""Stores that last as long as the process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+
+from twilio_oauth_async.clock import Clock, SystemClock
+from twilio_oauth_async.errors import StoreConflict
+from twilio_oauth_async.secretive import Secretive
+from twilio_oauth_async.stores.base import LOCK_TIMEOUT, StoredFlow, StoredToken
+from twilio_oauth_async.stores.flow_claims import check_save, claimed, is_claimed
+from twilio_oauth_async.stores.keyed_locks import KeyedLocks
+from twilio_oauth_async.stores.keys import check_instant, check_key
+
+
+class MemoryTokenStore(Secretive):
+    """A `TokenStore` for one event loop: tokens are gone when the process ends.
+
+    Tasks of the loop share it. It has no lock that would exclude the tasks of another loop in another thread.
+    """
+
+    def __init__(self, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+        """`lock_timeout`: seconds that `lock` waits for another task."""
+        self._tokens: dict[str, StoredToken] = {}
+        self._locks = KeyedLocks()
+        self._lock_timeout = lock_timeout
+
+    async def load(self, key: str) -> StoredToken | None:
+        """As `TokenStore.load`."""
+        check_key(key)
+        return self._tokens.get(key)
+
+    async def save(self, key: str, stored: StoredToken) -> None:
+        """As `TokenStore.save`."""
+        check_key(key)
+        present = self._tokens.get(key)
+        if present is not None and present.generation > stored.generation:
+            raise StoreConflict(f"generation {present.generation} is there, {stored.generation} was to be saved")
+        self._tokens[key] = stored
+
+    async def delete(self, key: str) -> None:
+        """As `TokenStore.delete`."""
+        check_key(key)
+        self._tokens.pop(key, None)
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        """As `TokenStore.lock`, among the tasks of this event loop."""
+        check_key(key)
+        return self._locks.hold(key, self._lock_timeout)
+
+    def __repr__(self) -> str:
+        return f"MemoryTokenStore({len(self._tokens)} tokens)"
+
+
+class MemoryFlowStore(Secretive):
+    """A `FlowStore` for one event loop: flows are gone when the process ends."""
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        """`clock`: tells when a claim has run out; None: the machine's own."""
+        self._flows: dict[str, StoredFlow] = {}
+        self._clock = clock or SystemClock()
+
+    async def save(self, flow: StoredFlow) -> None:
+        """As `FlowStore.save`."""
+        check_key(flow.id, "id")
+        check_save(self._flows.get(flow.id), flow, self._clock.now())
+        self._flows[flow.id] = flow
+
+    async def load(self, id: str) -> StoredFlow | None:  # noqa: A002 - the protocol's word
+        """As `FlowStore.load`."""
+        check_key(id, "id")
+        return self._flows.get(id)
+
+    async def list_due(self) -> Sequence[StoredFlow]:
+        """As `FlowStore.list_due`."""
+        now = self._clock.now()
+        return [flow for flow in self._flows.values() if not is_claimed(flow, now)]
+
+    async def claim(self, id: str, owner: str, until: datetime) -> bool:  # noqa: A002
+        """As `FlowStore.claim`."""
+        check_key(id, "id")
+        check_key(owner, "owner")
+        check_instant(until, "until")
+        flow = claimed(self._flows.get(id), owner, until, self._clock.now())
+        if flow is not None:
+            self._flows[id] = flow
+        return flow is not None
+
+    async def delete(self, id: str) -> None:  # noqa: A002
+        """As `FlowStore.delete`."""
+        check_key(id, "id")
+        self._flows.pop(id, None)
+
+    def __repr__(self) -> str:
+        return f"MemoryFlowStore({len(self._flows)} flows)"
