@@ -59,6 +59,16 @@ def test_help_tells_every_exit_code(flag, capsys):
         assert option in out
 
 
+def test_ctrl_c_is_no_refusal(monkeypatch, capsys):
+    def interrupted(program):
+        program.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncio.run", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err.split() == ["Stopped."]
+
+
 def forget(monkeypatch, *modules):
     """Let the modules of the command be imported again, with `modules` not installed."""
     for name in [
