@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "twilio_oauth_async"
 FLOORS = [
     {"errors", "secretive"},
-    {"codec", "endpoints", "form", "messages", "untrusted_text"},
+    {"codec", "endpoints", "form", "messages", "pkce", "untrusted_text"},
     {"models", "device_authorization"},
-    {"error_answers", "polling", "server_metadata"},
+    {"error_answers", "pending_authorization", "polling", "server_metadata"},
     {"protocol", "protocol_v2"},
     # transport
     {"clock"},
@@ -19,7 +19,10 @@ FLOORS = [
     {"session"},
     # tokens and flows
     {"grant", "stores"},
-    {"device_flow"},
+    {"client_credentials", "device_flow", "loopback_listener", "token_life"},
+    {"authorization_code", "background_refresh", "token_renewal"},
+    {"token_manager"},
+    {"token_managers"},
     # edges
     {"emulator", "cli"},
 ]
@@ -97,7 +100,9 @@ def test_the_ground_is_pure(module):
 
 def test_only_the_transport_sends():
     senders = {m for m in MODULES if "aiohttp" in imported(MODULES[m]) and part(m) not in {"emulator", "cli"}}
-    assert senders == {f"twilio_oauth_async.{name}" for name in ("transport", "session", "credentials")}
+    assert senders == {
+        f"twilio_oauth_async.{name}" for name in ("transport", "session", "credentials", "loopback_listener")
+    }
     source = MODULES["twilio_oauth_async.session"].read_text()
     assert "ClientSession(" not in source.replace("OAuthSession(", "")
 

@@ -192,6 +192,14 @@ def test_invalid_grant_after_a_lost_answer_says_so(lost, held):
     assert again.answer_lost is held
 
 
+def test_slow_down_does_not_prove_that_nothing_was_lost():
+    lost = polling.advance(begin()[0], errors.AnswerLostError("x"), NOW).authorization
+    slowed = polling.advance(lost, SLOW_DOWN, NOW).authorization
+    assert (slowed.faults, slowed.answer_lost) == (0, True)
+    assert type(polling.advance(slowed, errors.InvalidGrantError(status=400), NOW)) is errors.AnswerLostError
+    assert polling.advance(slowed, PENDING, NOW).authorization.answer_lost is False
+
+
 def test_expiry_on_our_side_has_no_status():
     error = polling.expired()
     assert error.status is None

@@ -11,6 +11,8 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twilio_oauth_async.authorization_code import AuthorizationCodeFlow
+    from twilio_oauth_async.client_credentials import ClientCredentials
     from twilio_oauth_async.clock import Clock, SystemClock, VirtualClock
     from twilio_oauth_async.device_authorization import DeviceAuthorization
     from twilio_oauth_async.device_flow import CodeIssued, DeviceFlow, DeviceFlowEvent
@@ -40,11 +42,17 @@ if TYPE_CHECKING:
         UnauthorizedClientError,
         UnsupportedGrantTypeError,
     )
+    from twilio_oauth_async.grant import Grant
     from twilio_oauth_async.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
+    from twilio_oauth_async.pending_authorization import PendingAuthorization
     from twilio_oauth_async.polling import Approved, Pending, SlowedDown, Unreachable
     from twilio_oauth_async.protocol import DEVICE_CODE_GRANT
     from twilio_oauth_async.retry import RetryPolicy
     from twilio_oauth_async.session import OAuthSession
+    from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
+    from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
+    from twilio_oauth_async.token_manager import TokenManager
+    from twilio_oauth_async.token_managers import TokenManagers
 
 __all__ = [
     "DEVICE_CODE_GRANT",
@@ -52,9 +60,11 @@ __all__ = [
     "AnswerLostError",
     "ApiError",
     "Approved",
+    "AuthorizationCodeFlow",
     "AuthorizationError",
     "AuthorizationPendingError",
     "Certs",
+    "ClientCredentials",
     "Clock",
     "CodeIssued",
     "ConfigurationError",
@@ -64,15 +74,20 @@ __all__ = [
     "DeviceFlow",
     "DeviceFlowError",
     "DeviceFlowEvent",
+    "FlowStore",
+    "Grant",
     "IdTokenError",
     "InvalidClientError",
     "InvalidGrantError",
     "InvalidRequestError",
     "InvalidScopeError",
     "LoginRequired",
+    "MemoryFlowStore",
+    "MemoryTokenStore",
     "OAuthSession",
     "OpenidDiscovery",
     "Pending",
+    "PendingAuthorization",
     "ProtocolError",
     "RateLimitedError",
     "RetryPolicy",
@@ -81,8 +96,13 @@ __all__ = [
     "SlowedDown",
     "StoreConflict",
     "StoreError",
+    "StoredFlow",
+    "StoredToken",
     "SystemClock",
     "Token",
+    "TokenManager",
+    "TokenManagers",
+    "TokenStore",
     "TransportError",
     "TwilioOAuthError",
     "UnauthorizedClientError",
@@ -93,6 +113,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "AuthorizationCodeFlow": "authorization_code",
+    "ClientCredentials": "client_credentials",
     "Clock": "clock",
     "SystemClock": "clock",
     "VirtualClock": "clock",
@@ -124,11 +146,13 @@ _MODULE_OF = {
     "TwilioOAuthError": "errors",
     "UnauthorizedClientError": "errors",
     "UnsupportedGrantTypeError": "errors",
+    "Grant": "grant",
     "Certs": "models",
     "DeviceCode": "models",
     "OpenidDiscovery": "models",
     "Token": "models",
     "UserInfo": "models",
+    "PendingAuthorization": "pending_authorization",
     "Approved": "polling",
     "Pending": "polling",
     "SlowedDown": "polling",
@@ -136,6 +160,14 @@ _MODULE_OF = {
     "DEVICE_CODE_GRANT": "protocol",
     "RetryPolicy": "retry",
     "OAuthSession": "session",
+    "FlowStore": "stores.base",
+    "StoredFlow": "stores.base",
+    "StoredToken": "stores.base",
+    "TokenStore": "stores.base",
+    "MemoryFlowStore": "stores.memory",
+    "MemoryTokenStore": "stores.memory",
+    "TokenManager": "token_manager",
+    "TokenManagers": "token_managers",
 }
 
 # A library never decides where its records go.

@@ -10,6 +10,9 @@ from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import LoginRequired, TwilioOAuthError
 from twilio_oauth_async.token_life import MIN_REFRESH_GAP
 
+MAX_PAUSE = 60.0
+"""Seconds. After failures in a row the next try waits twice as long each time, up to this."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +56,7 @@ class BackgroundRefresh:
             await asyncio.wait({task})
 
     async def _run(self) -> None:
-        at_least = 0.0
+        at_least, failures = 0.0, 0
         while True:
             self.changed.clear()
             seconds = self._due()
@@ -62,7 +65,11 @@ class BackgroundRefresh:
             error = await self._refresh()
             at_least = MIN_REFRESH_GAP
             if error is not None:
+                failures += 1
+                at_least = min(MIN_REFRESH_GAP * 2.0 ** min(failures, 32), MAX_PAUSE)
                 _log.warning("the token for %r was not refreshed in the background: %s", self._key, error)
+            else:
+                failures = 0
             if isinstance(error, LoginRequired):
                 await self.changed.wait()
 

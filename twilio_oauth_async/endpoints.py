@@ -13,6 +13,7 @@ CERTS = "/v1/certs"
 DEVICE_CODE = "/v1/device/code"
 TOKEN = "/v1/token"  # noqa: S105 - a path
 TOKEN_V2 = "/v2/token"  # noqa: S105 - a path
+AUTHORIZE_V2 = "/v2/authorize"
 USER_INFO = "/v1/userinfo"
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

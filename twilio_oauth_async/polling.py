@@ -141,9 +141,10 @@ def advance(state: DeviceAuthorization, outcome: Outcome, now: datetime) -> Step
     if isinstance(outcome, Token):
         return Approved(outcome)
     if isinstance(outcome, AuthorizationPendingError):
-        return Pending(_next(state, now, outcome, interval=state.interval))
+        return Pending(attrs.evolve(_next(state, now, outcome, interval=state.interval), answer_lost=False))
     if isinstance(outcome, SlowDownError):
-        # RFC 8628 3.5: "for this and all subsequent requests".
+        # RFC 8628 3.5: "for this and all subsequent requests". A rate limit may speak before the code was looked at,
+        # so it does not prove that the code is still unused, as a pending answer does.
         return SlowedDown(_next(state, now, outcome, interval=state.interval + SLOW_DOWN_STEP))
     if _says_nothing(outcome):
         return Unreachable(_after_fault(state, now, outcome), outcome)
@@ -176,7 +177,6 @@ def _next(state: DeviceAuthorization, now: datetime, answer: ApiError, *, interv
         interval=interval,
         next_poll_at=_after(now, max(interval, answer.retry_after or 0.0)),
         faults=0,
-        answer_lost=False,
     )
 
 

@@ -68,7 +68,7 @@ def build_device_code(*, client_sid: str, scopes: Sequence[str], audiences: Sequ
         ConfigurationError: an empty `client_sid`, no scope, or a scope or audience that cannot be sent.
     """
     check_client(client_sid)
-    _check_list("scopes", scopes, _SCOPE, "a scope is one word of printable ASCII without quotes or backslashes")
+    check_scopes(scopes)
     if not scopes:
         # RFC 9700 2.3: least privilege; there is no default that would be right for everybody.
         raise ConfigurationError("scopes must name at least one scope, for example ['openid']")
@@ -223,6 +223,15 @@ def check_client(client_sid: object) -> None:
     """
     if not isinstance(client_sid, str) or not form.VISIBLE.fullmatch(client_sid):
         raise ConfigurationError("client_sid must be the SID of your OAuth app, such as OQ and 32 letters or digits")
+
+
+def check_scopes(scopes: Sequence[str]) -> None:
+    """Refuse scopes that cannot be sent (RFC 6749 3.3).
+
+    Raises:
+        ConfigurationError: no list, or one that holds something else than a scope.
+    """
+    _check_list("scopes", scopes, _SCOPE, "a scope is one word of printable ASCII without quotes or backslashes")
 
 
 def _parse(
