@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "twilio_oauth_async"
 FLOORS = [
     {"errors", "secretive"},
-    {"codec", "endpoints", "form", "messages", "pkce", "untrusted_text"},
+    {"codec", "endpoints", "form", "instructions", "messages", "pkce", "untrusted_text"},
     {"models", "device_authorization"},
-    {"error_answers", "pending_authorization", "polling", "server_metadata"},
+    {"error_answers", "pending_authorization", "polling", "server_metadata", "sign_in"},
     {"protocol", "protocol_v2"},
     # transport
     {"clock"},
@@ -20,9 +20,9 @@ FLOORS = [
     # tokens and flows
     {"grant", "stores"},
     {"client_credentials", "device_flow", "loopback_listener", "token_life"},
-    {"authorization_code", "background_refresh", "token_renewal"},
+    {"authorization_code", "background_refresh", "running_sign_in", "token_renewal"},
     {"token_manager"},
-    {"token_managers"},
+    {"flow_pool", "token_managers"},
     # edges
     {"emulator", "cli"},
 ]

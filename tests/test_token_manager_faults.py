@@ -209,15 +209,32 @@ class Verifier:
         if self.script and (error := self.script.pop(0)):
             raise error
 
+    async def verify_refreshed(self, id_token, *, previous, access_token=None):
+        self.seen.append((previous, id_token, access_token))
+        if self.script and (error := self.script.pop(0)):
+            raise error
+
 
 class TestVerifier:
     async def test_what_comes_in_is_verified(self):
         verifier = Verifier()
-        setup = Managed({"id_token": "one"}, {}, verifier=verifier)
+        setup = Managed({"id_token": "one"}, {}, {"id_token": "two"}, verifier=verifier)
+        await setup.manager.login()
+        for _ in range(2):
+            setup.clock.advance(3600)
+            await setup.manager.token()
+        # The second token came without one: who signed in is still known, and the third is held against it.
+        assert verifier.seen == [("one", "acc-canary-1"), ("one", "two", "acc-canary-3")]
+
+    async def test_a_refresh_for_somebody_else_is_not_used(self):
+        setup = Managed(
+            {"id_token": "one"}, {"id_token": "two"}, verifier=Verifier(None, IdTokenError("no", claim="sub"))
+        )
         await setup.manager.login()
         setup.clock.advance(3600)
-        await setup.manager.token()
-        assert verifier.seen == [("one", "acc-canary-1")]
+        with pytest.raises(IdTokenError):
+            await setup.manager.token()
+        assert (await setup.stored()).token.access_token == "acc-canary-1"
 
     async def test_a_login_with_a_bad_id_token_is_none(self):
         setup = Managed({"id_token": "one"}, verifier=Verifier(IdTokenError("no", claim="aud")))

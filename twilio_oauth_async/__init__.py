@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UnauthorizedClientError,
         UnsupportedGrantTypeError,
     )
+    from twilio_oauth_async.flow_pool import DeviceFlowPool
     from twilio_oauth_async.grant import Grant
     from twilio_oauth_async.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
     from twilio_oauth_async.pending_authorization import PendingAuthorization
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from twilio_oauth_async.protocol import DEVICE_CODE_GRANT
     from twilio_oauth_async.retry import RetryPolicy
     from twilio_oauth_async.session import OAuthSession
+    from twilio_oauth_async.sign_in import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
     from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
     from twilio_oauth_async.token_manager import TokenManager
@@ -74,6 +76,8 @@ __all__ = [
     "DeviceFlow",
     "DeviceFlowError",
     "DeviceFlowEvent",
+    "DeviceFlowPool",
+    "DeviceFlowRunner",
     "FlowStore",
     "Grant",
     "IdTokenError",
@@ -92,6 +96,8 @@ __all__ = [
     "RateLimitedError",
     "RetryPolicy",
     "ServerError",
+    "SignIn",
+    "SignInEvent",
     "SlowDownError",
     "SlowedDown",
     "StoreConflict",
@@ -146,6 +152,7 @@ _MODULE_OF = {
     "TwilioOAuthError": "errors",
     "UnauthorizedClientError": "errors",
     "UnsupportedGrantTypeError": "errors",
+    "DeviceFlowPool": "flow_pool",
     "Grant": "grant",
     "Certs": "models",
     "DeviceCode": "models",
@@ -160,6 +167,9 @@ _MODULE_OF = {
     "DEVICE_CODE_GRANT": "protocol",
     "RetryPolicy": "retry",
     "OAuthSession": "session",
+    "DeviceFlowRunner": "sign_in",
+    "SignIn": "sign_in",
+    "SignInEvent": "sign_in",
     "FlowStore": "stores.base",
     "StoredFlow": "stores.base",
     "StoredToken": "stores.base",

@@ -10,6 +10,7 @@ import attrs
 
 from twilio_oauth_async import codec
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.instructions import sign_in_instructions
 from twilio_oauth_async.secretive import Secretive
 
 
@@ -49,23 +50,15 @@ class DeviceAuthorization(Secretive):
     def instructions(self, app_name: str | None = None) -> str:
         """What to tell the person, as plain text of several lines.
 
-        The code stands beside the link even where the link holds it (RFC 8628 3.3.1), so that the person can compare
-        the two; the app, the scopes and the warning answer remote phishing (RFC 8628 5.4).
-
         Args:
             app_name: what the person knows the program as; None: the SID of the OAuth app.
         """
-        return "\n".join(
-            [
-                f"To sign in, open {self.verification_uri_complete or self.verification_uri}",
-                f"and check that it shows the code {self.user_code}"
-                if self.verification_uri_complete
-                else f"and enter the code {self.user_code}",
-                *([f"(or enter the code at {self.verification_uri})"] if self.verification_uri_complete else []),
-                "",
-                f"This lets {app_name or self.client_sid} use: {', '.join(self.scopes)}",
-                "Do this only if you started the sign-in yourself: never enter a code that somebody sent you.",
-            ]
+        return sign_in_instructions(
+            app=app_name or self.client_sid,
+            scopes=self.scopes,
+            user_code=self.user_code,
+            verification_uri=self.verification_uri,
+            verification_uri_complete=self.verification_uri_complete,
         )
 
     def to_json(self) -> str:

@@ -54,6 +54,9 @@ async def refresh_with(send: Callable[[str], Awaitable[Token]], token: Token) ->
         new = attrs.evolve(
             new, refresh_token=token.refresh_token, refresh_token_expires_at=token.refresh_token_expires_at
         )
+    if new.id_token is None:
+        # OIDC Core 12.2: a refresh need not bring one; who signed in has not changed.
+        new = attrs.evolve(new, id_token=token.id_token)
     if new.scope is None:
         # RFC 6749 6: an omitted scope is the one granted before.
         new = attrs.evolve(new, scope=token.scope)

@@ -213,10 +213,15 @@ class TokenRenewal:
 
     async def _verified(self, token: Token, before: Token | None) -> Token:
         """Check the id token that came with `token`, where somebody asked for that."""
-        if self.verifier is None or token.id_token is None:
+        previous = before.id_token if before is not None else None
+        if self.verifier is None or token.id_token is None or token.id_token == previous:
             return token
         try:
-            await self.verifier.verify(token.id_token, access_token=token.access_token)
+            if previous is None:
+                await self.verifier.verify(token.id_token, access_token=token.access_token)
+            else:
+                # OIDC Core 12.2: of the same person, for the same client.
+                await self.verifier.verify_refreshed(token.id_token, previous=previous, access_token=token.access_token)
         except IdTokenError:
             raise
         except TwilioOAuthError as error:

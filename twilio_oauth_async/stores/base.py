@@ -90,6 +90,8 @@ class StoredFlow(Secretive):
     user: str
     """The key under which the token will be stored."""
     authorization: DeviceAuthorization
+    generation_before: int = 0
+    """Of the user's token when the flow began: a greater one in the token store means that it has brought its token."""
     owner: str | None = None
     """The process that drives it; None: nobody yet."""
     claimed_until: datetime | None = None
