@@ -24,7 +24,7 @@ FLOORS = [
     {"token_manager"},
     {"flow_pool", "token_managers"},
     # edges
-    {"emulator", "cli"},
+    {"emulator", "cli", "pytest_fixtures", "pytest_plugin"},
 ]
 GROUND = set().union(*FLOORS[:5])
 IMPURE = {"aiohttp", "asyncio", "time", "socket", "os", "random", "threading", "backoff", "ssl"}
