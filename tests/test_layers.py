@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "twilio_oauth_async"
 FLOORS = [
     {"errors", "secretive"},
-    {"codec", "endpoints", "form", "instructions", "messages", "pkce", "untrusted_text"},
+    {"codec", "endpoints", "form", "instructions", "messages", "observation", "pkce", "untrusted_text"},
     {"models", "device_authorization"},
     {"error_answers", "pending_authorization", "polling", "server_metadata", "sign_in"},
     {"protocol", "protocol_v2"},
@@ -24,7 +24,7 @@ FLOORS = [
     {"token_manager"},
     {"flow_pool", "token_managers"},
     # edges
-    {"emulator", "cli", "pytest_fixtures", "pytest_plugin"},
+    {"otel", "emulator", "cli", "pytest_fixtures", "pytest_plugin"},
 ]
 GROUND = set().union(*FLOORS[:5])
 IMPURE = {"aiohttp", "asyncio", "time", "socket", "os", "random", "threading", "backoff", "ssl"}
@@ -99,7 +99,7 @@ def test_the_ground_is_pure(module):
 
 
 def test_only_the_transport_sends():
-    senders = {m for m in MODULES if "aiohttp" in imported(MODULES[m]) and part(m) not in {"emulator", "cli"}}
+    senders = {m for m in MODULES if "aiohttp" in imported(MODULES[m]) and part(m) not in {"otel", "emulator", "cli"}}
     assert senders == {
         f"twilio_oauth_async.{name}" for name in ("transport", "session", "credentials", "loopback_listener")
     }

@@ -41,9 +41,8 @@ class SystemClock:
 
     __slots__ = ()
 
-    def monotonic(self) -> float:
-        """Seconds of ``time.monotonic``."""
-        return time.monotonic()
+    # The function itself, not a method around it: `TokenManager.token` asks it each time.
+    monotonic = staticmethod(time.monotonic)
 
     def now(self) -> datetime:
         """The machine's wall clock, aware, UTC."""

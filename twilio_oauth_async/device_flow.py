@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import attrs
 
-from twilio_oauth_async import polling, protocol
+from twilio_oauth_async import observation, polling, protocol
 from twilio_oauth_async.device_authorization import DeviceAuthorization
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grant import refresh_with, revocable
@@ -167,6 +167,25 @@ class DeviceFlow:
         Raises:
             As `run`, without the prompt.
         """
+        observer = observation.observer
+        if observer is None:
+            return await self._wait(authorization)
+        started = self.session.clock.monotonic()
+        outcome = "cancelled"
+        with observer.span("twilio_oauth.device_flow", {}) as later:
+            try:
+                token = await self._wait(authorization)
+                outcome = "ok"
+            except TwilioOAuthError as error:
+                outcome = type(error).__name__
+                raise
+            finally:
+                later["outcome"] = outcome
+                seconds = self.session.clock.monotonic() - started
+                observer.record("twilio_oauth.device_flow.duration", seconds, {"outcome": outcome})
+        return token
+
+    async def _wait(self, authorization: DeviceAuthorization) -> Token:
         request = self._poll_request_for(authorization)
         now = self._steady_clock()
         state = authorization
@@ -229,6 +248,8 @@ class DeviceFlow:
         left = (state.expires_at - now()).total_seconds()
         outcome = await self.session.exchange(request, protocol.parse_token, timeout=left)
         step = polling.advance(state, outcome, now())
+        if observation.observer is not None:
+            observation.observer.count("twilio_oauth.polls", {"step": type(step).__name__})
         if isinstance(step, TwilioOAuthError):
             _log.info("device flow of %s ended: %s", self.client_sid, step)
             raise step

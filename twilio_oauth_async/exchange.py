@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import attrs
 
+from twilio_oauth_async import observation
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ApiError, ProtocolError, TransportError, TwilioOAuthError
 from twilio_oauth_async.messages import Context, Request, Response
@@ -50,6 +51,28 @@ class Exchange:
         Raises:
             ConfigurationError: the transport is not open.
         """
+        observer = observation.observer
+        if observer is None:
+            return (await self._send(request, parse, timeout))[0]
+        told: observation.Attributes = {"http.request.method": request.method, "url.path": request.path}
+        started = self.clock.monotonic()
+        with observer.span("twilio_oauth.request", told) as later:
+            outcome, attempts = await self._send(request, parse, timeout)
+            result = type(outcome).__name__ if isinstance(outcome, TwilioOAuthError) else "ok"
+            later.update({"attempts": attempts, "outcome": result})
+        seconds = self.clock.monotonic() - started
+        observer.record("twilio_oauth.request.duration", seconds, {"url.path": request.path, "outcome": result})
+        if attempts > 1:
+            observer.count("twilio_oauth.retries", {"url.path": request.path}, attempts - 1)
+        return outcome
+
+    async def _send(
+        self,
+        request: Request,
+        parse: Callable[[Response, Context], T | ApiError | ProtocolError],
+        timeout: float,
+    ) -> tuple[T | TwilioOAuthError, int]:
+        """The outcome, and how many attempts it took."""
         started = self.clock.monotonic()
         deadline = started + timeout
         headers: Mapping[str, str] = request.headers
@@ -81,4 +104,4 @@ class Exchange:
         if _log.isEnabledFor(logging.DEBUG):
             result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
             _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)
-        return outcome
+        return outcome, attempts

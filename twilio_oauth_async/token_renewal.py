@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from twilio_oauth_async import observation
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import (
     AnswerLostError,
@@ -159,7 +160,7 @@ class TokenRenewal:
         await self.store.save(self.key, attrs.evolve(stored, unanswered=stored.unanswered + 1))
         token: Token | None = None
         try:
-            token = await self.grant.refresh(stored.token)
+            token = await self._observed_refresh(stored.token)
         except InvalidGrantError:
             pass
         except TwilioOAuthError as error:
@@ -171,6 +172,26 @@ class TokenRenewal:
         if token is None:
             return await self._refresh_token_is_dead(stored, refused)
         return await self._save(await self._verified(token, stored.token), stored)
+
+    async def _observed_refresh(self, token: Token) -> Token:
+        observer = observation.observer
+        if observer is None:
+            return await self.grant.refresh(token)
+        outcome = "cancelled"
+        with observer.span("twilio_oauth.refresh", {}) as later:
+            try:
+                new = await self.grant.refresh(token)
+                outcome = "ok"
+            except TwilioOAuthError as error:
+                outcome = type(error).__name__
+                raise
+            finally:
+                later["outcome"] = outcome
+                observer.count("twilio_oauth.refreshes", {"outcome": outcome})
+        if token.access_token_expires_at is not None:
+            late = (self.clock.now() - token.access_token_expires_at).total_seconds()
+            observer.record("twilio_oauth.refresh.lag", max(late, 0.0), {})
+        return new
 
     async def _unmark(self, stored: StoredToken, unanswered: int) -> None:
         """The answer is known after all. Where this cannot be saved the mark stays, which is the safe side."""

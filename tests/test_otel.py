@@ -1,0 +1,129 @@
+"""What OpenTelemetry is told, by its own SDK."""
+
+import subprocess
+import sys
+
+import attrs
+import pytest
+from support.managed import Managed
+from support.raw_server import http
+from support.scripted_flow import PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
+
+from twilio_oauth_async import AccessDeniedError, ConfigurationError, RetryPolicy, TransportError, observation, otel
+
+pytest.importorskip("opentelemetry.sdk", reason="the SDK of OpenTelemetry is not installed")
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+
+class Told:
+    def __init__(self):
+        self.exporter = InMemorySpanExporter()
+        tracers = TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.reader = InMemoryMetricReader()
+        otel.instrument(tracer_provider=tracers, meter_provider=MeterProvider([self.reader]))
+
+    def spans(self):
+        return [
+            (span.name, dict(span.attributes), span.status.status_code.name)
+            for span in self.exporter.get_finished_spans()
+        ]
+
+    def metrics(self):
+        data = self.reader.get_metrics_data()
+        return {
+            (metric.name, *sorted(point.attributes.items())): getattr(point, "value", None)
+            or getattr(point, "count", None)
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            for point in metric.data.data_points
+        }
+
+    def everything(self):
+        return (
+            repr(self.spans()) + repr(self.metrics()) + "".join(s.to_json() for s in self.exporter.get_finished_spans())
+        )
+
+
+@pytest.fixture
+def told():
+    yield Told()
+    otel.uninstrument()
+    assert observation.observer is None
+
+
+@pytest.mark.asyncio
+async def test_a_flow(told):
+    async with ScriptedFlow(PENDING, SLOW_DOWN, http(503, b"", None), TOKEN) as setup:
+        await setup.flow.run()
+    requests = [span for span in told.spans() if span[0] == "twilio_oauth.request"]
+    assert [(attributes["url.path"], attributes["outcome"]) for _, attributes, _ in requests] == [
+        ("/v1/device/code", "ok"),
+        ("/v1/token", "AuthorizationPendingError"),
+        ("/v1/token", "SlowDownError"),
+        ("/v1/token", "ServerError"),
+        ("/v1/token", "ok"),
+    ]
+    assert told.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "ok"}, "UNSET")
+    # The polls belong to the flow.
+    spans = told.exporter.get_finished_spans()
+    assert {span.parent.span_id for span in spans[1:-1]} == {spans[-1].context.span_id}
+    metrics = told.metrics()
+    for step in ("Pending", "SlowedDown", "Unreachable", "Approved"):
+        assert metrics["twilio_oauth.polls", ("step", step)] == 1
+    assert metrics["twilio_oauth.device_flow.duration", ("outcome", "ok")] == 1
+    assert "canary" not in told.everything()
+
+
+@pytest.mark.asyncio
+async def test_a_flow_that_fails(told):
+    async with ScriptedFlow(http(400, {"error": "access_denied", "error_description": "dev-canary"})) as setup:
+        with pytest.raises(AccessDeniedError):
+            await setup.flow.run()
+    assert told.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "AccessDeniedError"}, "ERROR")
+    assert told.metrics()["twilio_oauth.polls", ("step", "AccessDeniedError")] == 1
+    assert "canary" not in told.everything()
+
+
+@pytest.mark.asyncio
+async def test_retries(told):
+    async with ScriptedFlow() as setup:
+        setup.server.answers = [http(503, b"", None), http(200, {"keys": []})]
+        setup.session._exchange = attrs.evolve(setup.session._exchange, retry=RetryPolicy(attempts=2))
+        await setup.session.fetch_certs()
+    assert told.spans()[0][1] == {"http.request.method": "GET", "url.path": "/v1/certs", "attempts": 2, "outcome": "ok"}
+    assert told.metrics()["twilio_oauth.retries", ("url.path", "/v1/certs")] == 1
+
+
+@pytest.mark.asyncio
+async def test_refreshes(told):
+    setup = Managed({}, {}, TransportError("down"))
+    await setup.manager.login()
+    setup.clock.advance(3610)
+    await setup.manager.token()
+    setup.clock.advance(3550)
+    await setup.manager.token()
+    metrics = told.metrics()
+    assert metrics["twilio_oauth.refreshes", ("outcome", "ok")] == 1
+    assert metrics["twilio_oauth.refreshes", ("outcome", "TransportError")] == 1
+    assert metrics["twilio_oauth.refresh.lag",] == 1
+    assert [name for name, _, _ in told.spans()] == ["twilio_oauth.refresh"] * 2
+    assert "canary" not in told.everything()
+
+
+def test_nothing_is_imported_unasked_and_a_missing_extra_is_told():
+    code = "import sys, twilio_oauth_async as t; t.DeviceFlow, t.TokenManager; print('opentelemetry' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
+def test_a_missing_extra_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ConfigurationError, match=r"twilio-oauth-async\[otel\]") as caught:
+        otel.instrument()
+    assert caught.value.__context__ is None
