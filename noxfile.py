@@ -19,7 +19,7 @@ nox.options.error_on_missing_interpreters = False
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 ROOT = Path(__file__).parent
-CODE = ("twilio_oauth_async", "tests", "examples", "noxfile.py")
+CODE = ("twilio_oauth_async", "tests", "examples", "benchmarks", "noxfile.py")
 TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
 
 
@@ -58,7 +58,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
-    install(session, "types", "test")
+    install(session, "types", extra="all,pytest")
     session.run("mypy", "--strict", *TYPED_CODE)
     session.run("pyright", *TYPED_CODE)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import twilio_oauth_async
 from twilio_oauth_async import ConfigurationError, DeviceFlow, OAuthSession
 
-EXTRAS = ("click", "cryptography", "filelock", "jinja2", "joserfc", "platformdirs", "rich")
+EXTRAS = ("click", "cryptography", "filelock", "jinja2", "joserfc", "opentelemetry", "platformdirs", "pytest", "rich")
 
 
 def check_the_surroundings() -> None:
