@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,7 +22,7 @@ def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
         missing = error.name
 
         def tell() -> None:
-            _fail_for_want_of(missing)
+            raise _extra_is_missing(missing)
 
         tell.__doc__ = function.__doc__
         return pytest.fixture(tell, name=function.__name__)
@@ -39,11 +39,7 @@ async def twilio_oauth_emulator(
     _demand_one_event_loop(request)
     if "clock" in twilio_oauth_emulator_options:
         pytest.fail("the session shares the emulator's clock: override the fixture twilio_oauth_clock", pytrace=False)
-    try:
-        from twilio_oauth_async.emulator import Emulator
-    except ModuleNotFoundError as error:
-        _fail_for_want_of(error.name)
-    async with Emulator(clock=twilio_oauth_clock, **twilio_oauth_emulator_options) as emulator:
+    async with _load_emulator()(clock=twilio_oauth_clock, **twilio_oauth_emulator_options) as emulator:
         yield emulator
 
 
@@ -55,13 +51,28 @@ async def twilio_oauth_session(
     from twilio_oauth_async.session import OAuthSession
 
     e = twilio_oauth_emulator
-    given: dict[str, Any] = {"base_url": e.base_url, "issuer": e.issuer, "clock": e.clock, **twilio_oauth_session_options}
+    given: dict[str, Any] = {
+        "base_url": e.base_url,
+        "issuer": e.issuer,
+        "clock": e.clock,
+        **twilio_oauth_session_options,
+    }
     async with OAuthSession(e.account_sid, e.auth_token, **given) as session:
         yield session
 
 
-def _fail_for_want_of(package: str | None) -> NoReturn:
-    pytest.fail(
+def _load_emulator() -> type[Emulator]:
+    try:
+        from twilio_oauth_async.emulator import Emulator
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("twilio_oauth_async"):
+            raise  # a mistake of our own, which no extra mends
+        raise _extra_is_missing(error.name) from None
+    return Emulator
+
+
+def _extra_is_missing(package: str | None) -> BaseException:
+    return pytest.fail.Exception(
         f"the fixtures of twilio-oauth-async need {package}: pip install 'twilio-oauth-async[pytest]'", pytrace=False
     )
 
