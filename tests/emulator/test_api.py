@@ -88,6 +88,13 @@ async def test_every_endpoint_wants_the_account(
     assert response.headers["WWW-Authenticate"].startswith("Basic")
 
 
+async def test_basic_credentials_are_read_strictly(caller: Caller) -> None:
+    encoded = caller.basic.removeprefix("Basic ")
+    for tampered in (f"{encoded[:8]}!{encoded[8:]}", encoded[:8] + " " + encoded[8:]):
+        assert (await caller.call("GET", "/v1/certs", authorization=f"Basic {tampered}"))[0] == 401
+    assert (await caller.call("GET", "/v1/certs", authorization=f"basic  {encoded}"))[0] == 200
+
+
 async def test_a_wrong_auth_token_is_refused(caller: Caller) -> None:
     wrong = basic(f"{caller.emulator.account_sid}:{caller.emulator.auth_token}x")
     assert (await caller.call("GET", "/v1/certs", authorization=wrong))[0] == 401
@@ -140,8 +147,9 @@ async def test_a_refresh_token_stays_on_its_device(caller: Caller) -> None:
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
 async def test_revocation(caller: Caller, which: str) -> None:
     token = await caller.sign_in()
-    form = {"token": token[which], "client_id": caller.emulator.client_sid}
+    form = {"token": token[which], "client_id": caller.emulator.client_sid, "token_type_hint": "nonsense", "x": "y"}
     assert (await caller.call("POST", "/oauth2/revoke", form))[0] == 200
+    assert caller.emulator.requests[-1].unknown_parameters == ("x",)
     assert await caller.whose(token["access_token"]) == 401
     assert (await caller.refresh(token["refresh_token"]))[0] == (400 if which == "refresh_token" else 201)
 
@@ -240,6 +248,7 @@ async def test_the_journal_has_everything_and_shows_no_secret(caller: Caller) ->
     assert (polled.method, polled.path, polled.status, polled.error) == ("POST", "/v1/token", 401, "invalid_client")
     assert polled.form["ClientSecret"] == "canary-secret"
     assert polled.form["DeviceCode"] == code["device_code"]
+    assert polled.form["DeviceId"] == ""
     assert polled.headers["authorization"] == caller.basic
     assert polled.unknown_parameters == ("Whatever",)
     assert polled.received_at == 0

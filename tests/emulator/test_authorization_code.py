@@ -111,7 +111,18 @@ async def test_a_person_denies_in_the_browser(caller: Caller) -> None:
         fields = form.fields | {"decision": "deny"}
         async with person.http.post(person.base_url + form.action, data=fields, allow_redirects=False) as response:
             answer = answered(response.headers["Location"])
-    assert (answer["error"], answer["state"]) == ("access_denied", "the state")
+        assert (answer["error"], answer["state"]) == ("access_denied", "the state")
+        await person.submit(form, decision="approve")
+        assert person.status == 410, "a decision is taken once"
+
+
+async def test_only_the_first_id_token_carries_the_nonce(caller: Caller) -> None:
+    _, first = await exchange_v1(caller, await code_for(caller))
+    _, second = await caller.refresh(first["refresh_token"], ClientSecret=str(caller.emulator.client_secret))
+    assert (await verified(caller, first["id_token"]))["nonce"] == "the nonce"
+    assert "nonce" not in await verified(caller, second["id_token"])
+    _, without = await exchange_v1(caller, await code_for(caller, nonce=None))
+    assert "nonce" not in await verified(caller, without["id_token"])
 
 
 async def test_a_forged_consent_decides_nothing(caller: Caller) -> None:
@@ -139,6 +150,8 @@ async def test_the_helper_does_what_a_person_does(caller: Caller) -> None:
     status, token = await exchange_v1(caller, answered(location)["code"])
     assert (status, token["scope"]) == (201, "openid")
     assert (await verified(caller, token["id_token"]))["sub"] == user.sid
+    whole = await caller.emulator.authorize(url(caller), scopes=["profile", "openid"])
+    assert "scope" not in (await exchange_v1(caller, answered(whole)["code"]))[1]
     assert answered(await caller.emulator.authorize(url(caller), approve=False))["error"] == "access_denied"
     with pytest.raises(ValueError, match="asked for"):
         await caller.emulator.authorize(url(caller), scopes=["admin"])
@@ -290,7 +303,7 @@ async def test_the_request_may_be_posted(caller: Caller) -> None:
 
 
 async def test_unknown_parameters_are_noted(caller: Caller) -> None:
-    async with caller.http.get(url(caller, whatever="1")) as response:
+    async with caller.http.get(url(caller, whatever="1", login_hint="ada@example.com")) as response:
         assert response.status == 200
     assert caller.emulator.requests[-1].unknown_parameters == ("whatever",)
     assert caller.emulator.requests[-1].endpoint == "authorize"

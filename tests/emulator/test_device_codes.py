@@ -11,8 +11,11 @@ import pytest
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.emulator.device_codes import DeviceCodes
 from twilio_oauth_async.emulator.ids import Ids, normalize_user_code
-from twilio_oauth_async.emulator.model import App, Now, Policy
+from twilio_oauth_async.emulator.issuer import TokenIssuer
+from twilio_oauth_async.emulator.keys import KeyRing
+from twilio_oauth_async.emulator.model import App, Now, Policy, User
 from twilio_oauth_async.emulator.refusal import UnknownUserCodeError
+from twilio_oauth_async.emulator.state import State
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -64,6 +67,17 @@ def test_no_secret_in_any_repr() -> None:
     emulator = Emulator(client_secret="canary-secret", auth_token="canary-token")
     for thing in (emulator, emulator.add_app("x"), emulator.policy, emulator._app, emulator._backend.state.apps):  # pyright: ignore[reportPrivateUsage]
         assert "canary" not in repr(thing)
+
+
+def test_no_token_in_the_repr_of_an_answer() -> None:
+    ids = Ids(1)
+    state = State(Policy(), ids, "https://iam.twilio.com")
+    issue = state.client_credentials(App(sid="OQ", name="App", secret="s"), ["openid"], [], Now(seconds=0, wall=WALL))
+    issue.grant.user = User(sid="US", first_name="A", last_name="B", email="c")
+    answer = TokenIssuer(state, KeyRing(ids), "https://iam.twilio.com", "ES256").issue(issue, Now(seconds=0, wall=WALL))
+    for token in (answer.access_token, answer.refresh_token, answer.id_token):
+        assert token is not None
+        assert token not in repr(answer)
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "joserfc"])

@@ -61,7 +61,10 @@ async def test_the_window_slides(clock: VirtualClock) -> None:
     guesses.wrong("client", at(30))
     guesses.demand_patience("other client", at(30))
     with pytest.raises(RefusalError):
-        guesses.demand_patience("client", at(59))
+        guesses.demand_patience("client", at(31))
+    with pytest.raises(RefusalError) as refused:
+        guesses.demand_patience("client", at(59.5))
+    assert refused.value.retry_after == 1
     guesses.demand_patience("client", at(60))
     guesses.wrong("client", at(60))
     with pytest.raises(RefusalError):

@@ -56,6 +56,16 @@ async def test_the_claims(clock: VirtualClock, algorithm: Any) -> None:
     assert identity["at_hash"] == base64.urlsafe_b64encode(left_half).rstrip(b"=").decode()
 
 
+async def test_auth_time_is_when_the_person_approved(caller: Caller, clock: VirtualClock) -> None:
+    code = await caller.device_code()
+    clock.advance(30)
+    await caller.emulator.approve(code["user_code"])
+    clock.advance(30)
+    _, token = await caller.poll(code["device_code"])
+    claims = await verified(caller, token["id_token"])
+    assert claims["iat"] - claims["auth_time"] == 30
+
+
 async def test_rotation_keeps_as_many_old_keys_as_told(caller: Caller) -> None:
     token = await caller.sign_in()
     caller.emulator.rotate_keys(keep=1)

@@ -92,6 +92,17 @@ async def test_bad_requests(caller: Caller, change: dict[str, str | None], statu
     assert (answered, body["error"]) == (status, error)
 
 
+async def test_known_parameters_that_a_grant_does_not_use_are_not_noted(caller: Caller) -> None:
+    await ask(caller, code_verifier="x", redirect_uri="y", whatever="z")
+    assert caller.emulator.requests[-1].unknown_parameters == ("whatever",)
+
+
+async def test_a_grant_of_v2_is_refreshed_with_the_secret_at_v1_too(caller: Caller) -> None:
+    _, token = await ask(caller, scope="offline_access")
+    assert (await caller.refresh(token["refresh_token"]))[0] == 401
+    assert (await caller.refresh(token["refresh_token"], ClientSecret=str(caller.emulator.client_secret)))[0] == 201
+
+
 async def test_a_public_client_has_no_credentials(caller: Caller) -> None:
     app = caller.emulator.add_app("Public", public=True)
     _, body = await ask(caller, client_id=app.sid, client_secret=None)
@@ -165,6 +176,9 @@ async def test_approving_less_than_was_asked_for_is_told(caller: Caller) -> None
     await caller.emulator.approve(code["user_code"], scopes=["a"])
     _, body = await caller.poll(code["device_code"])
     assert (body["scope"], body["id_token"]) == ("a", None)
+    code = await caller.device_code("a", "b")
+    await caller.emulator.approve(code["user_code"], scopes=["b", "a"])
+    assert "scope" not in (await caller.poll(code["device_code"]))[1]
     code = await caller.device_code("a")
     with pytest.raises(ValueError, match="asked for"):
         await caller.emulator.approve(code["user_code"], scopes=["b"])

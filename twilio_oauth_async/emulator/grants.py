@@ -113,10 +113,10 @@ class Grants:
         issued = self._refresh.get(digest) or self._access.get(digest)
         return None if issued is None else issued.grant
 
-    def revoke(self, token: str, app: App, now: Now) -> bool:
+    def revoke(self, token: str, app: App, now: Now) -> None:
         """Revoke a token of `app`, and with a refresh token everything of its grant (RFC 7009 2.1).
 
-        Returns whether there was such a token; an unknown one is no error (RFC 7009 2.2).
+        An unknown one is no error (RFC 7009 2.2).
 
         Raises:
             RefusalError: the token was issued to another client.
@@ -125,13 +125,12 @@ class Grants:
         digest = _digest(token)
         issued = self._refresh.get(digest) or self._access.get(digest)
         if issued is None:
-            return False
+            return
         if issued.grant.app is not app:
             raise RefusalError("invalid_grant", "The token was issued to another client.")
         if digest in self._refresh:
             issued.grant.revoked = True
         issued.revoked = True
-        return True
 
     def sweep(self, now: Now) -> None:
         """Forget expired tokens."""
