@@ -1,12 +1,13 @@
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import attrs
 import pytest
 
 from twilio_oauth_async import AuthorizationError, pkce
 from twilio_oauth_async.pending_authorization import PendingAuthorization, begin, code_of, is_answer_to
 
 ISSUER = "https://iam.twilio.com"
-PENDING = begin(
+BEGUN = begin(
     "https://oauth.example/authorize",
     client_sid="OQ1",
     redirect_uri="https://app.example/callback",
@@ -15,23 +16,27 @@ PENDING = begin(
 )
 
 
+# The same in every process that collects these tests.
+PENDING = attrs.evolve(BEGUN, state="s" * 43, code_verifier="v" * 43, nonce="n" * 43)
+
+
 def callback(**parameters):
     return "https://app.example/callback?" + urlencode({"state": PENDING.state, **parameters})
 
 
 def test_the_url_has_all_that_the_request_needs():
-    query = {name: value for name, [value] in parse_qs(urlsplit(PENDING.url).query).items()}
+    query = {name: value for name, [value] in parse_qs(urlsplit(BEGUN.url).query).items()}
     assert query == {
         "response_type": "code",
         "client_id": "OQ1",
         "redirect_uri": "https://app.example/callback",
         "scope": "openid email",
-        "state": PENDING.state,
-        "nonce": PENDING.nonce,
-        "code_challenge": pkce.challenge(PENDING.code_verifier),
+        "state": BEGUN.state,
+        "nonce": BEGUN.nonce,
+        "code_challenge": pkce.challenge(BEGUN.code_verifier),
         "code_challenge_method": "S256",
     }
-    assert PENDING.code_verifier not in PENDING.url
+    assert BEGUN.code_verifier not in BEGUN.url
 
 
 def test_an_endpoint_with_a_query_keeps_it_and_no_scope_is_no_parameter():
