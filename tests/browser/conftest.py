@@ -80,7 +80,7 @@ async def new_page(browser: Browser, emulator: Emulator) -> AsyncIterator[NewPag
         context = await browser.new_context(base_url=emulator.base_url, **options)
         contexts.append(context)
         page = await context.new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(15_000)
         page.on("request", asked)
         page.on("console", said)
         return page
