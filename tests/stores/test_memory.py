@@ -1,0 +1,70 @@
+"""The memory stores: the contract, and what is theirs alone."""
+
+import asyncio
+
+import pytest
+from stores.contract import FlowStoreContract, TokenStoreContract
+from stores.sample import stored
+
+from twilio_oauth_async import StoreError
+from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
+
+
+class TestMemoryTokenStore(TokenStoreContract):
+    @pytest.fixture
+    def open_store(self):
+        store = MemoryTokenStore()
+        return lambda: store
+
+
+class TestMemoryFlowStore(FlowStoreContract):
+    @pytest.fixture
+    def open_store(self, clock):
+        store = MemoryFlowStore(clock=clock)
+        return lambda: store
+
+
+@pytest.mark.asyncio
+async def test_the_wait_for_the_lock_is_bounded():
+    store = MemoryTokenStore(lock_timeout=0.01)
+    async with store.lock("a"):
+        with pytest.raises(StoreError, match="not free within") as caught:
+            async with store.lock("a"):
+                pass
+    assert caught.value.__context__ is None
+    assert not store._locks._places
+
+
+@pytest.mark.asyncio
+async def test_waiters_are_served_in_turn():
+    store, order = MemoryTokenStore(), []
+
+    async def visit(number):
+        async with store.lock("a"):
+            order.append(number)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*map(visit, range(10)))
+    assert order == list(range(10))
+
+
+def test_one_store_in_one_loop_after_the_other():
+    """A lock that was contended belongs to its loop; the next loop gets a new one."""
+    store = MemoryTokenStore()
+
+    async def contend(generation):
+        async def visit():
+            async with store.lock("a"):
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(visit() for _ in range(3)))
+        await store.save("a", stored(generation))
+
+    asyncio.run(contend(1))
+    asyncio.run(contend(2))
+    assert asyncio.run(store.load("a")) == stored(2)
+
+
+def test_what_they_say_of_themselves():
+    assert repr(MemoryTokenStore()) == "MemoryTokenStore(0 tokens)"
+    assert repr(MemoryFlowStore()) == "MemoryFlowStore(0 flows)"
