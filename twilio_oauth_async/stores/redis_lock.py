@@ -89,13 +89,14 @@ class RedisLocks(Secretive):
         async with self._turns.hold(key, self._timeout):
             hold = await self._acquire(key, deadline)
             _holds.set({**_holds.get(), (self, key): hold})
-            renewal = asyncio.create_task(self._renew(key, hold))
+            over = asyncio.Event()
+            renewal = asyncio.create_task(self._renew(key, hold, over))
             try:
                 yield
             finally:
                 # Not reset with a token: holds may overlap, and end in another context than they began in.
                 _holds.set({place: other for place, other in _holds.get().items() if other is not hold})
-                renewal.cancel()
+                over.set()
                 cancelled = await ended(renewal, asyncio.create_task(self._release(key, hold)))
                 if cancelled is not None:
                     raise cancelled
@@ -124,12 +125,11 @@ class RedisLocks(Secretive):
             raise
         return hold.fence > 0
 
-    async def _renew(self, key: str, hold: Hold) -> None:
-        """Keep the lock until cancelled, or until it is lost: it is not taken again, since others have acted on it."""
+    async def _renew(self, key: str, hold: Hold, over: asyncio.Event) -> None:
+        """Keep the lock until the hold is over, or it is lost: it is not taken again, others may have acted on it."""
+        names = [self._calls.name(key, "lock")]
         troubled = False
-        while True:
-            await asyncio.sleep(self._lifetime / 3)
-            names = [self._calls.name(key, "lock")]
+        while not await _comes(over, self._lifetime / 3):
             try:
                 if not await self._calls.run(RENEW, names, hold.value, _milliseconds(self._lifetime)):
                     _log.warning("lock %d of a key was lost while it was held", hold.fence)
@@ -146,6 +146,14 @@ class RedisLocks(Secretive):
             await self._calls.run(RELEASE, [self._calls.name(key, "lock")], hold.value)
         except StoreError as error:
             _log.warning("lock %d of a key could not be released, it ends by itself: %s", hold.fence, error)
+
+
+async def _comes(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for `event`, but no longer than `seconds`; whether it came."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
 
 
 def _milliseconds(seconds: float) -> int:

@@ -16,9 +16,12 @@ if present and generation < present then
 end
 if ARGV[4] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[4] then
     -- The lock was lost. Only a rotation that its holder has just received is still worth keeping: without it the
-    -- server's newest refresh token is gone. Anything else could undo what the present holder did.
+    -- server's newest refresh token is gone. Anything else could undo what the present holder did. Of two rotations
+    -- of one generation the one of the later lock is the newer.
     local rotated = generation > tonumber(ARGV[6])
-    local newest = not present or generation > present or redis.call('HGET', KEYS[1], 'stored') == ARGV[1]
+    local newest = not present or generation > present
+        or tonumber(ARGV[5]) > (tonumber(redis.call('HGET', KEYS[1], 'fence') or '') or 0)
+        or redis.call('HGET', KEYS[1], 'stored') == ARGV[1]
     if not (rotated and newest) then
         return {'fenced', redis.call('GET', KEYS[3]) or '0'}
     end
