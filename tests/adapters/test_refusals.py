@@ -1,0 +1,95 @@
+import json
+import time
+
+import pytest
+
+from twilio_oauth_async.adapters.refusals import MAX_BODY, is_about_the_token
+
+
+@pytest.mark.parametrize(
+    "challenges",
+    [
+        ['Bearer realm="example", error="invalid_token", error_description="The access token expired"'],  # RFC 6750 3
+        ["bearer ERROR=invalid_token"],
+        ['Bearer error = "invalid_token"'],
+        ['Bearer realm="a \\", b", error="invalid_\\token"'],
+        ['Basic realm="Twilio API", Bearer realm="x", error="invalid_token"'],
+        ["Negotiate YII=", "Bearer error=invalid_token"],
+        ['Negotiate abc==, Bearer scope="a b",error="invalid_token"'],
+        ['Bearer realm="", error="invalid_token", Basic realm="x"'],
+    ],
+)
+def test_invalid_token_in_a_challenge(challenges):
+    assert is_about_the_token(challenges, b"")
+    assert is_about_the_token(challenges, None)
+
+
+@pytest.mark.parametrize(
+    "challenges",
+    [
+        [],
+        [""],
+        ["Bearer"],
+        ['Bearer realm="x"'],
+        ['Bearer error="insufficient_scope"'],
+        ['Bearer error="invalid_token_2"'],
+        ['Bearer error_description="invalid_token"'],
+        ['Bearer realm="error=\\"invalid_token\\""'],
+        ['Bearer realm="x, error=invalid_token"'],
+        ['Basic realm="x", error="invalid_token"'],
+        ['Bearer realm="x", Basic error="invalid_token"'],
+        ['DPoP error="invalid_token"'],
+        ['error="invalid_token"'],
+        ['Bearer x_error="invalid_token"'],
+    ],
+)
+def test_other_challenges(challenges):
+    assert not is_about_the_token(challenges, b"")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code": 20003, "message": "Authenticate", "more_info": "https://www.twilio.com/docs/errors/20003"}',
+        b'{"code": "20003"}',
+        b'{"errors": [{"code": 20003}]}',
+        b'{"error": {"code": 20003}}',
+        b'{"error": "invalid_token"}',
+        b"<?xml version='1.0'?>\n<TwilioResponse><RestException><Code>20003</Code></RestException></TwilioResponse>",
+    ],
+)
+def test_twilio_s_20003_in_the_body(body):
+    assert is_about_the_token([], body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        b"",
+        b"20003",
+        b"[20003]",
+        b'{"message": "20003"}',
+        b'{"code": 20004}',
+        b'{"code": 200030}',
+        b'{"code": 20003',
+        b'{"code": 20003, "code": 1}',
+        b'{"code": true}',
+        b'{"error": "invalid_client"}',
+        b"<Code>20004</Code>",
+        b"<html>20003</html>",
+        b"\xff\xfe{}",
+        b"[" * MAX_BODY,
+    ],
+)
+def test_other_bodies(body):
+    assert not is_about_the_token([], body)
+
+
+@pytest.mark.parametrize(
+    "header", ['Bearer a="' * 4000, "a=" * 20_000, '"\\' * 20_000, "a" * 40_000, "a " * 20_000, "a= \t" * 10_000]
+)
+def test_reading_a_hostile_challenge_takes_no_time(header):
+    began = time.perf_counter()
+    assert not is_about_the_token([header], json.dumps([header]).encode()[:MAX_BODY])
+    assert time.perf_counter() - began < 0.2
