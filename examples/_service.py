@@ -1,0 +1,44 @@
+"""Where the examples find a server: at Twilio if the environment names an OAuth app there, else in this process.
+
+At Twilio: TWILIO_CLIENT_ID, with TWILIO_CLIENT_SECRET if the app has one, and TWILIO_ACCOUNT_SID with
+TWILIO_AUTH_TOKEN (or TWILIO_API_KEY with TWILIO_API_SECRET). TWILIO_OAUTH_URL names another server that speaks the
+same API, such as an emulator in another process.
+"""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from twilio_oauth_async import DeviceAuthorization, OAuthSession, SignIn
+from twilio_oauth_async.emulator import Emulator
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server, an open session to it, and the app that asks."""
+
+    session: OAuthSession
+    client_sid: str
+    client_secret: str | None = field(repr=False)
+    emulator: Emulator | None = None
+
+    async def show(self, pending: DeviceAuthorization | SignIn) -> None:
+        """Tell somebody what to do. Where we are the server too, nobody else is there to do it: we approve."""
+        print(pending.instructions("the example"), flush=True)
+        if self.emulator is not None:
+            await self.emulator.approve(pending.user_code)
+
+
+@asynccontextmanager
+async def service() -> AsyncGenerator[Service, None]:
+    if client_sid := os.environ.get("TWILIO_CLIENT_ID"):
+        async with OAuthSession.from_env(base_url=os.environ.get("TWILIO_OAUTH_URL")) as session:
+            yield Service(session, client_sid, os.environ.get("TWILIO_CLIENT_SECRET"))
+        return
+    print("TWILIO_CLIENT_ID is not set: using an emulated server.", flush=True)
+    async with (
+        Emulator(interval=1) as emulator,
+        OAuthSession(emulator.account_sid, emulator.auth_token, base_url=emulator.base_url) as session,
+    ):
+        yield Service(session, emulator.client_sid, emulator.client_secret, emulator)
