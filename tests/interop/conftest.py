@@ -1,0 +1,40 @@
+"""The emulator on a clock that starts now, since foreign verifiers look at the real one, and its face by the RFCs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.interop.shims import RfcFace
+from twilio_oauth_async.clock import VirtualClock
+from twilio_oauth_async.emulator import Emulator
+
+HEAD_START = 600
+"""Seconds that the virtual clock is behind, so that a token of a flow that took minutes is not from the future."""
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(datetime.now(UTC) - timedelta(seconds=HEAD_START))
+
+
+@pytest.fixture
+def emulator_options() -> dict[str, Any]:
+    """For a test to parametrize."""
+    return {}
+
+
+@pytest_asyncio.fixture
+async def emulator(clock: VirtualClock, emulator_options: dict[str, Any]) -> AsyncIterator[Emulator]:
+    async with Emulator(clock=clock, **emulator_options) as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture
+async def rfc(emulator: Emulator) -> AsyncIterator[RfcFace]:
+    async with RfcFace(emulator) as face:
+        yield face

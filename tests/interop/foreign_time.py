@@ -1,0 +1,35 @@
+"""The sleep of a client in another thread, spent on the virtual clock of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from twilio_oauth_async.clock import VirtualClock
+
+PATIENCE = 20.0
+"""Real seconds after which a test that hangs is given up."""
+
+
+class ForeignTime:
+    """Stands in for ``time.sleep``; `before` says what happens before which of the waits, counted from 1."""
+
+    def __init__(self, clock: VirtualClock, before: dict[int, Callable[[], Awaitable[None]]] | None = None) -> None:
+        self.waits: list[float] = []
+        """How long the client meant to wait."""
+        self.early: dict[int, float] = {}
+        """By how many seconds a wait ends too early, as if the device's timer were off."""
+        self._clock = clock
+        self._before = {} if before is None else before
+        self._loop = asyncio.get_running_loop()
+
+    def sleep(self, seconds: float) -> None:
+        """Called in the client's thread."""
+        asyncio.run_coroutine_threadsafe(self.wait(seconds), self._loop).result(PATIENCE)
+
+    async def wait(self, seconds: float) -> None:
+        """Called in the event loop."""
+        self.waits.append(seconds)
+        if act := self._before.get(len(self.waits)):
+            await act()
+        await self._clock.sleep(seconds - self.early.get(len(self.waits), 0.0))
