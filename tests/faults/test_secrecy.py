@@ -134,9 +134,12 @@ async def test_the_device_flow(fault, heard):
     async def run(session):
         own = flow(session, prompt=prompt)
         told.append(repr(own))
-        async for event in own.events(await own.start()):
+        authorization = await own.start()
+        session.timeout = patience(FAULTS[fault])
+        async for event in own.events(authorization):
             told.append(repr(event))
             told.extend(told_by(event.error) if hasattr(event, "error") else ())
+        session.timeout = 10
         return await own.run()
 
     asyncio.get_running_loop().set_debug(True)
@@ -147,9 +150,7 @@ async def test_the_device_flow(fault, heard):
             else FAULTS[fault] or [http(201, GOOD_TOKEN)]
         )
         server.answers = [http(201, GOOD_CODE), PENDING, SLOW_DOWN, *tail, http(400, {"error": "expired_token"})]
-        async with OAuthSession(
-            "AC1", PASSWORD, base_url=server.base_url, clock=VirtualClock(), timeout=patience(FAULTS[fault])
-        ) as session:
+        async with OAuthSession("AC1", PASSWORD, base_url=server.base_url, clock=VirtualClock(), timeout=10) as session:
             try:
                 told.append(repr(await run(session)))
             except TwilioOAuthError as error:
