@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.secretive import Secretive
@@ -19,6 +20,9 @@ from twilio_oauth_async.stores.optional import from_extra
 
 CALL_TIMEOUT = 5.0
 """Seconds that one call may take, the client's own retries and its wait for a free connection included."""
+
+CALLS_AT_ONCE = 32
+"""Commands of one store that are under way at a time; each takes a connection, and a pool that has none left raises."""
 
 _LONGEST_NAME = 128
 
@@ -58,6 +62,8 @@ class RedisCalls(Secretive):
         self._redis = redis
         self._prefix = prefix
         self._timeout = timeout
+        # A semaphore that was waited for belongs to one loop for good; a store may see several.
+        self._gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     @property
     def prefix(self) -> str:
@@ -79,7 +85,7 @@ class RedisCalls(Secretive):
             StoreError: the server refused, or did not answer in time; it may have acted all the same.
         """
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._gate():
                 return await self._redis.eval(script, len(names), *names, *arguments)
         except TimeoutError:
             reason = f"no answer within {self._timeout:g} s"
@@ -87,6 +93,12 @@ class RedisCalls(Secretive):
             reason = _describe(error)
         # Raised out here: without the client's error behind it, whose frames hold what was sent.
         raise StoreError(f"Redis: {reason}")
+
+    def _gate(self) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        if loop not in self._gates:
+            self._gates[loop] = asyncio.Semaphore(CALLS_AT_ONCE)
+        return self._gates[loop]
 
 
 def text_of(value: object) -> str | None:

@@ -1,0 +1,95 @@
+"""A Redis server of our own: on a free loopback port, with nothing kept on disk, gone when the test is."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+REQUIRED = "TWILIO_OAUTH_REQUIRE_REDIS"
+_ATTEMPTS = 5
+
+
+class RedisServer:
+    """``start``, ``stop`` and ``start`` again come back at the same port, empty."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = None
+        self.process = None
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self):
+        """A port that is free now may be somebody else's a moment later: then another one."""
+        for _ in range(_ATTEMPTS):
+            port = self.port or _free_port()
+            self.process = subprocess.Popen(
+                [
+                    *("redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(self.folder)),
+                    *("--save", "", "--appendonly", "no", "--enable-debug-command", "local", "--loglevel", "warning"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            if self._is_up(port):
+                self.port = port
+                return self
+            self.stop()
+        pytest.fail("redis-server does not start")
+
+    def stop(self):
+        """As a crash: nothing is said to anybody."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @contextlib.contextmanager
+    def standing_still(self):
+        """It takes connections and what is sent, and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def tell(self, *command):
+        """Send one command on a connection of its own; the answer as it stands on the wire."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            parts = [part.encode() for part in command]
+            connection.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts))
+            return connection.recv(1 << 16).decode()
+
+    def _is_up(self, port):
+        self.port = port
+        for _ in range(500):
+            with contextlib.suppress(OSError):
+                if f"process_id:{self.process.pid}\r\n" in self.tell("INFO", "server"):
+                    return True
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        self.port = None  # somebody else was faster
+        return False
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def need_redis():
+    """Skip the test where there is no Redis, or fail it where somebody insists on one."""
+    if shutil.which("redis-server") is not None:
+        return
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{REQUIRED}=1, but there is no redis-server")
+    pytest.skip("there is no redis-server (Debian: apt-get install redis-server)")
