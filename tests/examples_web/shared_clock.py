@@ -1,0 +1,58 @@
+"""One clock for several processes, which a test sets ahead: a minute passes for all of them without being waited for.
+
+Run as a program it runs an example by that clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import runpy
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from twilio_oauth_async import OAuthSession
+
+VARIABLE = "EXAMPLE_CLOCK"
+
+
+class SharedClock:
+    """The machine's time, and what the file says in seconds on top of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def advance(self, seconds: float) -> None:
+        new = self.path.with_suffix(".new")
+        new.write_text(str(self._ahead() + seconds))
+        new.replace(self.path)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._ahead())
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.monotonic() + seconds
+        await asyncio.sleep(0)
+        while (left := until - self.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.02))
+
+    def _ahead(self) -> float:
+        return float(self.path.read_text()) if self.path.exists() else 0.0
+
+
+def main() -> None:
+    clock = SharedClock(Path(os.environ[VARIABLE]))
+    OAuthSession.from_env = functools.partial(OAuthSession.from_env, clock=clock)  # type: ignore[method-assign]
+    del sys.argv[0]
+    sys.path[0] = str(Path(sys.argv[0]).parent)
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

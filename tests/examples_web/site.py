@@ -1,0 +1,143 @@
+"""An example served on loopback, and people who look at it through a real HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import importlib
+import json
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from twilio_oauth_async.clock import VirtualClock
+from twilio_oauth_async.emulator import Emulator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = ["web_aiohttp", "web_fastapi"]
+PATIENCE = 10.0
+
+
+def load(name: str) -> Any:
+    """The example as a module; it finds its neighbours beside it, as when it is run."""
+    if str(EXAMPLES) not in sys.path:
+        sys.path.append(str(EXAMPLES))
+    return importlib.import_module(name)
+
+
+@asynccontextmanager
+async def serving(name: str, state: Path, *, url: str | None = None) -> AsyncIterator[str]:
+    """Serve it in this event loop by its own server, until the block ends."""
+    example = load(name)
+    listener = socket.create_server(("127.0.0.1", 0))
+    here = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    app = example.build_app(state, url or here)
+    if name == "web_aiohttp":
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        yield here
+        await runner.cleanup()
+    else:
+        server = example.Server(app)
+        task = asyncio.create_task(server.serve([listener]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        yield here
+        server.should_exit = True
+        await task
+
+
+class Person:
+    """A browser without scripts."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.status, self.text = 0, ""
+        self.headers: Any = {}
+        # Cookies of an IP address are what the jar calls unsafe.
+        self.http = aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+
+    async def look(self, path: str = "/", **options: Any) -> str:
+        async with self.http.get(path, **options) as response:
+            self.status, self.text, self.headers = response.status, await response.text(), response.headers
+        return self.text
+
+    async def press(self, action: str, **options: Any) -> str:
+        """Press the button of the page that was seen last."""
+        async with self.http.post(action, data={"csrf": self.csrf}, **options) as response:
+            self.status, self.text, self.headers = response.status, await response.text(), response.headers
+        return self.text
+
+    async def connect(self) -> str:
+        """Look, press the first button; the code."""
+        await self.look()
+        await self.press("/connect")
+        return self.code
+
+    async def until(self, shown: str) -> str:
+        """Reload until the page shows it."""
+        async with asyncio.timeout(PATIENCE):
+            while shown not in await self.look():
+                await asyncio.sleep(0.01)
+        return self.text
+
+    async def stream(self) -> list[dict[str, Any]]:
+        """What the event stream tells until it ends."""
+        async with self.http.get("/events") as response:
+            assert response.status == 200
+            return told(await response.text())
+
+    @property
+    def csrf(self) -> str:
+        return re.findall(r'name="csrf" value="([^"]+)"', self.text)[-1]
+
+    @property
+    def code(self) -> str:
+        return re.search(r'class="code"[^>]*>([^<]+)<', self.text)[1]  # type: ignore[index]
+
+    @property
+    def link(self) -> str:
+        return html.unescape(re.search(r'<a class="button primary" href="([^"]+)"', self.text)[1])  # type: ignore[index]
+
+    @property
+    def cookie(self) -> str:
+        return next(cookie.value for cookie in self.http.cookie_jar)
+
+    @cookie.setter
+    def cookie(self, value: str) -> None:
+        self.http.cookie_jar.update_cookies({"visitor": value}, URL(self.url))
+
+
+def told(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+
+
+def clock_of(emulator: Emulator) -> VirtualClock:
+    assert isinstance(emulator.clock, VirtualClock)
+    return emulator.clock
+
+
+async def approve(emulator: Emulator, code: str) -> None:
+    """The person approves, and time goes on to the next poll."""
+    await emulator.approve(code)
+    clock_of(emulator).advance(6)
+
+
+def stored(state: Path, name: str) -> str:
+    path = state / name
+    return path.read_text() if path.exists() else ""
