@@ -12,15 +12,16 @@ PATIENCE = 20.0
 
 
 class ForeignTime:
-    """Stands in for ``time.sleep``; `before` says what happens before which of the waits, counted from 1."""
+    """Stands in for ``time.sleep``. Make it in the event loop that the clock belongs to."""
 
-    def __init__(self, clock: VirtualClock, before: dict[int, Callable[[], Awaitable[None]]] | None = None) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
+        self.before: dict[int, Callable[[], Awaitable[None]]] = {}
+        """What happens before which of the waits, counted from 1."""
         self.waits: list[float] = []
         """How long the client meant to wait."""
         self.early: dict[int, float] = {}
         """By how many seconds a wait ends too early, as if the device's timer were off."""
         self._clock = clock
-        self._before = {} if before is None else before
         self._loop = asyncio.get_running_loop()
 
     def sleep(self, seconds: float) -> None:
@@ -30,6 +31,6 @@ class ForeignTime:
     async def wait(self, seconds: float) -> None:
         """Called in the event loop."""
         self.waits.append(seconds)
-        if act := self._before.get(len(self.waits)):
+        if act := self.before.get(len(self.waits)):
             await act()
         await self._clock.sleep(seconds - self.early.get(len(self.waits), 0.0))

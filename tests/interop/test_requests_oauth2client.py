@@ -35,8 +35,7 @@ class Device:
     def __init__(self, emulator: Emulator, rfc: RfcFace, clock: VirtualClock, patch: pytest.MonkeyPatch) -> None:
         self.emulator = emulator
         self._face = rfc
-        self._acts: dict[int, Callable[[], Any]] = {}
-        self.time = ForeignTime(clock, self._acts)
+        self.time = ForeignTime(clock)
         patch.setattr(polling, "time", SimpleNamespace(sleep=self.time.sleep))
         self.user_code = ""
         self.http = requests.Session()
@@ -63,7 +62,7 @@ class Device:
 
     def act(self, what: Callable[[str], Any], *, before_wait: int) -> None:
         """Let the person do something before the client's wait of this number."""
-        self._acts[before_wait] = lambda: what(self.user_code)
+        self.time.before[before_wait] = lambda: what(self.user_code)
 
     async def sign_in(self, client: OAuth2Client, scope: str = "openid offline_access") -> BearerToken:
         def run() -> BearerToken:

@@ -1,0 +1,43 @@
+// RFC 8628 as oauth4webapi has it: ask for a code, poll, check the id token, use the token, refresh it.
+import * as oauth from 'oauth4webapi'
+import { ask, authentication, client, discover, given, http, tellOutcome } from './conversation.mjs'
+
+async function poll(as, { device_code, interval = 5 }) {
+  for (;;) {
+    await ask({ wait: interval })
+    const response = await oauth.deviceCodeGrantRequest(as, client, authentication, device_code, http)
+    try {
+      const token = await oauth.processDeviceCodeResponse(as, client, response)
+      await oauth.validateApplicationLevelSignature(as, response, http)
+      return token
+    } catch (error) {
+      if (!(error instanceof oauth.ResponseBodyError)) throw error
+      if (error.error === 'slow_down') interval += 5
+      else if (error.error !== 'authorization_pending') throw error
+    }
+  }
+}
+
+await tellOutcome(async () => {
+  const as = await discover()
+  const code = await oauth.processDeviceAuthorizationResponse(
+    as,
+    client,
+    await oauth.deviceAuthorizationRequest(as, client, authentication, { scope: given.scope }, http),
+  )
+  await ask({ code })
+  const token = await poll(as, code)
+  const claims = oauth.getValidatedIdTokenClaims(token)
+
+  const user = await oauth.processUserInfoResponse(
+    as,
+    client,
+    claims.sub,
+    await oauth.userInfoRequest(as, client, token.access_token, http),
+  )
+
+  const response = await oauth.refreshTokenGrantRequest(as, client, authentication, token.refresh_token, http)
+  const refreshed = await oauth.processRefreshTokenResponse(as, client, response)
+  await oauth.validateApplicationLevelSignature(as, response, http)
+  return { token, claims, user, refreshed, refreshedClaims: oauth.getValidatedIdTokenClaims(refreshed) }
+})
