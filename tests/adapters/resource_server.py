@@ -55,7 +55,7 @@ def redirect(location: str, status: int = 302):
     return answer
 
 
-def ok(body: object = {"ok": True}):  # noqa: B006 - never changed
+def ok(body: object = {"ok": True}):
     async def answer(request: web.Request) -> web.Response:
         return web.json_response(body)
 
@@ -68,14 +68,15 @@ class ResourceServer:
     Without answers: 200 for the bearer token `accepted`, else a 401 as Twilio gives it.
     """
 
-    def __init__(self, *answers: Any, accepted: str | None = None) -> None:
+    def __init__(self, *answers: Any, accepted: str | None = None, reads_first: bool = True) -> None:
         self.answers = list(answers)
+        self.reads_first = reads_first
         self.accepted = accepted
         self.received: list[Received] = []
         self.gate: asyncio.Event | None = None
 
     async def __aenter__(self):
-        app = web.Application()
+        app = web.Application(client_max_size=1 << 24)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
@@ -88,7 +89,7 @@ class ResourceServer:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        body = await request.read() if self.reads_first else b""
         self.received.append(
             Received(
                 request.method,

@@ -1,0 +1,8 @@
+import pytest
+from adapters.clients import CLIENTS
+
+
+@pytest.fixture(params=CLIENTS, ids=lambda kind: kind.__name__.lower())
+def kind(request):
+    """Each HTTP client that has a `BearerAuth`."""
+    return request.param
