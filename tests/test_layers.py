@@ -8,15 +8,28 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "twilio_oauth_async"
 FLOORS = [
     {"errors", "secretive"},
-    {"codec", "endpoints", "form", "instructions", "messages", "observation", "pkce", "untrusted_text"},
-    {"models", "device_authorization"},
-    {"error_answers", "pending_authorization", "polling", "server_metadata", "sign_in"},
+    {
+        "base64url",
+        "codec",
+        "endpoints",
+        "form",
+        "instructions",
+        "jwa",
+        "messages",
+        "observation",
+        "pkce",
+        "untrusted_text",
+    },
+    {"models", "device_authorization", "id_token_claims", "jwk", "jws", "public_keys"},
+    {"error_answers", "id_token", "pending_authorization", "polling", "server_metadata", "sign_in"},
     {"protocol", "protocol_v2"},
     # transport
     {"clock"},
     {"transport", "retry", "credentials"},
     {"exchange"},
     {"session"},
+    {"key_set"},
+    {"id_token_verifier"},
     # tokens and flows
     {"grant", "stores"},
     {"client_credentials", "device_flow", "loopback_listener", "token_life"},

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     )
     from twilio_oauth_async.flow_pool import DeviceFlowPool
     from twilio_oauth_async.grant import Grant
+    from twilio_oauth_async.id_token_claims import IdTokenClaims
+    from twilio_oauth_async.id_token_verifier import IdTokenVerifier
     from twilio_oauth_async.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
     from twilio_oauth_async.pending_authorization import PendingAuthorization
     from twilio_oauth_async.polling import Approved, Pending, SlowedDown, Unreachable
@@ -80,7 +82,9 @@ __all__ = [
     "DeviceFlowRunner",
     "FlowStore",
     "Grant",
+    "IdTokenClaims",
     "IdTokenError",
+    "IdTokenVerifier",
     "InvalidClientError",
     "InvalidGrantError",
     "InvalidRequestError",
@@ -154,6 +158,8 @@ _MODULE_OF = {
     "UnsupportedGrantTypeError": "errors",
     "DeviceFlowPool": "flow_pool",
     "Grant": "grant",
+    "IdTokenClaims": "id_token_claims",
+    "IdTokenVerifier": "id_token_verifier",
     "Certs": "models",
     "DeviceCode": "models",
     "OpenidDiscovery": "models",

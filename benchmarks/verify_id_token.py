@@ -1,0 +1,113 @@
+"""What verifying an id token with a cached key costs beside the bare signature check of `cryptography`.
+
+``python benchmarks/verify_id_token.py [ROUNDS]`` signs in at the emulator, once with each algorithm, and then measures
+both in turns: CPU time of this thread, medians over the rounds. The bare check is given everything ready made: the key,
+the bytes that were signed, the signature in the form that the library wants. Exit status 1 where a ratio is over its
+limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import attrs
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from twilio_oauth_async import DeviceFlow, OAuthSession, VirtualClock
+from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.emulator.keys import Algorithm
+from twilio_oauth_async.id_token_verifier import IdTokenVerifier
+
+LIMITS: dict[Algorithm, float] = {"ES256": 1.5, "RS256": 2.5}
+WARM_UP = 200
+
+
+@attrs.frozen
+class Result:
+    bare: float
+    """Microseconds a check, as all of these."""
+    verify: float
+    bound: float
+    """With the access token compared as well."""
+
+
+def bare_check(jwk: dict[str, str], id_token: str) -> Callable[[], None]:
+    """The signature check alone."""
+    message, _, signature = id_token.rpartition(".")
+    signed, raw = message.encode(), decoded(signature)
+    numbers = {name: int.from_bytes(decoded(jwk[name]), "big") for name in ("x", "y", "n", "e") if name in jwk}
+    if jwk["kty"] == "EC":
+        point = ec.EllipticCurvePublicNumbers(numbers["x"], numbers["y"], ec.SECP256R1()).public_key()
+
+        def check_ecdsa() -> None:
+            # A JWS carries the two numbers side by side, the library takes them in DER.
+            der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+            point.verify(der, signed, ec.ECDSA(hashes.SHA256()))
+
+        return check_ecdsa
+    key = rsa.RSAPublicNumbers(numbers["e"], numbers["n"]).public_key()
+    return lambda: key.verify(raw, signed, padding.PKCS1v15(), hashes.SHA256())
+
+
+def decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+async def measure(algorithm: Algorithm, calls: int) -> Result:
+    clock = VirtualClock(datetime.now(UTC))
+    async with (
+        Emulator(clock=clock, signing_algorithm=algorithm) as server,
+        OAuthSession(server.account_sid, server.auth_token, base_url=server.base_url, clock=clock) as sign_in,
+        OAuthSession(server.account_sid, server.auth_token, base_url=server.base_url) as session,
+    ):
+        scopes = ["openid"]
+        flow = DeviceFlow(
+            sign_in, client_sid=server.client_sid, scopes=scopes, prompt=lambda a: server.approve(a.user_code)
+        )
+        token = await flow.run()
+        id_token = token.id_token
+        assert id_token is not None
+        certs = await session.fetch_certs()
+        [jwk] = [key for key in certs.keys or () if key["alg"] == algorithm]
+        verifier = IdTokenVerifier(session, client_sid=server.client_sid)
+        bare = bare_check({name: str(value) for name, value in jwk.items()}, id_token)
+
+        times: tuple[list[int], ...] = ([], [], [])
+        for _ in range(calls + WARM_UP):
+            started = time.perf_counter_ns()
+            bare()
+            times[0].append(time.perf_counter_ns() - started)
+            started = time.perf_counter_ns()
+            await verifier.verify(id_token)
+            times[1].append(time.perf_counter_ns() - started)
+            started = time.perf_counter_ns()
+            await verifier.verify(id_token, access_token=token.access_token)
+            times[2].append(time.perf_counter_ns() - started)
+        return Result(*(statistics.median(measured[WARM_UP:]) / 1000 for measured in times))
+
+
+def main() -> int:
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
+    print(f"{'':8}{'bare':>10}{'verify':>10}{'ratio':>8}{'limit':>8}{'with at_hash':>15}{'ratio':>8}")
+    met = True
+    for algorithm, limit in LIMITS.items():
+        result = asyncio.run(measure(algorithm, calls))
+        ratio, bound = result.verify / result.bare, result.bound / result.bare
+        met = met and max(ratio, bound) <= limit
+        print(
+            f"{algorithm:8}{result.bare:7.1f} us{result.verify:7.1f} us{ratio:8.2f}{limit:8.1f}"
+            f"{result.bound:12.1f} us{bound:8.2f}"
+        )
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
