@@ -6,7 +6,7 @@ Nothing is ever written in plain text because a key could not be had: then there
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.secretive import Secretive
@@ -56,10 +56,10 @@ def sealer_of(encryption: Encryption) -> Sealer:
     if isinstance(encryption, Keyring):
         encryption.check_installed()
         return _KeysInKeyring(encryption)
-    keys = [encryption] if isinstance(encryption, str | bytes) else list(encryption)
-    if not keys:
-        raise ConfigurationError("encryption: no key given")
-    return _GivenKeys(_fernet(keys))
+    keys: object = [encryption] if isinstance(encryption, str | bytes) else encryption
+    if not isinstance(keys, list | tuple) or not keys:
+        raise ConfigurationError("encryption: a key, a list of at least one, or Keyring()")
+    return _GivenKeys(_fernet(cast("Sequence[Key]", keys)))
 
 
 class _GivenKeys(Secretive):

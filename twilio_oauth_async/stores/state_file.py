@@ -191,12 +191,11 @@ def _default_folder() -> Path:
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
     """`path`, whatever the working directory becomes later."""
-    home_is_known = True
-    absolute = Path(path)
-    try:
-        absolute = absolute.expanduser().absolute()
-    except RuntimeError:
-        home_is_known = False
-    if not home_is_known or not absolute.name or "\0" in str(absolute):
+    given = Path(path)
+    absolute: Path | None = None
+    if given.name not in {"", ".."} and "\0" not in str(given):
+        with contextlib.suppress(RuntimeError):  # nobody knows that user's home
+            absolute = given.expanduser().absolute()
+    if absolute is None:
         raise ConfigurationError("path: this cannot be a file")
     return absolute
