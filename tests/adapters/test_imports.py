@@ -1,0 +1,45 @@
+"""What the adapters load: each its own client, and the rules no client at all."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import twilio_oauth_async
+
+ADAPTERS = Path(twilio_oauth_async.__file__).parent / "adapters"
+
+
+@pytest.mark.parametrize("module", ["bearer", "origins", "refusals"])
+def test_the_rules_are_pure(module):
+    imports = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse((ADAPTERS / f"{module}.py").read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert imports <= {
+        "__future__", "attrs", "collections", "datetime", "ipaddress", "re", "twilio_oauth_async", "typing"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "loaded"),
+    [
+        ("origins", []),
+        ("refusals", []),
+        ("bearer", []),
+        ("aiohttp", ["aiohttp"]),
+        ("httpx", ["httpx", "httpx2"]),
+        ("twilio", ["twilio"]),
+    ],
+)
+def test_each_loads_its_own_client_and_no_other(module, loaded):
+    code = (
+        f"import sys, twilio_oauth_async.adapters.{module}; "
+        "print(*sorted({'aiohttp', 'httpx', 'httpx2', 'twilio', 'requests'} & sys.modules.keys()))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == loaded

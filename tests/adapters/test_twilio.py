@@ -1,0 +1,283 @@
+"""Twilio's own SDK sends requests with a token of ours, to a stand-in for api.twilio.com."""
+
+import asyncio
+import contextlib
+import logging
+import subprocess
+import sys
+import threading
+import time
+
+import aiohttp
+import pytest
+from adapters.clients import signed_in
+from adapters.resource_server import ResourceServer, ok, refusal
+from support.managed import Managed
+from twilio.base.exceptions import TwilioRestException
+from twilio.credential.credential_provider import CredentialProvider
+from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+from twilio_oauth_async import ConfigurationError, InvalidClientError, LoginRequired, TransportError
+from twilio_oauth_async.adapters.aiohttp import BearerAuth
+from twilio_oauth_async.adapters.twilio import BearerCredentials
+
+ACCOUNT = "AC" + "0" * 32
+FIRST, SECOND = "Bearer acc-canary-1", "Bearer acc-canary-2"
+MESSAGE = {"sid": "SM1", "body": "Hi", "to": "+15005550006"}
+
+
+@contextlib.contextmanager
+def blocking_client(server, credentials):
+    http = TwilioHttpClient()
+    # Not even by accident the account of whoever runs the tests.
+    client = Client(
+        account_sid=ACCOUNT, http_client=http, credential_provider=credentials, environment={"none": ""}, region=None
+    )
+    client.api.base_url = server.base_url
+    with http.session:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def async_client(server, credentials):
+    async with AsyncTwilioHttpClient() as http:
+        client = Client(
+            account_sid=ACCOUNT, http_client=http, credential_provider=credentials, environment={"none": ""}
+        )
+        client.api.base_url = server.base_url
+        yield client
+
+
+def send(client):
+    return client.messages.create(to="+15005550006", from_="+15005550001", body="Hi").sid
+
+
+async def send_async(client):
+    return (await client.messages.create_async(to="+15005550006", from_="+15005550001", body="Hi")).sid
+
+
+@pytest.mark.asyncio
+async def test_from_another_thread():
+    async with ResourceServer(ok(MESSAGE)) as server:
+        setup = await signed_in()
+        with blocking_client(server, BearerCredentials(setup.manager)) as client:
+            assert await asyncio.to_thread(send, client) == "SM1"
+            # It waits there for a refresh, which runs here.
+            setup.manager.invalidate("acc-canary-1")
+            assert await asyncio.to_thread(send, client) == "SM1"
+    assert server.tokens == [[FIRST], [SECOND]]
+    assert server.received[0].path == f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+    assert server.received[0].body == b"To=%2B15005550006&From=%2B15005550001&Body=Hi"
+
+
+@pytest.mark.asyncio
+async def test_from_many_threads_there_is_one_refresh():
+    async with ResourceServer(ok(MESSAGE)) as server:
+        setup = await signed_in()
+        setup.manager.invalidate("acc-canary-1")
+        with blocking_client(server, BearerCredentials(setup.manager)) as client:
+            assert set(await asyncio.gather(*(asyncio.to_thread(send, client) for _ in range(8)))) == {"SM1"}
+        assert setup.grant.refreshed == ["ref-canary-1"]
+    assert server.tokens == [[SECOND]] * 8
+
+
+@pytest.mark.asyncio
+async def test_in_the_loop_s_own_thread_with_a_fresh_token():
+    async with ResourceServer(ok(MESSAGE)) as server:
+        setup = await signed_in()
+        async with async_client(server, BearerCredentials(setup.manager)) as client:
+            assert await send_async(client) == "SM1"
+    assert server.tokens == [[FIRST]]
+
+
+@pytest.mark.asyncio
+async def test_in_the_loop_s_own_thread_without_one_it_is_an_error_and_no_wait():
+    async with ResourceServer(ok(MESSAGE)) as server:
+        setup = await signed_in()
+        setup.grant.gate = asyncio.Event()
+        setup.manager.invalidate("acc-canary-1")
+        async with async_client(server, BearerCredentials(setup.manager)) as client:
+            began = time.perf_counter()
+            with pytest.raises(ConfigurationError, match="no fresh token at hand"):
+                await send_async(client)
+            assert time.perf_counter() - began < 0.2
+            assert server.received == []
+            # What it could not wait for goes on by itself.
+            setup.grant.gate.set()
+            await setup.manager.token()
+            assert await send_async(client) == "SM1"
+        assert setup.grant.refreshed == ["ref-canary-1"]
+    assert server.tokens == [[SECOND]]
+
+
+@pytest.mark.asyncio
+async def test_a_manager_that_refreshes_in_the_background_always_has_one_at_hand():
+    async with ResourceServer(ok(MESSAGE)) as server:
+        setup = await signed_in()
+        async with setup.manager, async_client(server, BearerCredentials(setup.manager)) as client:
+            for _ in range(5):
+                await send_async(client)
+                for _ in range(40):
+                    setup.clock.advance(100)
+                    for _ in range(30):
+                        await asyncio.sleep(0)
+    assert len({token for [token] in server.tokens}) == 5
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_who_is_not_signed_in_sends_nothing(in_thread):
+    async with ResourceServer(ok(MESSAGE)) as server:
+        credentials = BearerCredentials(Managed().manager)
+        if in_thread:
+            with blocking_client(server, credentials) as client, pytest.raises(LoginRequired):
+                await asyncio.to_thread(send, client)
+        else:
+            async with async_client(server, credentials) as client:
+                # The store has to be asked first, which is a wait; then it is known.
+                with pytest.raises((LoginRequired, ConfigurationError)):
+                    await send_async(client)
+    assert server.received == []
+
+
+@pytest.mark.asyncio
+async def test_a_failed_refresh_is_told_as_it_is_and_never_sends_bearer_none():
+    async with ResourceServer(ok(MESSAGE)) as server:
+        setup = await signed_in(InvalidClientError(status=401))
+        setup.manager.invalidate("acc-canary-1")
+        with blocking_client(server, BearerCredentials(setup.manager)) as client, pytest.raises(InvalidClientError):
+            await asyncio.to_thread(send, client)
+    assert server.received == []
+
+
+@pytest.mark.asyncio
+async def test_another_thread_waits_for_a_bounded_time():
+    setup = await signed_in()
+    setup.grant.gate = asyncio.Event()
+    setup.manager.invalidate("acc-canary-1")
+    strategy = BearerCredentials(setup.manager, timeout=0.05).to_auth_strategy()
+    with pytest.raises(TransportError, match=r"no token within 0\.05 s"):
+        await asyncio.to_thread(strategy.get_auth_string)
+    # Nobody waits any more; the refresh itself is finished all the same.
+    setup.grant.gate.set()
+    assert (await setup.manager.token()).access_token == "acc-canary-2"
+
+
+@pytest.mark.asyncio
+async def test_a_thread_with_a_loop_of_its_own_is_another_thread():
+    setup = await signed_in()
+    strategy = BearerCredentials(setup.manager).to_auth_strategy()
+
+    async def elsewhere():
+        return strategy.get_auth_string()
+
+    assert await asyncio.to_thread(lambda: asyncio.run(elsewhere())) == FIRST
+
+
+def test_a_loop_that_does_not_run_is_told_from_one_that_is_slow():
+    loop = asyncio.new_event_loop()
+    strategy = BearerCredentials(Managed().manager, loop=loop).to_auth_strategy()
+    with pytest.raises(ConfigurationError, match="not running"):
+        strategy.get_auth_string()
+    loop.close()
+    with pytest.raises(ConfigurationError, match="not running"):
+        strategy.get_auth_string()
+
+
+def test_a_loop_that_ends_meanwhile():
+    asked, got = threading.Event(), []
+
+    class NeverThere:
+        async def access_token(self):
+            asked.set()
+            await asyncio.Event().wait()
+
+    def ask(strategy):
+        try:
+            strategy.get_auth_string()
+        except TransportError as error:
+            got.append(str(error))
+
+    async def main():
+        strategy = BearerCredentials(NeverThere()).to_auth_strategy()
+        thread = threading.Thread(target=ask, args=(strategy,))
+        thread.start()
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        return thread
+
+    thread = asyncio.run(main())
+    thread.join(5)
+    assert got == ["the event loop ended before there was a token"]
+
+
+@pytest.mark.asyncio
+async def test_the_sdk_finds_what_its_hooks_promise():
+    setup = await signed_in()
+    credentials = BearerCredentials(setup.manager)
+    assert isinstance(credentials, CredentialProvider)
+    assert credentials.to_auth_strategy() is credentials.to_auth_strategy()
+    assert credentials.to_auth_strategy().requires_authentication()
+    assert str(credentials.auth_type) == "client_credentials"
+    assert "canary" not in repr(credentials) + repr(credentials.to_auth_strategy())
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_wrong_use_is_told_at_once(timeout):
+    with pytest.raises(ConfigurationError, match="loop"):
+        BearerCredentials(Managed().manager)
+    with pytest.raises(ConfigurationError, match="timeout"):
+        BearerCredentials(Managed().manager, timeout=timeout)
+
+
+@pytest.mark.asyncio
+async def test_a_401_is_the_sdk_s_own_exception_here():
+    async with ResourceServer(refusal()) as server:
+        setup = await signed_in()
+        with blocking_client(server, BearerCredentials(setup.manager)) as client:
+            with pytest.raises(TwilioRestException) as caught:
+                await asyncio.to_thread(send, client)
+    assert (caught.value.status, caught.value.code) == (401, 20003)
+    assert "canary" not in repr(caught.value) + str(caught.value)
+    assert server.tokens == [[FIRST]]
+
+
+@pytest.mark.asyncio
+async def test_the_way_without_this_module():
+    """`aiohttp.BearerAuth` inside the SDK's asynchronous client, as the module's docstring has it."""
+    async with ResourceServer(refusal(), ok(MESSAGE)) as server:
+        setup = await signed_in()
+        auth = BearerAuth(setup.manager, origins=[server.base_url])
+        http = AsyncTwilioHttpClient(pool_connections=False)
+        http.session = aiohttp.ClientSession(middlewares=(auth,))
+        async with http:
+            client = Client(account_sid=ACCOUNT, http_client=http, environment={"none": ""})
+            client.api.base_url = server.base_url
+            assert await send_async(client) == "SM1"
+            client.api.base_url = "https://twilio.com.evil.example"
+            with pytest.raises(ConfigurationError):
+                await send_async(client)
+    assert server.tokens == [[FIRST], [SECOND]]
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_without_the_sdk_the_error_says_what_to_install():
+    result = run("import sys; sys.modules['twilio'] = None; import twilio_oauth_async.adapters.twilio")
+    assert result.stderr.splitlines()[-1].endswith("pip install 'twilio>=9.4.1'")
+    assert "twilio.auth_strategy" not in result.stderr.splitlines()[-1]
+
+
+def test_the_sdk_s_token_machinery_is_not_loaded():
+    """Neither its blocking client nor the module that sets up logging for the whole program."""
+    result = run(
+        "import sys, logging, twilio_oauth_async.adapters.twilio\n"
+        "print('requests' in sys.modules, 'twilio.auth_strategy.token_auth_strategy' in sys.modules, "
+        "logging.getLogger().handlers)"
+    )
+    assert (result.stdout, result.stderr) == ("False False []\n", "")
+    assert logging.getLogger("twilio_oauth_async").handlers
