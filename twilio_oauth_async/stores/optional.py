@@ -13,14 +13,12 @@ def from_extra(extra: str, *packages: str) -> Generator[None]:
     Raises:
         ModuleNotFoundError: one of them is missing; the message says what to install.
     """
-    missing: ModuleNotFoundError | None = None
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in packages:
+        package = (error.name or "").partition(".")[0]
+        if package not in packages:
             raise
-        missing = error
-    if missing is not None:
         raise ModuleNotFoundError(
-            f"this needs {missing.name}: pip install 'twilio-oauth-async[{extra}]'", name=missing.name
-        ) from missing
+            f"this needs {package}: pip install 'twilio-oauth-async[{extra}]'", name=error.name
+        ) from error

@@ -39,12 +39,13 @@ class Keyring:
     """Seconds to wait for an answer; a locked keyring asks the person first."""
 
     def check_installed(self) -> None:
-        """Find out early whether the package is there.
+        """Find out early whether the packages are there.
 
         Raises:
-            ModuleNotFoundError: it is not; the message names the extra.
+            ModuleNotFoundError: one is not; the message names the extra.
         """
-        with from_extra("encryption", "keyring"):
+        with from_extra("encryption", "keyring", "cryptography"):
+            importlib.import_module("cryptography.fernet")
             importlib.import_module("keyring")
 
     async def ask(self, key_id: str) -> str | None:

@@ -1,0 +1,28 @@
+"""Row 27: killed with kill -9 while saving, there is the old or the new file, never a torn one, and no lock stays."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROUNDS = int(os.environ.get("TWILIO_OAUTH_CRASH_ROUNDS", "25"))
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def crashing(*arguments):
+    command = [sys.executable, Path(__file__).with_name("crashing.py"), *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return int(run.stdout)
+
+
+def test_killed_at_each_system_call_of_a_save(tmp_path):
+    # The lock, the reading, the new file and its parts, the two folders: fewer would not be a save.
+    assert crashing("steps", tmp_path / "private" / "tokens.json") > 20
+
+
+def test_killed_at_random_moments(tmp_path):
+    assert crashing("times", tmp_path / "private" / "tokens.json", ROUNDS) == ROUNDS
