@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from twilio_oauth_async.session import OAuthSession
     from twilio_oauth_async.sign_in import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
+    from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
     from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
+    from twilio_oauth_async.stores.system_keyring import Keyring
     from twilio_oauth_async.token_manager import TokenManager
     from twilio_oauth_async.token_managers import TokenManagers
 
@@ -80,6 +82,8 @@ __all__ = [
     "DeviceFlowEvent",
     "DeviceFlowPool",
     "DeviceFlowRunner",
+    "FileFlowStore",
+    "FileTokenStore",
     "FlowStore",
     "Grant",
     "IdTokenClaims",
@@ -89,6 +93,7 @@ __all__ = [
     "InvalidGrantError",
     "InvalidRequestError",
     "InvalidScopeError",
+    "Keyring",
     "LoginRequired",
     "MemoryFlowStore",
     "MemoryTokenStore",
@@ -180,8 +185,11 @@ _MODULE_OF = {
     "StoredFlow": "stores.base",
     "StoredToken": "stores.base",
     "TokenStore": "stores.base",
+    "FileFlowStore": "stores.file",
+    "FileTokenStore": "stores.file",
     "MemoryFlowStore": "stores.memory",
     "MemoryTokenStore": "stores.memory",
+    "Keyring": "stores.system_keyring",
     "TokenManager": "token_manager",
     "TokenManagers": "token_managers",
 }
