@@ -10,7 +10,10 @@ from pathlib import Path
 import twilio_oauth_async
 from twilio_oauth_async import ConfigurationError, DeviceFlow, OAuthSession
 
-EXTRAS = ("click", "cryptography", "filelock", "jinja2", "joserfc", "opentelemetry", "platformdirs", "pytest", "rich")
+EXTRAS = (
+    *("click", "cryptography", "filelock", "httpx2", "jinja2", "joserfc", "keyring", "opentelemetry", "platformdirs"),
+    *("pytest", "redis", "rich"),
+)
 
 
 def check_the_surroundings() -> None:
