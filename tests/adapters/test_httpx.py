@@ -13,7 +13,8 @@ from adapters.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer
 
 from twilio_oauth_async import ConfigurationError
 from twilio_oauth_async.adapters.httpx import BearerAuth
-from twilio_oauth_async.adapters.httpx_peek import decoded
+from twilio_oauth_async.adapters.httpx_lines import AsyncByteStream
+from twilio_oauth_async.adapters.httpx_peek import PeekedStream, decoded
 
 FIRST, SECOND = "Bearer acc-canary-1", "Bearer acc-canary-2"
 lines = pytest.mark.parametrize("line", [httpx2, httpx], ids=["httpx2", "httpx"])
@@ -156,6 +157,61 @@ async def test_the_first_answer_is_not_read_beyond_the_cap(line):
             response = await http.get(server.base_url)
             assert response.status_code == 200
             assert response.history[0].content == b""
+
+
+class Chunks(AsyncByteStream):
+    """A stream of a transport that is not httpx's: it gives an iterator that is no generator."""
+
+    def __init__(self, *chunks):
+        self.chunks = list(chunks)
+        self.is_closed = False
+
+    def __aiter__(self):
+        return Iteration(self.chunks)
+
+    async def aclose(self):
+        self.is_closed = True
+
+
+class Iteration:
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        if not self.chunks:
+            raise StopAsyncIteration
+        return self.chunks.pop(0)
+
+
+async def left(stream):
+    return b"".join([chunk async for chunk in stream])
+
+
+@pytest.mark.asyncio
+async def test_a_stream_is_whole_after_it_was_looked_into():
+    short, long = Chunks(b"12", b"34"), Chunks(b"12", b"345", b"6")
+    peeked = PeekedStream(short)
+    assert await peeked.peek(4) == b"1234"
+    assert short.is_closed
+    assert await left(peeked) == b"1234"
+    peeked = PeekedStream(long)
+    assert await peeked.peek(4) is None
+    assert long.chunks == [b"6"]
+    assert await left(peeked) == b"123456"
+    await peeked.aclose()
+    assert long.is_closed
+
+
+@pytest.mark.asyncio
+async def test_what_is_left_of_a_stream_that_nobody_wants():
+    short, long = PeekedStream(Chunks(b"12")), PeekedStream(Chunks(b"12345"))
+    for peeked in (short, long):
+        await peeked.peek(4)
+        await peeked.drop_the_rest()
+    assert [await left(peeked) for peeked in (short, long)] == [b"12", b""]
 
 
 @pytest.mark.parametrize(

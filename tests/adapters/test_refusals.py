@@ -1,4 +1,3 @@
-import json
 import time
 
 import pytest
@@ -86,10 +85,9 @@ def test_other_bodies(body):
     assert not is_about_the_token([], body)
 
 
-@pytest.mark.parametrize(
-    "header", ['Bearer a="' * 4000, "a=" * 20_000, '"\\' * 20_000, "a" * 40_000, "a " * 20_000, "a= \t" * 10_000]
-)
-def test_reading_a_hostile_challenge_takes_no_time(header):
-    began = time.perf_counter()
-    assert not is_about_the_token([header], json.dumps([header]).encode()[:MAX_BODY])
-    assert time.perf_counter() - began < 0.2
+@pytest.mark.parametrize("part", ['Bearer a="', "a=", '"\\', "a", "a ", "a= \t", 'a="\\', ", ="])
+def test_reading_a_hostile_challenge_takes_no_time(part):
+    header = part * (300_000 // len(part))  # many times what a client accepts: quadratic, it would take minutes
+    began = time.process_time()
+    assert not is_about_the_token([header], header.encode()[:MAX_BODY])
+    assert time.process_time() - began < 2

@@ -166,6 +166,17 @@ async def test_another_thread_waits_for_a_bounded_time():
 
 
 @pytest.mark.asyncio
+async def test_a_time_out_of_the_source_s_own_is_not_taken_for_ours():
+    class Slow:
+        async def access_token(self):
+            raise TimeoutError("its own")
+
+    strategy = BearerCredentials(Slow()).to_auth_strategy()
+    with pytest.raises(TimeoutError, match="its own"):
+        await asyncio.to_thread(strategy.get_auth_string)
+
+
+@pytest.mark.asyncio
 async def test_a_thread_with_a_loop_of_its_own_is_another_thread():
     setup = await signed_in()
     strategy = BearerCredentials(setup.manager).to_auth_strategy()
@@ -270,6 +281,13 @@ def test_without_the_sdk_the_error_says_what_to_install():
     result = run("import sys; sys.modules['twilio'] = None; import twilio_oauth_async.adapters.twilio")
     assert result.stderr.splitlines()[-1].endswith("pip install 'twilio>=9.4.1'")
     assert "twilio.auth_strategy" not in result.stderr.splitlines()[-1]
+
+
+def test_an_sdk_that_is_broken_is_not_taken_for_missing(tmp_path):
+    (tmp_path / "twilio").mkdir()
+    (tmp_path / "twilio" / "__init__.py").write_text("import no_such_thing")
+    result = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import twilio_oauth_async.adapters.twilio")
+    assert "No module named 'no_such_thing'" in result.stderr.splitlines()[-1]
 
 
 def test_the_sdk_s_token_machinery_is_not_loaded():

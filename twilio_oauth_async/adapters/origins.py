@@ -69,9 +69,6 @@ class Origins:
         self.patterns = tuple(patterns)
         self._origins = tuple(_read(pattern) for pattern in self.patterns)
 
-    def __repr__(self) -> str:
-        return f"Origins({list(self.patterns)!r})"
-
     def allow(self, scheme: str, host: str, port: int | None) -> bool:
         """Whether the token may go there.
 
