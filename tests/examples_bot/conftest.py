@@ -1,0 +1,40 @@
+"""The bot of examples/bot_telegram.py, its servers, and what must hold whatever happens between them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+sys.path.append(str(Path(__file__).parents[2] / "examples"))  # as it is for whoever starts an example
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path, caplog):
+    from examples_bot.world import World
+
+    caplog.set_level("DEBUG")
+    async with World(tmp_path / "state") as world:
+        yield world
+        told = "\n".join(repr(message.fields) for message in world.telegram.sent)
+        for secret in await world.secrets():
+            assert secret not in told
+            assert secret not in caplog.text
+        for user, code in world.codes:
+            assert {message.chat for message in world.telegram.sent if code in message.text} <= {user}
+            assert code not in caplog.text
+
+
+@pytest.fixture
+def ada():
+    return 1001
+
+
+@pytest.fixture
+def bob():
+    return 1002
+
+
+@pytest.fixture
+def group():
+    return -500

@@ -1,0 +1,170 @@
+"""Sign-ins outlive the bot, and whoever began one is told how it ended by the bot that is there then."""
+
+import asyncio
+import os
+import re
+import runpy
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from aiogram.client.session.aiohttp import AiohttpSession
+from examples_bot.fake_telegram import NAME, TOKEN, FakeTelegram
+from examples_bot.world import QuickSession
+
+from twilio_oauth_async import DeviceFlowPool
+from twilio_oauth_async.emulator import Emulator
+
+BOT = Path(__file__).parents[2] / "examples" / "bot_telegram.py"
+DONE = "You are signed in. /whoami says as whom."
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("when", ["while nobody runs", "afterwards"])
+async def test_a_restart_in_the_middle(world, ada, bob, when):
+    async with world.bot():
+        codes = [await world.code(ada), await world.code(bob)]
+    assert len(await world.flows.list_due()) == 2
+    if when == "while nobody runs":
+        await asyncio.gather(*(world.decide("approve", code) for code in codes))
+    async with world.bot():
+        if when == "afterwards":
+            assert await world.code(ada) == codes[0]
+            await asyncio.gather(*(world.decide("approve", code) for code in codes))
+        assert (await world.telegram.read(ada)).text == DONE
+        assert (await world.telegram.read(bob)).text == DONE
+        assert await world.ask(ada, "/whoami") == "You are signed in as Ada Example."
+    assert world.telegram.unread(ada) == world.telegram.unread(bob) == []
+    assert await world.flows.list_due() == []
+    # And a third one has nothing left to tell.
+    async with world.bot():
+        assert await world.ask(ada, "/whoami") == "You are signed in as Ada Example."
+    assert world.telegram.unread(bob) == []
+
+
+@pytest.mark.asyncio
+async def test_one_that_expired_while_nobody_ran(world, ada):
+    async with world.bot():
+        await world.code(ada)
+    world.clock.advance(3600)
+    async with world.bot():
+        assert (await world.telegram.read(ada)).text.startswith("Nobody approved in time")
+
+
+@pytest.mark.asyncio
+async def test_what_a_killed_bot_left_is_taken_up_when_its_claim_has_run_out(world, ada):
+    async with world.bot():
+        code = await world.code(ada)
+    [flow] = await world.flows.list_due()
+    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=60))
+    async with world.bot():
+        await world.decide("approve", code)
+        for _ in range(9):  # 54 seconds more
+            await world.ask(ada, "/start")
+            assert world.emulator.requests.to("poll") == []
+            world.clock.advance(6)
+        while not world.telegram.unread(ada):
+            world.clock.advance(6)
+            await asyncio.sleep(0.01)
+        assert (await world.telegram.read(ada)).text == DONE
+
+
+@pytest.mark.asyncio
+async def test_what_another_process_is_faster_to_take_up_is_left_to_it(world, ada, monkeypatch):
+    async with world.bot():
+        code = await world.code(ada)
+    [flow] = await world.flows.list_due()
+    take_up = DeviceFlowPool.take_up
+
+    async def too_late(self):
+        await world.flows.claim(flow.id, "faster", world.clock.now() + timedelta(hours=1))
+        return await take_up(self)
+
+    monkeypatch.setattr(DeviceFlowPool, "take_up", too_late)
+    async with world.bot():
+        await world.decide("approve", code)
+        assert await world.ask(ada, "/cancel") == "No sign-in is under way."
+    assert world.telegram.unread(ada) == []
+
+
+async def start(folder, **variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TWILIO_", "BOT_"))}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", str(BOT)),
+        env=environment | variables,
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@pytest.mark.asyncio
+async def test_sigterm_in_the_middle(tmp_path):
+    ada = 1001
+    async with asyncio.timeout(180), FakeTelegram() as telegram, Emulator(interval=1) as emulator:
+        variables = {
+            "BOT_TOKEN": TOKEN,
+            "BOT_API_URL": telegram.url,
+            "TWILIO_OAUTH_URL": emulator.base_url,
+            "TWILIO_CLIENT_ID": emulator.client_sid,
+            "TWILIO_CLIENT_SECRET": emulator.client_secret,
+            "TWILIO_ACCOUNT_SID": emulator.account_sid,
+            "TWILIO_AUTH_TOKEN": emulator.auth_token,
+        }
+        printed = []
+        for sign_in in ("/login", None):
+            process = await start(tmp_path, **variables)
+            assert await process.stdout.readline() == f"@{NAME} is listening. Ctrl-C stops it.\n".encode()
+            if sign_in:
+                await telegram.say(ada, sign_in)
+                code = re.search("the code (.*)", (await telegram.read(ada)).text)[1]
+            else:
+                assert (await telegram.read(ada)).text == DONE
+                await telegram.say(ada, "/whoami")
+                assert (await telegram.read(ada)).text == "You are signed in as Ada Example."
+            process.send_signal(signal.SIGTERM)
+            printed += await process.communicate()
+            assert process.returncode == 0, printed
+            if sign_in:
+                await emulator.approve(code)
+        files = {path.name for path in (tmp_path / "bot-state").iterdir() if path.suffix == ".json"}
+        assert files == {"flows.json", "tokens.json"}
+        device_codes = {entry.form["DeviceCode"] for entry in emulator.requests.to("poll")}
+        for secret in {TOKEN, emulator.client_secret, emulator.auth_token, code, *device_codes}:
+            assert secret.encode() not in b"".join(printed)
+
+
+@pytest.mark.asyncio
+async def test_with_an_emulator_of_its_own(tmp_path):
+    async with asyncio.timeout(180), FakeTelegram() as telegram:
+        process = await start(tmp_path, BOT_TOKEN=TOKEN, BOT_API_URL=telegram.url)
+        assert await process.stdout.readline() == b"TWILIO_CLIENT_ID is not set: using an emulated server.\n"
+        await telegram.say(1001, "/login")
+        assert "To sign in, open http://127.0.0.1:" in (await telegram.read(1001)).text
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+        assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("", "Set BOT_TOKEN: @BotFather at Telegram gives one, by /newbot."),
+        ("nonsense", "It did not work: Token is invalid!"),
+        ("1:unknown", "It did not work: Telegram server says - Unauthorized"),
+    ],
+)
+async def test_without_a_bot(token, said, monkeypatch):
+    monkeypatch.setattr(AiohttpSession, "close", QuickSession.close)
+    for variable in [name for name in os.environ if name.startswith("TWILIO_")]:
+        monkeypatch.delenv(variable)
+    async with FakeTelegram() as telegram:
+        monkeypatch.setenv("BOT_TOKEN", token)
+        monkeypatch.setenv("BOT_API_URL", telegram.url)
+        with pytest.raises(SystemExit, match=f"^{re.escape(said)}"):
+            # In a process of its own it would only import aiogram once more, for seconds.
+            await asyncio.to_thread(runpy.run_path, str(BOT), run_name="__main__")
