@@ -122,6 +122,8 @@ def _canonical(host: str) -> str:
 
 def _address(host: str) -> str | None:
     """The one spelling of an IP address; None where `host` is a name."""
+    if ":" not in host and not host[-1:].isdigit():
+        return None  # asking `ipaddress` would take most of the time that a request spends here
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
