@@ -25,8 +25,14 @@ def check_the_surroundings() -> None:
 
 
 def check_names() -> None:
+    refused = set[str]()
     for name in twilio_oauth_async.__all__:
-        getattr(twilio_oauth_async, name)
+        try:
+            getattr(twilio_oauth_async, name)
+        except ModuleNotFoundError as error:
+            assert "pip install 'twilio-oauth-async[" in str(error), error
+            refused.add(name)
+    assert all(name.startswith("File") for name in refused), f"these need an extra and should not: {refused}"
 
 
 def check_misuse() -> None:
