@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -68,6 +69,50 @@ def demo(session: nox.Session) -> None:
     """Go through a whole sign-in; arguments go to `twilio-oauth demo`."""
     install(session, extra="cli")
     session.run("twilio-oauth", "demo", *session.posargs)
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """Kill processes in the middle of a refresh, 200 times; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", "tests/fire/test_killed.py", "-s", *session.posargs, env={"TWILIO_OAUTH_CRASH_ROUNDS": "200"})
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run many flows against a server that breaks: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
+    install(session, extra="emulator")
+    session.run("python", "-X", "dev", "benchmarks/soak.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the parse functions: a million answers by hypothesis, then as many bodies guided by coverage.
+
+    A number as argument stands in place of the million.
+    """
+    install(session, "test", "fuzz", extra="emulator")
+    examples = session.posargs[0] if session.posargs else "1000000"
+    with tempfile.TemporaryDirectory(prefix="twilio-oauth-fuzz-") as corpus:
+        # A database of its own, and a seed of its own in each run, which the run prints.
+        session.run(
+            "pytest",
+            "tests/fuzz",
+            "-n",
+            "auto",
+            f"--hypothesis-seed={secrets.randbelow(2**32)}",
+            env={"TWILIO_OAUTH_FUZZ_EXAMPLES": examples, "HYPOTHESIS_STORAGE_DIRECTORY": ".hypothesis/fuzz"},
+        )
+        session.run("python", "tests/fuzz/coverage_guided.py", f"-runs={examples}", "-max_len=4096", corpus)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure what is claimed: each script prints its figures and fails where a bound is broken."""
+    install(session, "test", extra="all")
+    for script in sorted((ROOT / "benchmarks").glob("*.py")):
+        if script.stem not in {"emulator_process", "soak"}:
+            session.run("python", str(script.relative_to(ROOT)))
 
 
 @nox.session

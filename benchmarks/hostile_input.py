@@ -1,0 +1,67 @@
+"""How long the largest hostile bodies keep the loop busy: at most 50 ms per 100 KB.
+
+python benchmarks/hostile_input.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+
+from multidict import CIMultiDict
+
+from twilio_oauth_async import protocol
+from twilio_oauth_async.messages import Context, Response
+
+SIZE = 100_000
+MOST_MILLISECONDS = 50.0
+CONTEXT = Context(now=datetime.now(UTC), base_url="https://oauth.example", sent=("canary-secret", "another-secret"))
+
+INPUTS = {
+    "open brackets": b"[" * SIZE,
+    "open objects": b'{"a":' * (SIZE // 5),
+    "escaped quotes": b'"' + b'\\"' * (SIZE // 2),
+    "backslashes": b'"' + b"\\" * SIZE,
+    "quotes": b'"' * SIZE,
+    "digits": b"9" * SIZE,
+    "many members": json.dumps({f"m{number}": number for number in range(SIZE // 16)}).encode(),
+    "many small lists": json.dumps([[]] * (SIZE // 4)).encode(),
+    "half surrogates": b'"' + b"\\ud800" * (SIZE // 6) + b'"',
+    "a long description": json.dumps({"error": "x", "error_description": "canary-" * (SIZE // 7)}).encode(),
+    "control characters": json.dumps({"error": "x", "error_description": "\x01" * (SIZE // 6)}).encode(),
+    "a long date": json.dumps({"access_token": "a", "access_token_expires_at": "1" * SIZE}).encode(),
+    "a long token": json.dumps({"access_token": "a" * SIZE}).encode(),
+    "many keys": json.dumps({"keys": [{"kty": "EC"}] * (SIZE // 16)}).encode(),
+}
+PARSERS = (protocol.parse_token, protocol.parse_device_code, protocol.parse_certs, protocol.parse_user_info)
+
+
+def milliseconds(body: bytes, status: int) -> float:
+    """The slowest parser's best of five, for one body."""
+    response = Response(status=status, headers=CIMultiDict({"Content-Type": "application/json"}), body=body)
+    slowest = 0.0
+    for parse in PARSERS:
+        best = float("inf")
+        for _ in range(5):
+            started = time.perf_counter()
+            parse(response, CONTEXT)
+            best = min(best, time.perf_counter() - started)
+        slowest = max(slowest, best)
+    return slowest * 1e3
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    worst = 0.0
+    for name, body in INPUTS.items():
+        took = max(milliseconds(body, 200), milliseconds(body, 400)) * SIZE / len(body)
+        worst = max(worst, took)
+        print(f"{name:<22}{len(body):>8} bytes {took:>8.2f} ms per 100 KB")
+    print(f"\nworst {worst:.2f} ms per 100 KB (at most {MOST_MILLISECONDS:.0f})")
+    return int(worst > MOST_MILLISECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
