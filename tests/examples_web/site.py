@@ -23,7 +23,7 @@ from twilio_oauth_async.emulator import Emulator
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ["web_aiohttp", "web_fastapi"]
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def load(name: str) -> Any:

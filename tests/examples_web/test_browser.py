@@ -1,0 +1,276 @@
+"""The examples' page in a real browser, with the emulator's pages to approve on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from tests.browser.conftest import browser, missing
+from tests.examples_web.conftest import use
+from tests.examples_web.site import NAMES, clock_of, serving
+from twilio_oauth_async.clock import VirtualClock
+from twilio_oauth_async.emulator import Emulator
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Route
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+__all__ = ["browser"]  # the fixture, one for all tests of this module
+
+NARROW = {"viewport": {"width": 320, "height": 640}, "has_touch": True}
+NewBrowser = Callable[..., Awaitable["BrowserContext"]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+    async with Emulator(clock=VirtualClock(auto=False)) as emulator:
+        use(emulator, monkeypatch)
+        yield emulator
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def new_browser(browser: Browser, emulator: Emulator, name: str, state: Path) -> AsyncIterator[NewBrowser]:
+    """Opens a browser without a past, whose start page is the example's; its options are those of a context.
+
+    The test fails where a page asks another machine for anything, breaks its own Content-Security-Policy or logs an
+    error.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "data:image/svg+xml", "data:,")):
+            complaints.append(f"a request to {request.url}")
+
+    def said(message: ConsoleMessage) -> None:
+        # A browser asks for an icon that the emulator has not got; and a bad callback is what one test is about.
+        if message.type == "error" and not message.location["url"].endswith(("/favicon.ico", "/callback")):
+            complaints.append(f"{message.text} {message.location['url']}")
+
+    async with serving(name, state) as url:
+
+        async def open_browser(**options: Any) -> BrowserContext:
+            context = await browser.new_context(base_url=url, **options)
+            context.set_default_timeout(20_000)
+            context.on("request", asked)
+            context.on("console", said)
+            contexts.append(context)
+            return context
+
+        yield open_browser
+        for context in contexts:
+            await context.close()
+    assert complaints == []
+
+
+once = pytest.mark.parametrize("name", NAMES[:1])
+"""The page is the same in both: what is about the page alone is looked at once."""
+
+
+async def shows(page: Page, heading: str) -> None:
+    await page.get_by_role("heading", name=heading, exact=True).wait_for()
+
+
+async def start(page: Page) -> str:
+    """Press the first button; the code."""
+    await page.goto("/")
+    await page.get_by_role("button", name="Connect with a code").click()
+    await shows(page, "Approve the connection")
+    return await page.locator(".code").inner_text()
+
+
+async def approve(context: BrowserContext, page: Page, decision: str = "Approve") -> None:
+    """Follow the link, and decide on the emulator's page."""
+    async with context.expect_page() as opened:
+        await page.get_by_role("link", name="Approve at Twilio").click()
+    consent = await opened.value
+    await consent.get_by_role("button", name="Continue").click()
+    await consent.get_by_role("button", name=decision).click()
+    await consent.get_by_role("heading", name="Approved" if decision == "Approve" else "Denied").wait_for()
+    await consent.close()
+
+
+async def test_two_tabs_and_a_reload(new_browser: NewBrowser, emulator: Emulator) -> None:
+    context = await new_browser()
+    first = await context.new_page()
+    code = await start(first)
+    await first.reload()
+    second = await context.new_page()
+    await second.goto("/")
+    assert await second.locator(".code").inner_text() == await first.locator(".code").inner_text() == code
+    await approve(context, first)
+    clock_of(emulator).advance(6)
+    for page in (first, second):
+        await shows(page, "Connected")  # told, not reloaded
+        assert "Signed in as Ada Example" in await page.get_by_role("status").inner_text()
+    await second.get_by_role("button", name="Sign out").click()
+    await shows(second, "Connect your Twilio account")
+    await first.reload()
+    await shows(first, "Connect your Twilio account")
+
+
+async def test_refused(new_browser: NewBrowser, emulator: Emulator) -> None:
+    context = await new_browser()
+    page = await context.new_page()
+    await start(page)
+    await approve(context, page, "Deny")
+    clock_of(emulator).advance(6)
+    await shows(page, "You refused")
+
+
+async def test_cancel_is_seen_in_the_other_tab(new_browser: NewBrowser) -> None:
+    context = await new_browser()
+    first, second = await context.new_page(), await context.new_page()
+    await start(first)
+    await second.goto("/")
+    await first.get_by_role("button", name="Cancel").click()
+    for page in (first, second):
+        await shows(page, "Cancelled")
+
+
+async def test_expired_and_tried_again(new_browser: NewBrowser, emulator: Emulator) -> None:
+    context = await new_browser()
+    page = await context.new_page()
+    code = await start(page)
+    clock_of(emulator).advance(300)
+    await shows(page, "The code has expired")
+    await page.get_by_role("button", name="Connect with a code").click()
+    await shows(page, "Approve the connection")
+    assert await page.locator(".code").inner_text() != code
+    await approve(context, page)
+    clock_of(emulator).advance(6)
+    await shows(page, "Connected")
+
+
+async def test_the_second_button_goes_to_twilio_and_back(new_browser: NewBrowser) -> None:
+    context = await new_browser()
+    page = await context.new_page()
+    await page.goto("/")
+    await page.get_by_role("button", name="Connect in this browser").click()
+    await page.get_by_role("button", name="Approve").click()
+    await shows(page, "Connected")
+    assert page.url.endswith("/"), "the code does not stay in the address"
+
+
+@once
+async def test_a_server_that_cannot_be_reached_is_told(new_browser: NewBrowser, emulator: Emulator) -> None:
+    page = await (await new_browser()).new_page()
+    await start(page)
+    emulator.faults.on("poll").answer(503)
+    clock_of(emulator).advance(6)
+    await page.get_by_text("503").wait_for()
+
+
+@once
+async def test_with_the_keyboard_alone(new_browser: NewBrowser) -> None:
+    page = await (await new_browser()).new_page()
+    await page.goto("/")
+    await page.keyboard.press("Tab")
+    focused = page.locator(":focus-visible")
+    assert await focused.inner_text() == "Connect with a code"
+    assert await focused.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
+    await page.keyboard.press("Enter")
+    await shows(page, "Approve the connection")
+    await page.keyboard.press("Tab")
+    assert await focused.inner_text() == "Approve at Twilio"
+    await page.keyboard.press("Tab")
+    assert await focused.inner_text() == "Cancel"
+    await page.keyboard.press("Enter")
+    await shows(page, "Cancelled")
+
+
+@once
+async def test_without_scripts(new_browser: NewBrowser, emulator: Emulator) -> None:
+    context = await new_browser(java_script_enabled=False)
+    page = await context.new_page()
+    await start(page)
+    await approve(context, page)
+    clock_of(emulator).advance(6)
+    await page.reload()  # it would do so itself, but not before five seconds
+    await shows(page, "Connected")
+
+
+@once
+async def test_a_second_click_asks_for_no_second_code(new_browser: NewBrowser) -> None:
+    page = await (await new_browser()).new_page()
+    await page.goto("/")
+    answered = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    await page.route("**/connect", hold)
+    # All in one, because Playwright's own steps would wait for the answer.
+    click = "async button => { button.click(); await new Promise(done => setTimeout(done)); return button.disabled }"
+    assert await page.get_by_role("button", name="Connect with a code").evaluate(click)
+    answered.set()
+    await shows(page, "Approve the connection")
+
+
+@once
+async def test_a_tab_that_nobody_sees_keeps_no_stream(new_browser: NewBrowser, emulator: Emulator) -> None:
+    page = await (await new_browser()).new_page()
+    code = await start(page)
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    hide += " document.dispatchEvent(new Event('visibilitychange')) }"
+    await page.evaluate(hide, True)
+    assert await page.evaluate("source.readyState") == 2
+    await emulator.deny(code)
+    clock_of(emulator).advance(6)
+    await page.evaluate(hide, False)
+    await shows(page, "You refused")
+
+
+@once
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [{}, NARROW], ids=["wide", "narrow"])
+async def test_axe_finds_no_violation(
+    new_browser: NewBrowser,
+    emulator: Emulator,
+    scheme: str,
+    size: dict[str, Any],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    if find_spec("axe_playwright_python") is None:
+        missing("axe-playwright-python, which carries axe-core, is not installed (the `browser` dependency group)")
+    script = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    # The policy of the page would not let axe in; every other test runs under it.
+    context = await new_browser(bypass_csp=True, color_scheme=scheme, **size)
+    page = await context.new_page()
+
+    async def check(where: str) -> None:
+        await page.evaluate(script)
+        found = await page.evaluate("async () => (await axe.run()).violations")
+        assert [(rule["id"], rule["impact"], where) for rule in found] == []
+        width = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert width[0] <= width[1], where
+        for button in await page.locator("button, .button").all():
+            box = await button.bounding_box()
+            assert box is not None
+            assert box["height"] >= 44, "a finger needs that much"
+        await page.screenshot(path=tmp_path / f"{request.node.callspec.id}-{where}.png", full_page=True)
+
+    await page.goto("/")
+    await check("start")
+    await start(page)
+    await check("code")
+    clock_of(emulator).advance(300)
+    await shows(page, "The code has expired")
+    await check("expired")
+    await start(page)
+    await approve(context, page)
+    clock_of(emulator).advance(6)
+    await shows(page, "Connected")
+    await check("connected")
+    await page.goto("/callback")
+    await check("problem")
