@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import LoginRequired, TwilioOAuthError
@@ -77,7 +78,10 @@ class BackgroundRefresh:
         """Wait for a change, `seconds` at the most; whether there was one."""
         if seconds is None:
             return await self.changed.wait()
-        waits = [asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(self.changed.wait())]
+        waits: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._clock.sleep(seconds)),
+            asyncio.create_task(self.changed.wait()),
+        ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
