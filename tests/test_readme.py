@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from twilio_oauth_async import ConfigurationError, DeviceFlow, OAuthSession, VirtualClock
+from twilio_oauth_async import ConfigurationError, DeviceFlow, MemoryTokenStore, OAuthSession, VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,8 @@ def run(code, **names):
 
 def test_every_block_is_run_by_a_test_below():
     assert {language for language, _ in BLOCKS} == {"python", "sh"}
-    assert sorted(PYTHON) == sorted(block(part) for part in ("asyncio.run", "return await", "async def test_"))
+    parts = ("asyncio.run", "return await", "tokens_of", "async def test_")
+    assert sorted(PYTHON) == sorted(block(part) for part in parts)
 
 
 def test_the_first_example_is_eight_lines():
@@ -110,12 +111,30 @@ def test_the_commands_are_those_that_ci_runs():
     assert all(command in ci for command in venv.split(" && "))
 
 
+@pytest.mark.asyncio
+async def test_the_example_of_a_manager_keeps_a_token_alive():
+    clock = VirtualClock(auto=False)
+    async with (
+        Emulator(clock=clock) as e,
+        OAuthSession(e.account_sid, e.auth_token, base_url=e.base_url, clock=clock) as session,
+    ):
+        flow = DeviceFlow(session, client_sid=e.client_sid, scopes=["openid"])
+        code = await flow.start()
+        await e.approve(code.user_code)
+        clock.advance(6)
+        manager = run(block("tokens_of"))["tokens_of"]("ada", flow, MemoryTokenStore())
+        await manager.adopt((await flow.poll(code)).token)
+        first = await manager.token()
+        clock.advance(3600)
+        assert (await manager.token()).access_token != first.access_token
+
+
 def test_the_sessions_and_extras_that_are_named_exist():
     nodes = ast.parse((ROOT / "noxfile.py").read_text()).body
     sessions = {
         n.name for n in nodes if isinstance(n, ast.FunctionDef) and "nox.session" in map(decorator, n.decorator_list)
     }
-    develop = README.partition("nox --list` names what there is:")[2].partition("Browser tests")[0]
+    develop = README.partition("nox --list` names what there is:")[2].partition("Tests that need")[0]
     assert set(re.findall(r"`(\w+)`", develop)) == sessions
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert [command for command in SHELL if command.startswith("pip")] == ["pip install .", "pip install '.[cli]'"]
