@@ -35,7 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def twilio_oauth_clock() -> VirtualClock:
     """The `VirtualClock` that `twilio_oauth_emulator` and `twilio_oauth_session` share.
 
-    Override it for another start, or for ``VirtualClock(auto=False)``, which only ``advance`` moves.
+    Override it for another start, or for ``VirtualClock(auto=False)``, which only ``advance`` moves: right where
+    something that the event loop does not see (a browser, a database) has to act while a flow waits.
     """
     from twilio_oauth_async.clock import VirtualClock
 

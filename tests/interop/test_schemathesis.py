@@ -26,8 +26,8 @@ FIXED = (
     "--no-shrink",
     "--warnings=off",
 )
-PATIENCE = 60.0
-"""Seconds; it takes about 10."""
+PATIENCE = 180.0
+"""Seconds; it takes about 10, on a machine that has nothing else to do."""
 
 
 async def bombard(emulator, folder, *options, **known):
