@@ -135,6 +135,19 @@ async def test_a_flow_that_was_taken_over_is_not_touched_any_more():
         assert await setup.flows.load(sign_in.id) == theirs
 
 
+async def test_another_process_s_sign_in_can_be_found_and_cancelled():
+    async with Pooled() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+        other = setup.pool()
+        assert await other.find(sign_in.id) == await pool.find(sign_in.id) == sign_in
+        assert await other.find("unknown") is None
+        await other.cancel(sign_in.id)
+        with pytest.raises(DeviceFlowError):
+            await pool.result(sign_in.id)
+        assert (await pool.find(sign_in.id)).state == "failed"
+        assert await setup.tokens.load("ada") is None
+
+
 async def test_a_granted_token_is_saved_although_the_pool_closes():
     async with Pooled() as setup:
         save, reached, go_on = setup.tokens.save, asyncio.Event(), asyncio.Event()

@@ -83,13 +83,25 @@ class DeviceFlowPool:
         self._is_open = False
 
     async def __aenter__(self) -> Self:
-        self._is_open = True
-        await self.take_up()
+        await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Begin, with the stored flows that nobody drives.
+
+        Raises:
+            StoreError: the flow store failed.
+        """
+        self._is_open = True
+        await self.take_up()
+
+    async def close(self) -> None:
+        """End: a token that was granted is still saved, everything else is let go, and so are those who listen."""
         self._is_open = False
         tasks = list(self._tasks)
         saving = {running.task for running in self._running.values() if running.has_token}
@@ -179,13 +191,29 @@ class DeviceFlowPool:
             ConfigurationError: there is no such sign-in.
             StoreError: it could not be taken out of the flow store.
         """
-        running = self._find(id)
-        if running.sign_in.is_over:
+        running = self._running.get(id)
+        if running is None:
+            if id not in self._finished and await self._flows.load(id) is None:
+                raise ConfigurationError("there is no such sign-in")
+            # Driven by another process, or by nobody: whoever drives it notices at the next poll.
+            await self._flows.delete(id)
             return
         if running.task is not None:
             running.task.cancel()
         self._end(running, "cancelled", DeviceFlowError("the sign-in was cancelled"))
         await self._flows.delete(id)
+
+    async def find(self, id: str) -> SignIn | None:  # noqa: A002
+        """How a sign-in stands, also one that another process drives or that nobody has taken up yet.
+
+        Raises:
+            StoreError: the flow store failed.
+        """
+        running = self._running.get(id) or self._finished.get(id)
+        if running is not None:
+            return running.sign_in
+        flow = await self._flows.load(id)
+        return None if flow is None else SignIn.of(flow.id, flow.user, flow.authorization)
 
     async def _start(self, user: str) -> SignIn:
         before = await self._tokens.load(user)

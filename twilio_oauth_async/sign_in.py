@@ -19,7 +19,8 @@ class SignIn:
     """One person's sign-in at one moment."""
 
     id: str
-    """Cannot be guessed: who knows it may watch and cancel the sign-in, no more."""
+    """Cannot be guessed. Who knows it may watch and cancel the sign-in, no more; an application that serves many
+    compares `user` all the same."""
     user: str
     """The key under which the token will be stored."""
     client_sid: str
