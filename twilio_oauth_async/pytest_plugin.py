@@ -55,6 +55,8 @@ def twilio_oauth_emulator_options() -> Mapping[str, Any]:
 
         @pytest.mark.parametrize("twilio_oauth_emulator_options", [{"errors": "twilio"}])
         async def test_with_twilio_s_errors(twilio_oauth_emulator): ...
+
+    A port that is named serves one test at a time: with pytest-xdist give each worker its own.
     """
     return {}
 
