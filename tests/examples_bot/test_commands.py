@@ -210,9 +210,10 @@ async def test_too_many_messages_at_once(world, ada):
         code = await world.code(ada)
         world.telegram.floods = 2
         await world.decide("approve", code)
-        while world.telegram.floods:
-            world.clock.advance(3)
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while world.telegram.floods:
+                world.clock.advance(3)
+                await asyncio.sleep(0.01)
         assert world.telegram.unread(ada) == []
         world.clock.advance(3)
         assert (await world.telegram.read(ada)).text == DONE
@@ -225,8 +226,9 @@ async def test_who_blocks_the_bot_meanwhile_harms_nobody(world, ada, bob, caplog
         await world.emulator.approve(of_ada)
         await world.decide("approve", of_bob)
         assert (await world.telegram.read(bob)).text == DONE
-        while "could not be told how their sign-in ended" not in caplog.text:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            while "could not be told how their sign-in ended" not in caplog.text:
+                await asyncio.sleep(0)
         assert await world.ask(bob, "/whoami") == "You are signed in as Ada Example."
     assert world.telegram.unread(ada) == []
     assert await world.signed_in(ada)
