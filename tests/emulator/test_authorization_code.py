@@ -307,3 +307,25 @@ async def test_unknown_parameters_are_noted(caller: Caller) -> None:
         assert response.status == 200
     assert caller.emulator.requests[-1].unknown_parameters == ("whatever",)
     assert caller.emulator.requests[-1].endpoint == "authorize"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", "/callback", "callback", "http:", "https://a.example/#x", "http://[", "https://a example/", "https://ä/"],
+)
+async def test_what_is_no_redirect_uri_cannot_be_registered(caller: Caller, uri: str) -> None:
+    with pytest.raises(ValueError, match="absolute URI without a fragment"):
+        caller.emulator.add_app("App", redirect_uris=["https://app.example/", uri])
+    with pytest.raises(ValueError, match="absolute URI without a fragment"):
+        Emulator(redirect_uris=[uri])
+
+
+async def test_an_app_s_own_scheme(caller: Caller) -> None:
+    app = caller.emulator.add_app("App", redirect_uris=["com.example.app:/callback"])
+    asked = url(caller, client_id=app.sid, redirect_uri=None)
+    status, body, response = await caller.call("GET", asked.removeprefix(caller.emulator.base_url))
+    assert status == 200
+    assert "com.example.app:</b>" in body
+    assert "form-action 'self' com.example.app:;" in response.headers["Content-Security-Policy"]
+    location = await caller.emulator.authorize(asked)
+    assert location.startswith("com.example.app:/callback?code=")

@@ -65,7 +65,7 @@ def test_forgiving_a_typed_code() -> None:
 
 def test_no_secret_in_any_repr() -> None:
     emulator = Emulator(client_secret="canary-secret", auth_token="canary-token")
-    for thing in (emulator, emulator.add_app("x"), emulator.policy, emulator._app, emulator._backend.state.apps):  # pyright: ignore[reportPrivateUsage]
+    for thing in (emulator, emulator.add_app("x"), emulator.policy, emulator._backend):  # pyright: ignore[reportPrivateUsage]
         assert "canary" not in repr(thing)
 
 

@@ -7,14 +7,13 @@ from urllib.parse import unquote_plus
 from aiohttp import web
 
 from twilio_oauth_async.emulator.backend import Backend
-from twilio_oauth_async.emulator.credentials import read_basic
+from twilio_oauth_async.emulator.credentials import CLIENT_CHALLENGE, read_basic
 from twilio_oauth_async.emulator.exchange import form_of, json_answer
 from twilio_oauth_async.emulator.forms import Form
 from twilio_oauth_async.emulator.model import App
 from twilio_oauth_async.emulator.refusal import RefusalError
 from twilio_oauth_async.emulator.state import Issue
 
-_CLIENT_CHALLENGE = 'Basic realm="OAuth client"'
 _GRANTS_PARAMETERS = ("audience", "code", "code_verifier", "redirect_uri", "refresh_token", "scope")
 
 
@@ -67,7 +66,7 @@ class ApiV2:
             try:
                 return self._backend.state.authenticate(name, password)
             except RefusalError as refusal:
-                refusal.challenge = _CLIENT_CHALLENGE  # RFC 6749 5.2
+                refusal.challenge = CLIENT_CHALLENGE  # RFC 6749 5.2
                 raise
         if client_id is None:
             raise RefusalError("invalid_request", "The parameter client_id is missing.", twilio_code=321402)

@@ -8,6 +8,7 @@ from twilio_oauth_async.emulator.api import ACTIVATE_PATH, Api
 from twilio_oauth_async.emulator.api_v2 import ApiV2
 from twilio_oauth_async.emulator.authorize_pages import AUTHORIZE_CONSENT_PATH, AuthorizePages
 from twilio_oauth_async.emulator.backend import Backend
+from twilio_oauth_async.emulator.control import Control
 from twilio_oauth_async.emulator.device_pages import CONSENT_PATH, DevicePages
 from twilio_oauth_async.emulator.exchange import Exchange, Handler
 from twilio_oauth_async.emulator.http_log import http_logger
@@ -16,8 +17,8 @@ from twilio_oauth_async.emulator.pages import STYLESHEET_PATH, PageMaker
 _MAX_REQUEST_BYTES = 64 * 1024
 
 
-def build_app(backend: Backend) -> web.Application:
-    """Return the application that serves `backend`."""
+def build_app(backend: Backend, control: Control | None = None) -> web.Application:
+    """Return the application that serves `backend`, and `control` where there is one."""
     pages = PageMaker(backend.page_key)
     api, api_v2 = Api(backend), ApiV2(backend)
     device, authorize = DevicePages(backend, pages), AuthorizePages(backend, pages)
@@ -43,7 +44,8 @@ def build_app(backend: Backend) -> web.Application:
     endpoints = {path: endpoint for _, endpoint, _, paths in routes for path in paths}
     exchange = Exchange(backend, lambda path: endpoints.get(path, ""), pages.refusal)
     app = web.Application(
-        middlewares=[exchange.middleware()],
+        # Control comes first: what it takes neither the journal nor a fault gets to see.
+        middlewares=[*([] if control is None else [control.middleware()]), exchange.middleware()],
         client_max_size=_MAX_REQUEST_BYTES,
         # debug follows the event loop's, and would put tracebacks into answers.
         handler_args={"debug": False, "logger": http_logger()},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import heapq
 import re
+from collections.abc import Iterable
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from twilio_oauth_async.emulator import base64url
 from twilio_oauth_async.emulator.forms import Form
 from twilio_oauth_async.emulator.ids import Ids
 from twilio_oauth_async.emulator.model import App, AuthorizationCode, AuthorizationRequest, Now, Policy, User
@@ -21,6 +22,8 @@ _VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}", re.ASCII)
 """RFC 7636 4.1."""
 _CHALLENGE = re.compile(r"[A-Za-z0-9\-_]{43}", re.ASCII)
 """RFC 7636 4.2: an unpadded base64url SHA-256."""
+_URI = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+", re.ASCII)
+"""RFC 3986 2: the characters of a URI, without the # of a fragment."""
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "[::1]"})
 
 
@@ -191,6 +194,31 @@ class AuthorizationCodes:
         return urlunsplit(parts._replace(query=query))
 
 
+def registered_uris(uris: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return redirect URIs as they are registered with an app (RFC 6749 3.1.2); None: none are.
+
+    Raises:
+        ValueError: one is not absolute, has a fragment, or has characters that a URI does not have.
+    """
+    if uris is None:
+        return None
+    registered = tuple(uris)
+    for uri in registered:
+        if not _is_absolute(uri):
+            raise ValueError("a redirect URI is an absolute URI without a fragment")
+    return registered
+
+
+def _is_absolute(uri: str) -> bool:
+    if not _URI.fullmatch(uri):
+        return False
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # a bracket without the other
+        return False
+    return bool(parts.scheme and (parts.netloc or parts.path))
+
+
 def _checked_redirect_uri(app: App, given: str | None) -> str:
     if given is None:
         if app.redirect_uris is not None and len(app.redirect_uris) == 1:
@@ -234,6 +262,6 @@ def _check_verifier(verifier: str | None, challenge: str | None) -> None:
         raise RefusalError("invalid_grant", "The code verifier is missing.")
     if not _VERIFIER.fullmatch(verifier):
         raise RefusalError("invalid_grant", "The code verifier is malformed.")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
-    if not same_secret(digest, challenge):
+    # RFC 7636 4.6: S256 is the one method that `begin` lets through.
+    if not same_secret(base64url.encode(hashlib.sha256(verifier.encode("ascii")).digest()), challenge):
         raise RefusalError("invalid_grant", "The code verifier does not match the challenge.")

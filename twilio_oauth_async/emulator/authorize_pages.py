@@ -12,7 +12,7 @@ from twilio_oauth_async.emulator.backend import Backend
 from twilio_oauth_async.emulator.exchange import FORM
 from twilio_oauth_async.emulator.forms import Form
 from twilio_oauth_async.emulator.model import AuthorizationRequest
-from twilio_oauth_async.emulator.pages import PageMaker
+from twilio_oauth_async.emulator.pages import PageMaker, redirect
 from twilio_oauth_async.emulator.refusal import RefusalError
 
 AUTHORIZE_CONSENT_PATH = "/oauth2/authorize/consent"
@@ -32,19 +32,19 @@ class AuthorizePages:
         try:
             pending = begin_authorization(self._backend, request[FORM])
         except RedirectRefusalError as refusal:
-            return _back(refusal.location, HTTPStatus.FOUND)
+            return redirect(refusal.location, HTTPStatus.FOUND)
         session = self._pages.session(request)
         return session.page(
             "authorize.html",
             # Chromium applies form-action to the redirect that answers the form as well.
-            form_targets=_origin(pending.redirect_uri),
+            form_target=_origin(pending.redirect_uri),
             action=AUTHORIZE_CONSENT_PATH,
             request_id=pending.id,
             app_name=pending.app.name,
             scopes=pending.scopes,
             audiences=pending.audiences,
             users=list(self._backend.state.users.values()),
-            destination=urlsplit(pending.redirect_uri).netloc,
+            destination=_origin(pending.redirect_uri).removeprefix("http://"),
         )
 
     async def decide(self, request: web.Request) -> web.Response:
@@ -61,7 +61,7 @@ class AuthorizePages:
             location = codes.deny(pending)
         else:
             raise RefusalError("invalid_request", "The decision is either approve or deny.")
-        return _back(location, HTTPStatus.SEE_OTHER)  # RFC 9700 4.12: never 307, which sends the form along
+        return redirect(location)  # RFC 9700 4.12: never 307, which sends the form along
 
 
 def begin_authorization(backend: Backend, form: Form) -> AuthorizationRequest:
@@ -78,10 +78,7 @@ def begin_authorization(backend: Backend, form: Form) -> AuthorizationRequest:
     return backend.state.codes.begin(app, form, backend.now())
 
 
-def _back(location: str, status: HTTPStatus) -> web.Response:
-    return web.Response(status=status, headers={"Location": location, "Cache-Control": "no-store"})
-
-
 def _origin(uri: str) -> str:
+    """What a policy and a person know `uri` by; an app's own scheme (RFC 8252 7.1) may have no host."""
     parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"

@@ -14,7 +14,7 @@ from twilio_oauth_async.emulator.guesses import Guesses
 from twilio_oauth_async.emulator.issuer import TokenIssuer
 from twilio_oauth_async.emulator.journal import Journal
 from twilio_oauth_async.emulator.keys import KeyRing
-from twilio_oauth_async.emulator.model import Now, User
+from twilio_oauth_async.emulator.model import App, Now, User
 from twilio_oauth_async.emulator.refusal import RefusalError
 from twilio_oauth_async.emulator.state import State
 
@@ -33,11 +33,16 @@ class Backend:
     faults: Faults
     guesses: Guesses
     issuer: str
+    account_sid: str
+    auth_token: str = field(repr=False)
+    default_app: App
+    """The one that exists from the start."""
     default_user: User
+    """Who approves unless somebody else is named; the owner of the account."""
     page_key: bytes = field(repr=False)
     """What the pages' form tokens are made with."""
     base_url: str = ""
-    """Known once the server listens; no trailing slash."""
+    """Without a trailing slash; empty while the server does not listen."""
     closing: asyncio.Event = field(factory=asyncio.Event)
     """Set when the server stops, for whoever waits for nothing else."""
 

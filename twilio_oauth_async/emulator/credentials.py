@@ -12,6 +12,8 @@ from twilio_oauth_async.emulator.secret import same_secret
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 """RFC 6750 2.1: b64token."""
 BASIC_CHALLENGE = 'Basic realm="Twilio API"'
+CLIENT_CHALLENGE = 'Basic realm="OAuth client"'
+"""Where an app, not the account, has to prove itself (RFC 6749 5.2)."""
 
 
 def read_basic(authorization: str | None) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from twilio_oauth_async.emulator.backend import Backend
 from twilio_oauth_async.emulator.exchange import FORM
 from twilio_oauth_async.emulator.forms import Form
 from twilio_oauth_async.emulator.model import DeviceCode
-from twilio_oauth_async.emulator.pages import PageMaker, PageSession, render
+from twilio_oauth_async.emulator.pages import PageMaker, PageSession, redirect, render
 from twilio_oauth_async.emulator.refusal import RefusalError, UnknownUserCodeError, UserCodeError
 
 CONSENT_PATH = "/v1/oauth2/device/consent"
@@ -72,8 +72,7 @@ class DevicePages:
             outcome = "denied"
         else:
             raise RefusalError("invalid_request", "The decision is either approve or deny.")
-        # Answered with a redirect, so that reloading the last page sends nothing again.
-        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"{CONSENT_PATH}/{outcome}"})
+        return redirect(f"{CONSENT_PATH}/{outcome}")
 
     def _find(self, request: web.Request, typed: str) -> DeviceCode:
         """Look a typed code up, unless this client has guessed too often.

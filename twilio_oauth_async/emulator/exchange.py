@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler as AnyHandler
 from aiohttp.typedefs import Middleware
 
 from twilio_oauth_async.emulator.backend import Backend
+from twilio_oauth_async.emulator.credentials import CLIENT_CHALLENGE
 from twilio_oauth_async.emulator.delivery import end, send_badly
 from twilio_oauth_async.emulator.fault_answers import change
 from twilio_oauth_async.emulator.faults import Fault
@@ -156,7 +157,7 @@ class Exchange:
             if refusal.challenge is not None:
                 answer.headers["WWW-Authenticate"] = refusal.challenge
             elif refusal.status == HTTPStatus.UNAUTHORIZED:
-                answer.headers["WWW-Authenticate"] = 'Basic realm="OAuth client"'  # RFC 9110 15.5.2: there must be one
+                answer.headers["WWW-Authenticate"] = CLIENT_CHALLENGE  # RFC 9110 15.5.2: there must be one
         if refusal.retry_after is not None:
             answer.headers["Retry-After"] = str(refusal.retry_after)
         return answer
@@ -189,7 +190,7 @@ class Exchange:
         if plan.replacement is not None:
             answer = plan.replacement(backend.dialect)
             self._stamp(answer)
-        if plan.forgery is not None:
+        elif plan.forgery is not None:
             forgery = plan.forgery
             change(answer, {"id_token": functools.partial(backend.keys.forge, forgery=forgery)})
         for edit in plan.edits:

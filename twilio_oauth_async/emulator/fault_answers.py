@@ -13,7 +13,9 @@ from typing import Any, Literal, cast
 
 from aiohttp import web
 from attrs import frozen
+from multidict import CIMultiDict
 
+from twilio_oauth_async.emulator.credentials import BASIC_CHALLENGE
 from twilio_oauth_async.emulator.dialect import Dialect
 from twilio_oauth_async.emulator.refusal import RefusalError
 
@@ -42,7 +44,7 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
     429: ("too_many_requests", "Too many concurrent requests"),
     503: ("temporarily_unavailable", "The service is unavailable."),
 }
-_CHALLENGE = 'Basic realm="Twilio API"'
+_KNOWN_STATUSES = frozenset(HTTPStatus)
 _DEPTH = 100_000
 _DIGITS = 5_000
 
@@ -76,12 +78,17 @@ def answer(
     if body is None:
         if json is ...:
             code, description = _ERRORS.get(status, ("server_error", "Something went wrong."))
-            challenge = _CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
+            challenge = BASIC_CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
             json = dialect.error(RefusalError(code, description, status=status, challenge=challenge))
         body = jsonlib.dumps(json).encode("ascii")
-    made = web.Response(body=body, status=status, content_type=content_type or "application/json", headers=headers)
+    # As a header and not as aiohttp's argument, which takes neither a charset nor a second opinion in `headers`.
+    given = CIMultiDict(headers or {})
+    if content_type is not None:
+        given["Content-Type"] = content_type
+    given.setdefault("Content-Type", "application/json")
+    made = web.Response(body=body, status=status, headers=given)
     if status == HTTPStatus.UNAUTHORIZED:
-        made.headers.setdefault("WWW-Authenticate", _CHALLENGE)  # RFC 9110 15.5.2: there must be one
+        made.headers.setdefault("WWW-Authenticate", BASIC_CHALLENGE)  # RFC 9110 15.5.2: there must be one
     if retry_after is not None:
         made.headers["Retry-After"] = _retry_after(retry_after)
     return made
@@ -95,7 +102,7 @@ def error(dialect: Dialect, code: str, status: int, description: str) -> web.Res
 
 def html(status: int) -> web.Response:
     """Make the page of a proxy."""
-    reason = HTTPStatus(status).phrase
+    reason = HTTPStatus(status).phrase if status in _KNOWN_STATUSES else "Unknown"
     page = f"<html><head><title>{status} {reason}</title></head><body><h1>{reason}</h1></body></html>"
     return web.Response(text=page, status=status, content_type="text/html")
 
@@ -194,6 +201,6 @@ def _body(answer: web.Response) -> bytes:
 def _object(answer: web.Response) -> dict[str, Any] | None:
     try:
         content: Any = jsonlib.loads(_body(answer))
-    except ValueError:
+    except (ValueError, RecursionError):  # it was garbled before
         return None
     return cast("dict[str, Any]", content) if isinstance(content, dict) else None

@@ -11,13 +11,14 @@ per request; what is left over stands in `Faults.unused`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, Self, get_args
 
 from aiohttp import web
 
 from twilio_oauth_async.emulator import fault_answers as answers
+from twilio_oauth_async.emulator import fault_checks as checks
 from twilio_oauth_async.emulator.dialect import Dialect
 from twilio_oauth_async.emulator.fault_answers import Garble, Signer
 from twilio_oauth_async.emulator.fault_plan import Break, Moment, Plan
@@ -44,7 +45,9 @@ _TARGETS: Final = frozenset(get_args(Target))
 class Fault:
     """One fault; every method adds to it and returns it, so that a line of calls reads as a sentence."""
 
-    def __init__(self, targets: frozenset[str], luck: random.Random) -> None:
+    def __init__(self, number: int, targets: frozenset[str], luck: random.Random) -> None:
+        self.number = number
+        """Counts the faults of one emulator, from 0."""
         self.hits = 0
         """How many requests it has hit so far."""
         self.plan = Plan()
@@ -60,7 +63,7 @@ class Fault:
 
     def times(self, count: int) -> Self:
         """Hit `count` requests."""
-        self._left = _positive("count", count)
+        self._left = checks.positive("count", count)
         return self._say(f"times({count})")
 
     def always(self) -> Self:
@@ -70,7 +73,7 @@ class Fault:
 
     def after(self, count: int) -> Self:
         """Let `count` requests through first."""
-        self._skip = _positive("count", count)
+        self._skip = checks.positive("count", count)
         return self._say(f"after({count})")
 
     def chance(self, probability: float) -> Self:
@@ -109,6 +112,11 @@ class Fault:
         Without `json`, `text` and `body` the body is an error of the emulator's dialect that suits `status`.
         `retry_after` is seconds, a date, or whatever text should stand there.
         """
+        checks.final_status(status)
+        for name, value in {**(headers or {}), "Content-Type": content_type}.items():
+            checks.header(name, value)
+        if isinstance(retry_after, str):
+            checks.header("Retry-After", retry_after)
         self.plan.processed = processed
         return self._replace(
             f"answer({status})",
@@ -126,22 +134,26 @@ class Fault:
 
     def error(self, code: str, *, status: int = 400, description: str = "A fault was asked for.") -> Self:
         """Refuse with an OAuth error code; a ``slow_down`` storm is ``times(20).error("slow_down")``."""
+        checks.final_status(status)
         self.plan.processed = False
         return self._replace(f"error({code!r})", lambda dialect: answers.error(dialect, code, status, description))
 
     def html(self, status: int = 502) -> Self:
         """Answer the HTML page of some proxy."""
+        checks.final_status(status)
         self.plan.processed = False
         return self._replace(f"html({status})", lambda _: answers.html(status))
 
     def redirect(self, location: str, *, status: int = 307) -> Self:
         """Send the client elsewhere."""
+        checks.final_status(status)
+        checks.header("Location", location)
         self.plan.processed = False
         return self._replace(f"redirect({status})", lambda _: answers.redirect(location, status))
 
     # -- processing it, and changing the answer
 
-    def change(self, **members: Any) -> Self:
+    def change(self, /, **members: Any) -> Self:
         """Set members of the JSON answer. A function is given the real value and returns the new one."""
         return self._edit(f"change({', '.join(members)})", lambda answer: answers.change(answer, members))
 
@@ -151,16 +163,17 @@ class Fault:
 
     def garble(self, how: Garble) -> Self:
         """Make the JSON answer one that a parser should not take."""
-        if how not in get_args(Garble):
-            raise ValueError(f"how is one of {', '.join(get_args(Garble))}")
+        checks.one_of("how", how, get_args(Garble))
         return self._edit(f"garble({how!r})", lambda answer: answers.garble(answer, how))
 
     def status(self, status: int) -> Self:
         """Keep the body and answer another status."""
+        checks.final_status(status)
         return self._edit(f"status({status})", lambda answer: answer.set_status(status))
 
     def header(self, name: str, value: str | None) -> Self:
         """Set a header of the answer, or with None take it away."""
+        checks.header(name, value)
         return self._edit(f"header({name!r})", lambda answer: answers.header(answer, name, value))
 
     def pad(self, size: int = 10 << 20) -> Self:
@@ -180,8 +193,7 @@ class Fault:
         signed_by: Signer = "emulator",
     ) -> Self:
         """Forge the id token: other claims or header, or signed by somebody else, with HMAC, or by nobody."""
-        if signed_by not in get_args(Signer):
-            raise ValueError(f"signed_by is one of {', '.join(get_args(Signer))}")
+        checks.one_of("signed_by", signed_by, get_args(Signer))
         self.plan.forgery = answers.Forgery(claims or {}, omit, header or {}, signed_by)
         return self._say("id_token(...)")
 
@@ -194,7 +206,7 @@ class Fault:
 
     def drip(self, seconds: float = 1.0, *, chunk: int = 1) -> Self:
         """Send the body `chunk` bytes at a time with a pause between them: the slow-loris answer."""
-        self.plan.drip = (seconds, _positive("chunk", chunk))
+        self.plan.drip = (seconds, checks.positive("chunk", chunk))
         return self._say(f"drip({seconds})")
 
     def truncate(self, keep: float = 0.5) -> Self:
@@ -252,12 +264,17 @@ class Fault:
         return self._left == 0
 
     @property
-    def is_endless(self) -> bool:
-        """Whether it is for always."""
-        return self._left is None
+    def is_unused(self) -> bool:
+        """Whether it has hit less often than it was told to; one that is for always is content with one hit."""
+        return self.hits == 0 if self._left is None else self._left > 0
+
+    @property
+    def words(self) -> str:
+        """The line of calls that it was made with."""
+        return ".".join(self._words)
 
     def __repr__(self) -> str:
-        return f"<Fault {'.'.join(self._words)}, {self.hits} hits>"
+        return f"<Fault {self.words}, {self.hits} hits>"
 
     def _say(self, words: str) -> Self:
         self._words.append(words)
@@ -272,8 +289,7 @@ class Fault:
         return self._say(words)
 
     def _break(self, how: Literal["reset", "hang_up", "stall"], moment: Moment) -> Self:
-        if moment not in get_args(Moment):
-            raise ValueError(f"moment is one of {', '.join(get_args(Moment))}")
+        checks.one_of("moment", moment, get_args(Moment))
         self.plan.broken = Break(how, moment)
         return self._say(f"{how}({moment!r})")
 
@@ -296,10 +312,13 @@ class Faults:
         if unknown:
             raise ValueError(f"no such endpoint: {', '.join(sorted(unknown))}; there are {', '.join(sorted(_TARGETS))}")
         # Each fault has its own luck, so that one more fault does not change what the others do.
-        fault = Fault(frozenset(targets) or _TARGETS, random.Random(f"{self._seed}:{self._made}"))  # noqa: S311 - tests
+        fault = Fault(self._made, frozenset(targets) or _TARGETS, random.Random(f"{self._seed}:{self._made}"))  # noqa: S311 - tests
         self._made += 1
         self._faults.append(fault)
         return fault
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(list(self._faults))
 
     def remove(self, fault: Fault) -> None:
         """Take one away; nothing happens where it is gone already."""
@@ -313,7 +332,7 @@ class Faults:
     @property
     def unused(self) -> list[Fault]:
         """Those that have not hit as often as they were told to; a test may want this to be empty at its end."""
-        return [fault for fault in self._faults if not fault.is_used_up and not (fault.hits and fault.is_endless)]
+        return [fault for fault in self._faults if fault.is_unused]
 
     def take(self, record: RecordedRequest) -> Fault | None:
         """Return the fault that hits this request; the emulator calls it once per request."""
@@ -321,9 +340,3 @@ class Faults:
 
     def __repr__(self) -> str:
         return f"<Faults {self._faults}>"
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1")
-    return value

@@ -44,3 +44,7 @@ class Guesses:
         if client not in self._wrong and len(self._wrong) >= _MOST_CLIENTS:
             del self._wrong[next(iter(self._wrong))]
         self._wrong.setdefault(client, deque(maxlen=max(self._policy.guess_limit, 1))).append(now.seconds)
+
+    def clear(self) -> None:
+        """Forgive everybody."""
+        self._wrong.clear()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import field, frozen
 
+from twilio_oauth_async.emulator import base64url
 from twilio_oauth_async.emulator.keys import Algorithm, KeyRing
 from twilio_oauth_async.emulator.model import Now
 from twilio_oauth_async.emulator.state import Issue, State
@@ -99,8 +99,7 @@ class TokenIssuer:
 
 def _at_hash(access_token: str) -> str:
     """OpenID Connect Core 3.1.3.6: the left half of the hash that ES256 and RS256 both sign with."""
-    digest = hashlib.sha256(access_token.encode("ascii")).digest()
-    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode("ascii")
+    return base64url.encode(hashlib.sha256(access_token.encode("ascii")).digest()[:16])
 
 
 def _stamp(moment: datetime) -> int:

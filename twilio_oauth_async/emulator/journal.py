@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import overload
+from typing import Any, overload
 
 from attrs import define, field
 from multidict import CIMultiDict, MultiDict
@@ -31,23 +31,32 @@ _SECRET_NAMES = frozenset(
 )
 
 
-def _redacted(name: str, value: str) -> str:
+def _redacted(name: str, value: str) -> str | None:
+    """What may be shown instead of `value`; None where it may be shown itself."""
     plain = name.lower().replace("_", "").replace("-", "")
-    return f"{name}=<{len(value)} characters>" if plain in _SECRET_NAMES else f"{name}={value!r}"
+    return f"<{len(value)} characters>" if plain in _SECRET_NAMES else None
+
+
+def _shown(pairs: Iterable[tuple[str, str]]) -> str:
+    return f"<{', '.join(f'{name}={_redacted(name, value) or repr(value)}' for name, value in pairs)}>"
+
+
+def _redacted_pairs(pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
+    return [[name, _redacted(name, value) or value] for name, value in pairs]
 
 
 class Parameters(MultiDict[str]):
     """Query or form parameters, in their order, repeated ones included. The repr shows no secret; reading does."""
 
     def __repr__(self) -> str:
-        return f"<{', '.join(_redacted(name, value) for name, value in self.items())}>"
+        return _shown(self.items())
 
 
 class Headers(CIMultiDict[str]):
     """Request headers. The repr shows no secret; reading does."""
 
     def __repr__(self) -> str:
-        return f"<{', '.join(_redacted(name, value) for name, value in self.items())}>"
+        return _shown(self.items())
 
 
 @define(kw_only=True, eq=False)
@@ -78,6 +87,26 @@ class RecordedRequest:
     """The fault that hit it, in words."""
     unknown_parameters: tuple[str, ...] = ()
     """Parameters that were ignored because the endpoint does not have them (RFC 6749 3.2)."""
+
+    def redacted(self) -> dict[str, Any]:
+        """Return it as JSON can carry it: without the body, secrets replaced by their lengths."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "endpoint": self.endpoint,
+            "kind": self.kind,
+            # Pairs, because names may repeat and their order may matter.
+            "query": _redacted_pairs(self.query.items()),
+            "form": _redacted_pairs(self.form.items()),
+            "headers": _redacted_pairs(self.headers.items()),
+            "received_at": self.received_at,
+            "received_on": self.received_on.isoformat(),
+            "peer_port": self.peer_port,
+            "status": self.status,
+            "error": self.error,
+            "fault": self.fault,
+            "unknown_parameters": list(self.unknown_parameters),
+        }
 
 
 class Journal(Sequence[RecordedRequest]):
@@ -111,10 +140,10 @@ class Journal(Sequence[RecordedRequest]):
             last[polled] = request.received_at
         return gaps
 
-    def polled_faster_than(self, interval: float) -> bool:
-        """Whether any two successive polls of one device code were closer than `interval` seconds."""
+    def polled_faster_than(self, interval: float, device_code: str | None = None) -> bool:
+        """Whether two successive polls of one device code were closer than `interval` seconds; as `poll_gaps`."""
         # A millionth for the rounding of floating-point time.
-        return any(gap < interval - 1e-6 for gap in self.poll_gaps())
+        return any(gap < interval - 1e-6 for gap in self.poll_gaps(device_code))
 
     @overload
     def __getitem__(self, index: int) -> RecordedRequest: ...

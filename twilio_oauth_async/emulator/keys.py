@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import hashlib
 import hmac
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from twilio_oauth_async.emulator import base64url
 from twilio_oauth_async.emulator.fault_answers import Forgery
 from twilio_oauth_async.emulator.ids import Ids
 
@@ -93,9 +93,7 @@ class KeyRing:
         """Return one of our own tokens changed as told, and signed by whom it is told; None stays None."""
         if token is None:
             return None
-        head, payload, _ = (part + "=" * (-len(part) % 4) for part in token.split("."))
-        header: dict[str, Any] = json.loads(base64.urlsafe_b64decode(head))
-        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload))
+        header, claims = (json.loads(base64url.decode(part)) for part in token.split(".")[:2])
         algorithm: Algorithm = "RS256" if header["alg"] == "RS256" else "ES256"
         if forgery.signed_by == "nobody":
             header["alg"] = "none"
@@ -105,9 +103,9 @@ class KeyRing:
         claims |= forgery.claims
         for name in forgery.omit:
             claims.pop(name, None)
-        signing_input = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
-        signature = self._forged_signature(signing_input, algorithm, forgery)
-        return b".".join((signing_input, _base64url(signature))).decode("ascii")
+        signing_input = ".".join(base64url.encode(json.dumps(part).encode("ascii")) for part in (header, claims))
+        signature = self._forged_signature(signing_input.encode("ascii"), algorithm, forgery)
+        return f"{signing_input}.{base64url.encode(signature)}"
 
     def _forged_signature(self, signing_input: bytes, algorithm: Algorithm, forgery: Forgery) -> bytes:
         if forgery.signed_by == "nobody":
@@ -120,7 +118,3 @@ class KeyRing:
             key = ECKey.generate_key("P-256") if algorithm == "ES256" else RSAKey.generate_key(2048)
         # Below jwt.encode, which would refuse some of the headers that a forger sends.
         return jws.JWSRegistry(algorithms=[algorithm]).get_alg(algorithm).sign(signing_input, key)
-
-
-def _base64url(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")

@@ -34,9 +34,14 @@ class State:
         self.ids = ids
         self.apps: dict[str, App] = {}
         self.users: dict[str, User] = {}
-        self.devices = DeviceCodes(policy, ids)
-        self.codes = AuthorizationCodes(policy, ids, issuer)
-        self.grants = Grants(policy, ids)
+        self._issuer = issuer
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all codes, grants and tokens; apps and users stay."""
+        self.devices = DeviceCodes(self.policy, self.ids)
+        self.codes = AuthorizationCodes(self.policy, self.ids, self._issuer)
+        self.grants = Grants(self.policy, self.ids)
 
     def identify(self, sid: str) -> App:
         """Return the app `sid`, not yet authenticated.

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
@@ -21,11 +22,11 @@ STYLESHEET_PATH = "/assets/emulator.css"
 _SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
-def _headers(form_targets: str = "") -> dict[str, str]:
+def _headers(form_target: str = "") -> dict[str, str]:
+    form_action = f"form-action 'self' {form_target}".rstrip()
     return {
         # Nothing inline, nothing from elsewhere, no script at all; nobody may frame a page that has an Approve button.
-        "Content-Security-Policy": "default-src 'none'; style-src 'self'; "
-        f"form-action 'self' {form_targets}; "
+        "Content-Security-Policy": f"default-src 'none'; style-src 'self'; {form_action}; "
         "base-uri 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
@@ -51,10 +52,15 @@ def _stylesheet() -> bytes:
     return resources.files("twilio_oauth_async.emulator").joinpath("pages", "emulator.css").read_bytes()
 
 
-def render(template: str, *, status: int = 200, form_targets: str = "", **values: Any) -> web.Response:
-    """Return the page `template`, filled in; its forms may only go to us and to `form_targets`."""
+def render(template: str, *, status: int = 200, form_target: str = "", **values: Any) -> web.Response:
+    """Return the page `template`, filled in; its forms may only go to us and to `form_target`."""
     text = _templates().get_template(template).render(stylesheet=STYLESHEET_PATH, **values)
-    return web.Response(text=text, status=status, content_type="text/html", headers=_headers(form_targets))
+    return web.Response(text=text, status=status, content_type="text/html", headers=_headers(form_target))
+
+
+def redirect(location: str, status: HTTPStatus = HTTPStatus.SEE_OTHER) -> web.Response:
+    """Send the browser on with a GET, so that reloading what it then shows sends no form again."""
+    return web.Response(status=status, headers={**_headers(), "Location": location})
 
 
 class PageMaker:
@@ -90,9 +96,9 @@ class PageSession:
         self._is_new = is_new
         self._csrf = hmac.new(key, session_id.encode("ascii"), hashlib.sha256).hexdigest()
 
-    def page(self, template: str, *, status: int = 200, form_targets: str = "", **values: Any) -> web.Response:
+    def page(self, template: str, *, status: int = 200, form_target: str = "", **values: Any) -> web.Response:
         """Return a page whose form carries this browser's token."""
-        answer = render(template, status=status, form_targets=form_targets, csrf=self._csrf, **values)
+        answer = render(template, status=status, form_target=form_target, csrf=self._csrf, **values)
         if self._is_new:
             # No Secure: it is plain HTTP on loopback. Lax, because a link in a chat may lead to the first page.
             answer.set_cookie(self._cookie, self._id, httponly=True, samesite="Lax", path="/")

@@ -1,0 +1,336 @@
+"""Control over HTTP, spoken to as a test in another language does: with the URL and the control token alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.emulator.conftest import Caller
+from tests.emulator.test_authorization_code import url
+from twilio_oauth_async.clock import SystemClock, VirtualClock
+from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.emulator.control import Control
+from twilio_oauth_async.emulator.control_commands import COMMANDS
+
+pytestmark = pytest.mark.asyncio
+TOKEN = "canary-control.token"
+
+
+class Remote(Caller):
+    """Also sends orders."""
+
+    async def order(self, name: str, /, **arguments: Any) -> dict[str, Any]:
+        status, body = await self.try_order(name, **arguments)
+        assert status == 200, body
+        return body
+
+    async def try_order(self, name: str, /, **arguments: Any) -> tuple[int, dict[str, Any]]:
+        method = COMMANDS[name].method if name in COMMANDS else "POST"
+        sent = {"params": arguments} if method == "GET" else {"json": arguments}
+        status, body, _ = await self.call(method, f"/_control/{name}", authorization=f"Bearer {TOKEN}", **sent)
+        return status, body
+
+
+@pytest_asyncio.fixture
+async def emulator(clock: VirtualClock) -> AsyncIterator[Emulator]:
+    async with Emulator(clock=clock, control_token=TOKEN) as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture
+async def remote(emulator: Emulator) -> AsyncIterator[Remote]:
+    async with aiohttp.ClientSession() as http:
+        yield Remote(emulator, http)
+
+
+async def test_without_a_control_token_there_is_nothing() -> None:
+    async with Emulator() as emulator, aiohttp.ClientSession() as http:
+        remote = Remote(emulator, http)
+        for path in ("/_control/", "/_control/requests", "/nowhere"):
+            status, body, _ = await remote.call("GET", path, authorization=f"Bearer {TOKEN}")
+            assert (status, body["error"]) == (404, "not_found")
+        assert len(emulator.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "Bearer", "Bearer canary", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "account"]
+)
+@pytest.mark.parametrize("path", ["", "approve", "nowhere"])
+async def test_nobody_gets_in_without_the_token(remote: Remote, authorization: str | None, path: str) -> None:
+    status, body, response = await remote.call("GET", f"/_control/{path}", authorization=authorization)
+    assert (status, list(body)) == (401, ["error"])
+    assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_the_token_is_compared_in_constant_time(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(a: bytes, b: bytes) -> bool:
+        compared.append((a, b))
+        return a == b
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    await remote.order("")
+    assert compared == [(TOKEN.encode(), TOKEN.encode())]
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "é", "=", "a=b"])
+async def test_a_token_that_no_header_can_carry(token: str) -> None:
+    with pytest.raises(ValueError, match="control token is made of") as caught:
+        Emulator(control_token=token)
+    assert not token or token not in str(caught.value).split(" is made of")[0]
+
+
+async def test_the_token_stands_in_no_repr(emulator: Emulator) -> None:
+    control = emulator._control  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(control, Control)
+    assert TOKEN not in repr((control, emulator, emulator._backend))  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_all_that_a_client_needs_to_know(remote: Remote) -> None:
+    e = remote.emulator
+    told = await remote.order("")
+    assert told == {
+        "base_url": e.base_url,
+        "issuer": "https://iam.twilio.com",
+        "account_sid": e.account_sid,
+        "auth_token": e.auth_token,
+        "client_sid": e.client_sid,
+        "client_secret": e.client_secret,
+        "users": [{"sid": e.user.sid, "first_name": "Ada", "last_name": "Example", "email": "ada@example.com"}],
+        "policy": told["policy"],
+        "clock": {"virtual": True, "monotonic": 0.0, "now": "2026-01-01T00:00:00+00:00"},
+        "pending_device_codes": 0,
+    }
+    assert (told["policy"]["interval"], told["policy"]["expires_in"]) == (5, 299)
+
+
+async def test_approve_advance_and_revoke(remote: Remote) -> None:
+    code = await remote.device_code("openid", "messages.read")
+    assert (await remote.poll(code["device_code"]))[1]["error"] == "authorization_pending"
+    other = (await remote.order("add_user", first_name="Grace", last_name="Other", email="g@example.com"))["sid"]
+    assert await remote.order("approve", user_code=code["user_code"], user=other, scopes=["openid"]) == {}
+    clock = (await remote.order("advance", seconds=5))["clock"]
+    assert clock == {"virtual": True, "monotonic": 5.0, "now": "2026-01-01T00:00:05+00:00"}
+    status, token = await remote.poll(code["device_code"])
+    assert (status, token["scope"]) == (201, "openid")
+    bearer = f"Bearer {token['access_token']}"
+    assert (await remote.call("GET", "/v1/userinfo", authorization=bearer))[1]["user_sid"] == other
+    await remote.order("revoke", token=token["refresh_token"])
+    assert await remote.whose(token["access_token"]) == 401
+
+
+@pytest.mark.parametrize(("order", "error"), [("deny", "access_denied"), ("expire", "expired_token")])
+async def test_deny_and_expire(remote: Remote, order: str, error: str) -> None:
+    code = await remote.device_code()
+    await remote.order(order, user_code=code["user_code"])
+    assert (await remote.poll(code["device_code"]))[1]["error"] == error
+
+
+async def test_authorize(remote: Remote) -> None:
+    location = (await remote.order("authorize", url=url(remote)))["location"]
+    assert "code=" in location
+    location = (await remote.order("authorize", url=url(remote), approve=False))["location"]
+    assert "error=access_denied" in location
+    assert await remote.try_order("authorize", url="http://127.0.0.1/oauth2/authorize?client_id=other") == (
+        400,
+        {"error": "There is no such client."},
+    )
+    assert (await remote.try_order("authorize", url="http://["))[0] == 400
+
+
+async def test_rotate_keys(remote: Remote) -> None:
+    async def kids() -> list[str]:
+        return [key["kid"] for key in (await remote.call("GET", "/v1/certs"))[1]["keys"]]
+
+    first = await kids()
+    await remote.order("rotate_keys")
+    assert (await kids())[2:] == first
+    await remote.order("rotate_keys", keep=0)
+    assert len(await kids()) == 2
+    assert (await remote.try_order("rotate_keys", keep=-1))[0] == 400
+
+
+async def test_apps_and_api_keys(remote: Remote) -> None:
+    app = await remote.order(
+        "add_app", name="Other", scopes=["a"], audiences=[], redirect_uris=["https://app.example/callback"]
+    )
+    added = remote.emulator._backend.state.apps[app["sid"]]  # pyright: ignore[reportPrivateUsage]
+    assert (added.name, added.secret) == ("Other", app["secret"])
+    assert (added.scopes, added.audiences) == (frozenset({"a"}), frozenset())
+    assert added.redirect_uris == ("https://app.example/callback",)
+    assert (await remote.order("add_app", name="Public", public=True))["secret"] is None
+    assert (await remote.try_order("add_app", name="Bad", redirect_uris=["http://["]))[0] == 400
+    key = await remote.order("add_api_key")
+    caller = aiohttp.encode_basic_auth(key["sid"], key["secret"])
+    assert (await remote.call("GET", "/v1/certs", authorization=caller))[0] == 200
+
+
+async def test_the_journal_shows_no_secret(remote: Remote) -> None:
+    token = await remote.sign_in("openid", ClientSecret=str(remote.emulator.client_secret), Odd="1")
+    await remote.whose(token["access_token"])
+    shown = (await remote.order("requests"))["requests"]
+    assert [request["endpoint"] for request in shown] == ["device_code", "token", "userinfo"]
+    assert (await remote.order("requests", endpoint="poll"))["requests"] == [shown[1]]
+    poll = shown[1]
+    assert (poll["method"], poll["path"], poll["kind"], poll["status"]) == ("POST", "/v1/token", "poll", 201)
+    assert (poll["error"], poll["fault"], poll["unknown_parameters"]) == (None, None, ["Odd"])
+    assert (poll["received_at"], poll["received_on"]) == (0.0, "2026-01-01T00:00:00+00:00")
+    form = dict(poll["form"])
+    assert form["ClientSid"] == remote.emulator.client_sid
+    assert form["DeviceCode"] == "<32 characters>"
+    for secret in (remote.emulator.auth_token, remote.emulator.client_secret, token["access_token"], remote.basic[6:]):
+        assert str(secret) not in str(shown)
+    status, body = await remote.try_order("requests", endpoint="polls")
+    assert (status, "endpoint is one of activate, authorize, certs" in body["error"]) == (400, True)
+
+
+async def test_poll_gaps(remote: Remote) -> None:
+    first, second = [(await remote.device_code())["device_code"] for _ in range(2)]
+    for code, pause in ((first, 5), (second, 0), (first, 2), (second, 0)):
+        await remote.poll(code)
+        await remote.order("advance", seconds=pause)
+    assert await remote.order("poll_gaps") == {"gaps": [5.0, 2.0], "interval": 5, "polled_faster": True}
+    of_first = await remote.order("poll_gaps", device_code=first, interval=5.0)
+    assert of_first == {"gaps": [5.0], "interval": 5.0, "polled_faster": False}
+
+
+async def test_control_is_neither_recorded_nor_hit_by_faults(remote: Remote) -> None:
+    fault = await remote.order("add_fault", always=True, reset=True)
+    assert fault == {"id": 0, "fault": "on().always().reset('before')"}
+    assert (await remote.order("faults"))["faults"] == [{**fault, "hits": 0, "unused": True}]
+    await remote.try_order("nowhere")
+    assert len(remote.emulator.requests) == 0
+
+
+async def test_faults_come_and_go(remote: Remote) -> None:
+    for answer in (503, 404):
+        await remote.order("add_fault", on=["certs"], answer=answer)
+    await remote.order("remove_fault", id=0)
+    assert (await remote.call("GET", "/v1/certs"))[0] == 404
+    assert [(fault["hits"], fault["unused"]) for fault in (await remote.order("faults"))["faults"]] == [(1, False)]
+    assert await remote.try_order("remove_fault", id=0) == (404, {"error": "there is no such fault"})
+
+
+async def test_clear_one_thing_or_all(remote: Remote) -> None:
+    async def left() -> tuple[int, int, int]:
+        told = [(await remote.order(name))[name] for name in ("requests", "faults")]
+        return len(told[0]), len(told[1]), (await remote.order(""))["pending_device_codes"]
+
+    token = await remote.sign_in()
+    for _ in range(remote.emulator.policy.guess_limit):
+        remote.emulator._backend.guesses.wrong("127.0.0.1", remote.emulator._backend.now())  # pyright: ignore[reportPrivateUsage]
+    await remote.order("add_fault", answer=500)
+    assert await left() == (2, 1, 1)
+    await remote.order("clear", only=["faults"])
+    assert await left() == (2, 0, 1)
+    await remote.order("clear", only=["requests"])
+    assert await left() == (0, 0, 1)
+    assert await remote.whose(token["access_token"]) == 200
+    await remote.order("clear")
+    assert await left() == (0, 0, 0)
+    assert await remote.whose(token["access_token"]) == 401
+    remote.emulator._backend.guesses.demand_patience("127.0.0.1", remote.emulator._backend.now())  # pyright: ignore[reportPrivateUsage]
+    await remote.sign_in()  # the account and the app are still there
+    assert (await remote.try_order("clear", only=["users"]))[1] == {"error": "only is a list of requests, faults"}
+
+
+async def test_the_machine_s_clock_cannot_be_advanced() -> None:
+    async with Emulator(clock=SystemClock(), control_token=TOKEN) as emulator, aiohttp.ClientSession() as http:
+        remote = Remote(emulator, http)
+        status, body = await remote.try_order("advance", seconds=1)
+        assert (status, "machine's clock" in body["error"]) == (409, True)
+        assert (await remote.order(""))["clock"]["virtual"] is False
+
+
+async def test_codes_that_cannot_be_decided_upon(remote: Remote) -> None:
+    assert await remote.try_order("approve", user_code="WRNG-CODE") == (
+        404,
+        {"error": "no device code was issued with this user code"},
+    )
+    code = (await remote.device_code())["user_code"]
+    assert (await remote.try_order("approve", user_code=code, scopes=["more"]))[0] == 400
+    assert (await remote.try_order("approve", user_code=code, user="US1"))[0] == 404
+    await remote.order("deny", user_code=code)
+    assert (await remote.try_order("approve", user_code=code))[0] == 409
+    assert (await remote.try_order("revoke", token="x"))[0] == 404
+    assert (await remote.try_order("expire", user_code="x"))[0] == 404
+
+
+async def test_paths_and_methods(remote: Remote) -> None:
+    status, body = await remote.try_order("nowhere")
+    assert (status, "GET /_control/requests" in body["error"]) == (404, True)
+    status, body, response = await remote.call("GET", "/_control/approve", authorization=f"Bearer {TOKEN}")
+    assert (status, response.headers["Allow"]) == (405, "POST")
+    assert "POST" in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("order", "arguments", "complaint"),
+    [
+        ("approve", {}, "approve needs user_code"),
+        ("approve", {"user_code": None}, "approve needs user_code"),
+        ("approve", {"user_code": 5}, "user_code must be a string"),
+        ("approve", {"user_code": "x", "scopes": "openid"}, "scopes must be a list of strings"),
+        ("approve", {"user_code": "x", "scopes": ["openid", 1]}, "scopes must be a list of strings"),
+        ("deny", {"user_code": "x", "user": "y"}, "deny takes user_code; there is something else"),
+        ("add_api_key", {"x": 1}, "add_api_key takes nothing"),
+        ("add_app", {"name": "x", "public": 1}, "public must be true or false"),
+        ("rotate_keys", {"keep": True}, "keep must be a whole number"),
+        ("rotate_keys", {"keep": 1.0}, "keep must be a whole number"),
+        ("advance", {"seconds": -1}, "seconds must be zero or a positive number"),
+        ("advance", {"seconds": True}, "seconds must be a number"),
+        ("advance", {"seconds": "1"}, "seconds must be a number"),
+        ("advance", {"seconds": 10**400}, "seconds must be a number"),
+        ("advance", {"seconds": 1e12}, "beyond the year 9000"),
+        ("", {"x": "1"}, "/_control/ takes nothing"),
+    ],
+)
+async def test_a_wrong_order_is_told_what_would_be_right(
+    remote: Remote, order: str, arguments: dict[str, Any], complaint: str
+) -> None:
+    status, body = await remote.try_order(order, **arguments)
+    assert (status, list(body)) == (400, ["error"])
+    assert complaint in body["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff",
+        b'{"seconds": NaN}',
+        b'{"seconds": 1e999}',
+        b'{"seconds": -Infinity}',
+        b'{"seconds": 1, "seconds": 2}',
+        b'{"seconds": %s}' % (b"9" * 5000),
+        b'{"seconds": "\\ud800"}',
+        b'{"\\ud800": 1}',
+        b'{"seconds": %s}' % (b"[" * 100 + b"]" * 100),
+        b"[" * 30_000 + b"]" * 30_000,
+    ],
+    ids=range(14),
+)
+async def test_what_is_no_json_object(remote: Remote, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with remote.http.post(f"{remote.emulator.base_url}/_control/advance", data=body, headers=headers) as response:
+        assert (response.status, await response.json()) == (400, {"error": "the body is one JSON object in UTF-8"})
+    assert remote.emulator.clock.monotonic() == 0
+
+
+async def test_an_order_that_is_too_large(remote: Remote) -> None:
+    status, body = await remote.try_order("approve", user_code="x" * 70_000)
+    assert (status, body) == (413, {"error": "the request is too large"})
+
+
+async def test_an_order_without_arguments_needs_no_body(remote: Remote) -> None:
+    status, body, _ = await remote.call("POST", "/_control/clear", authorization=f"Bearer {TOKEN}")
+    assert (status, body) == (200, {})
