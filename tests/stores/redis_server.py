@@ -17,8 +17,9 @@ _ATTEMPTS = 5
 class RedisServer:
     """``start``, ``stop`` and ``start`` again come back at the same port, empty."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.folder = folder
+        self.options = options
         self.port = None
         self.process = None
 
@@ -29,11 +30,12 @@ class RedisServer:
     def start(self):
         """A port that is free now may be somebody else's a moment later: then another one."""
         for _ in range(_ATTEMPTS):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             self.process = subprocess.Popen(
                 [
                     *("redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(self.folder)),
                     *("--save", "", "--appendonly", "no", "--enable-debug-command", "local", "--loglevel", "warning"),
+                    *self.options,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -81,7 +83,8 @@ class RedisServer:
         return False
 
 
-def _free_port():
+def free_port():
+    """One that nobody uses at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 

@@ -8,6 +8,7 @@ import time
 import pytest
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisClusterException, SlotNotCoveredError
 from stores.flow_contract import at, flow
 from stores.sample import CANARY, stored, told_by
 
@@ -283,6 +284,23 @@ async def test_a_hundred_calls_at_once_do_not_exhaust_the_pool(own_redis, open_r
     store = RedisTokenStore(open_redis(own_redis, max_connections=40))
     await store.save("a", stored(1))
     assert await asyncio.gather(*(store.load("a") for _ in range(100))) == [stored(1)] * 100
+
+
+class Odd:
+    """A client that raises what one would not expect of it, with what it was sent in the text."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    async def eval(self, *arguments):
+        raise self.kind(f"{arguments}")
+
+
+@pytest.mark.parametrize(
+    "kind", [RedisClusterException, SlotNotCoveredError, RuntimeError, ValueError, EOFError, OSError]
+)
+async def test_whatever_a_client_raises_it_is_a_failure_of_the_store(kind, caplog):
+    await all_fail(RedisTokenStore(Odd(kind)), RedisFlowStore(Odd(kind)), caplog)
 
 
 class Stuttering:
