@@ -24,9 +24,10 @@ def open_store(): return {kind}(redis.asyncio.Redis.from_url({url!r}), prefix={p
 """
 
 
-@pytest.fixture(params=[False, True], ids=["bytes", "decoded"])
+@pytest.fixture(params=[(2, False), (3, True)], ids=["bytes", "decoded"])
 def client(request, shared_redis, open_redis):
-    return open_redis(shared_redis, decode_responses=request.param)
+    protocol, decoded = request.param
+    return open_redis(shared_redis, protocol=protocol, decode_responses=decoded)
 
 
 class TestRedisTokenStore(TokenStoreContract):

@@ -56,7 +56,7 @@ async def hold(file: PrivateFile, suffix: str, timeout: float, *, remove: bool =
     try:
         await lock.acquire()
     except TimeoutError:
-        reason = f"not free within {timeout:g} s: somebody else holds it"
+        reason = "not free in time: somebody else holds it"
     except OSError as error:
         reason = error.strerror or type(error).__name__
     if reason is not None:
@@ -68,7 +68,11 @@ async def hold(file: PrivateFile, suffix: str, timeout: float, *, remove: bool =
             if remove:
                 await finish_in_thread(lambda: _remove(file, path.name))
         finally:
-            await lock.release()
+            try:
+                await lock.release()
+            except OSError as error:
+                # What was done under it is done. Others wait until this process ends, and are told so in time.
+                _log.warning("the lock %s could not be released: %s", path, error.strerror or type(error).__name__)
 
 
 def _remove(file: PrivateFile, name: str) -> None:

@@ -8,11 +8,13 @@ all others from loading and saving.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import attrs
@@ -126,21 +128,25 @@ class StateFile:
             if present.data:
                 await self._write(present)
 
-    @contextlib.asynccontextmanager
-    async def lock(self, key: str, timeout: float) -> AsyncGenerator[None]:
+    def lock(self, key: str, timeout: float) -> AbstractAsyncContextManager[None]:
         """Hold the lock of one key, among tasks and processes.
 
         Raises:
             StoreError: it was not free for `timeout` seconds, or the file system failed.
         """
-        suffix = f".{digest(key)}.lock"
-        async with self._turns.hold(suffix, timeout), file_locks.hold(self._file, suffix, timeout, remove=True):
-            yield
+        return self._hold(f".{digest(key)}.lock", timeout, remove=True)
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        return self._hold(".lock", REWRITE_TIMEOUT, remove=False)
 
     @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncGenerator[None]:
-        async with self._turns.hold(".lock", REWRITE_TIMEOUT), file_locks.hold(self._file, ".lock", REWRITE_TIMEOUT):
-            yield
+    async def _hold(self, suffix: str, timeout: float, *, remove: bool) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        async with self._turns.hold(suffix, timeout):
+            left = max(0.0, deadline - loop.time())
+            async with file_locks.hold(self._file, suffix, left, remove=remove):
+                yield
 
     async def _load_or_set_aside(self, *, plain_too: bool = False) -> _Content:
         """As `_load`, for who has the turn."""
