@@ -10,8 +10,7 @@ import sys
 
 from _service import Service, service
 
-from twilio_oauth_async import DeviceFlow, IdTokenError, TwilioOAuthError
-from twilio_oauth_async.id_token_verifier import IdTokenVerifier
+from twilio_oauth_async import DeviceFlow, IdTokenError, IdTokenVerifier, TwilioOAuthError
 
 
 def about_somebody_else(id_token: str) -> str:
