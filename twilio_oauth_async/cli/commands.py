@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from twilio_oauth_async.cli.demo import demo
+from twilio_oauth_async.cli.emulator import emulator
 
 
 @click.group(
@@ -20,6 +21,7 @@ def commands() -> None:
 
 
 commands.add_command(demo)
+commands.add_command(emulator)
 
 
 def run(args: Sequence[str] | None) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
 from twilio_oauth_async.clock import Clock
+from twilio_oauth_async.emulator.api import ACTIVATE_PATH
 from twilio_oauth_async.emulator.authorization import RedirectRefusalError, registered_uris
 from twilio_oauth_async.emulator.authorize_pages import begin_authorization
 from twilio_oauth_async.emulator.backend import Backend
@@ -32,6 +33,11 @@ class Console:
         if not self._backend.base_url:
             raise RuntimeError("the emulator is not running; use `async with Emulator() as emulator:`")
         return self._backend.base_url
+
+    @property
+    def activation_url(self) -> str:
+        """The page where a person enters the code of a device; raises as `base_url` does."""
+        return f"{self.base_url}/{ACTIVATE_PATH}"
 
     @property
     def issuer(self) -> str:

@@ -16,7 +16,7 @@ from twilio_oauth_async.emulator.app import build_app
 from twilio_oauth_async.emulator.authorization import registered_uris
 from twilio_oauth_async.emulator.backend import Backend
 from twilio_oauth_async.emulator.console import Console
-from twilio_oauth_async.emulator.control import Control
+from twilio_oauth_async.emulator.control import CONTROL_PATH, Control
 from twilio_oauth_async.emulator.credentials import Accounts
 from twilio_oauth_async.emulator.dialect import DateDialect, Dialect, ErrorDialect
 from twilio_oauth_async.emulator.faults import Faults
@@ -147,6 +147,11 @@ class Emulator(Console):
         self._host, self._port, self._ssl_context = host, port, ssl_context
         self._control = None if control_token is None else Control(self, control_token)
         self._runner: web.AppRunner | None = None
+
+    @property
+    def control_url(self) -> str | None:
+        """Where orders are taken (see `control`); None where no control token was chosen. Raises as `base_url` does."""
+        return None if self._control is None else f"{self.base_url}{CONTROL_PATH}"
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
