@@ -1,11 +1,14 @@
 """Optional packages are imported late, and where one is missing the error says what to install."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+
+from twilio_oauth_async.stores.optional import from_extra
 
 EXTRAS = "filelock platformdirs cryptography keyring redis"
 FILE = "from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring; "
@@ -71,3 +74,14 @@ def test_nothing_is_imported_that_is_not_used(outcomes, code, needed):
 
 def test_other_missing_modules_are_not_blamed_on_an_extra(outcomes):
     assert outcomes["", GUARD][0] == "nowhere: No module named 'nowhere'"
+
+
+def test_the_error_leads_to_its_cause():
+    with pytest.raises(ModuleNotFoundError, match="this needs nowhere") as caught:
+        with from_extra("file", "nowhere"):
+            importlib.import_module("nowhere")
+    assert caught.value.name == "nowhere"
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    with pytest.raises(ModuleNotFoundError, match="No module named"):
+        with from_extra("file", "filelock"):
+            importlib.import_module("nowhere")

@@ -1,5 +1,6 @@
 """Row 28: a file that is empty, damaged or of a later version is set aside; a good one never is."""
 
+import asyncio
 import json
 import logging
 
@@ -94,8 +95,6 @@ async def test_what_was_set_aside_is_never_written_over(store, path, put):
 
 
 async def test_two_who_find_it_set_aside_one_file(path, put):
-    import asyncio
-
     put(b"{")
     stores = [FileTokenStore(path) for _ in range(4)]
     await asyncio.gather(*(one.load("a") for one in stores), stores[0].save("a", stored()))
@@ -123,6 +122,17 @@ async def test_one_damaged_entry_does_not_cost_the_others(store, path, caplog, e
         assert "bad" not in json.loads(path.read_bytes())["entries"]
     await store.save("bad", stored(1))
     assert await store.load("bad") == stored(1)
+
+
+async def test_two_who_find_a_damaged_entry_set_one_copy_aside(path):
+    stores = [FileTokenStore(path) for _ in range(4)]
+    for key in ("good", "bad"):
+        await stores[0].save(key, stored())
+    content = json.loads(path.read_bytes())
+    content["entries"]["bad"] = 5
+    path.write_text(json.dumps(content))
+    assert await asyncio.gather(*(one.load("bad") for one in stores)) == [None] * 4
+    assert len(list(path.parent.glob("*.set-aside-*"))) == 1
 
 
 async def test_a_damaged_flow_does_not_hide_the_others(tmp_path):

@@ -144,6 +144,33 @@ async def test_a_damaged_flow_is_passed_over(client, prefix, caplog):
 
 
 @pytest.mark.asyncio
+async def test_what_is_no_text_is_damaged_too(shared_redis, open_redis, prefix):
+    client = open_redis(shared_redis)
+    tokens = RedisTokenStore(client, prefix=prefix)
+    flows = RedisFlowStore(client, prefix=prefix, clock=VirtualClock(auto=False))
+    await client.hset(f"{prefix}:1:{{a}}:token", "stored", b"\xff")
+    assert await tokens.load("a") is None
+    assert await client.hget(f"{prefix}:1:{{a}}:set-aside", "stored") == b"\xff"
+    await client.hset(f"{prefix}:1:{{flows}}:pending", "a", b"\xff")
+    assert await flows.load("a") is None
+    await flows.save(flow())
+    assert await flows.load("a") == flow()
+
+
+class Reluctant:
+    """A server on which somebody else is always faster."""
+
+    async def eval(self, *_):
+        return 0
+
+
+@pytest.mark.asyncio
+async def test_a_change_that_never_gets_its_turn_ends():
+    with pytest.raises(StoreError, match="all the time"):
+        await RedisFlowStore(Reluctant()).save(flow())
+
+
+@pytest.mark.asyncio
 async def test_a_key_that_is_somebody_else_s_is_left_alone(client, prefix):
     store = RedisTokenStore(client, prefix=prefix)
     await client.set(f"{prefix}:1:{{a}}:token", "theirs")

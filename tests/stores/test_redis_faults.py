@@ -263,6 +263,45 @@ async def test_the_server_goes_and_comes_while_a_lock_is_held(own_redis, open_st
         await store.save("a", stored(1))
 
 
+async def test_a_renewal_that_failed_is_tried_again(own_redis, open_store, monkeypatch, caplog):
+    store = open_store()
+    comes = redis_lock._comes
+    monkeypatch.setattr(redis_lock, "_comes", lambda event, _: comes(event, 0.01))
+    async with store.lock("a"):
+        for times in (1, 2):
+            own_redis.tell("REPLICAOF", "127.0.0.1", "1")
+            async with asyncio.timeout(BOUND):
+                while caplog.text.count("could not be renewed") < times:
+                    await asyncio.sleep(0.01)
+            own_redis.tell("REPLICAOF", "NO", "ONE")
+            await asyncio.sleep(0.1)
+        await store.save("a", stored(1))
+        await store.save("a", stored(1, unanswered=1))
+    assert caplog.text.count("could not be renewed") == 2
+
+
+async def test_cancelled_while_the_lock_is_given_back(own_redis, open_store):
+    store = open_store()
+
+    async def hold(entered, leave):
+        async with store.lock("a"):
+            entered.set()
+            await leave.wait()
+
+    entered, leave = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(hold(entered, leave))
+    await entered.wait()
+    with own_redis.standing_still():
+        leave.set()
+        await asyncio.sleep(0.03)
+        task.cancel()
+        await asyncio.sleep(0.03)
+        assert not task.done()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert own_redis.tell("EXISTS", "twilio-oauth:1:{a}:lock").strip() == ":0"
+
+
 async def test_waiters_that_are_cancelled_while_the_server_stands_still_leave_no_lock(own_redis, open_store):
     store = open_store()
     await store.load("a")  # the connection is there

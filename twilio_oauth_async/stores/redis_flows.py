@@ -72,7 +72,7 @@ class RedisFlowStore(Secretive):
     async def load(self, id: str) -> StoredFlow | None:  # noqa: A002 - the protocol's word
         """As `FlowStore.load`."""
         check_key(id, "id")
-        return from_text(await self._load(id), StoredFlow)
+        return from_text(text_of(await self._load(id)), StoredFlow)
 
     async def list_due(self) -> Sequence[StoredFlow]:
         """As `FlowStore.list_due`."""
@@ -98,21 +98,23 @@ class RedisFlowStore(Secretive):
     def __repr__(self) -> str:
         return f"RedisFlowStore(prefix={self._calls.prefix!r})"
 
-    async def _load(self, id_: str) -> str | None:
-        return text_of(await self._calls.run(LOAD, self._names[:1], id_))
+    async def _load(self, id_: str) -> str | bytes | None:
+        """As the client gives it: what is no text is compared all the same."""
+        reply: str | bytes | None = await self._calls.run(LOAD, self._names[:1], id_)
+        return reply
 
     async def _change(self, id_: str, change: Callable[[StoredFlow | None], StoredFlow | None]) -> bool:
         """Put what `change` makes of the present flow in its place, where nobody else did meanwhile; False for None."""
         for _ in range(_MOST_ATTEMPTS):
             present = await self._load(id_)
-            flow = change(from_text(present, StoredFlow))
+            flow = change(from_text(text_of(present), StoredFlow))
             if flow is None:
                 return False
             if await self._swap(id_, present, flow):
                 return True
         raise StoreError("Redis: others change this flow all the time")
 
-    async def _swap(self, id_: str, present: str | None, flow: StoredFlow) -> bool:
+    async def _swap(self, id_: str, present: str | bytes | None, flow: StoredFlow) -> bool:
         """One step at the server; run to its end, whoever is cancelled."""
         due = 0 if flow.owner is None or flow.claimed_until is None else _milliseconds(flow.claimed_until)
         left = (flow.authorization.expires_at - self._clock.now()).total_seconds()
