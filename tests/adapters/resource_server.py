@@ -26,12 +26,14 @@ class Received:
     query: str
 
 
-def refusal(*challenges: str, body: bytes | object = UNAUTHORIZED, chunked: bool = False, gzip: bool = False):
-    """A 401, by default with Twilio's body and without a challenge."""
+def refusal(
+    *challenges: str, body: bytes | object = UNAUTHORIZED, chunked: bool = False, gzip: bool = False, status: int = 401
+):
+    """A 401 unless said otherwise, by default with Twilio's body and without a challenge."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         raw = body if isinstance(body, bytes) else web.json_response(body).body
-        response = web.StreamResponse(status=401)
+        response = web.StreamResponse(status=status)
         for challenge in challenges:
             response.headers.add("WWW-Authenticate", challenge)
         response.content_type = "application/json"

@@ -111,15 +111,16 @@ async def test_a_file_is_rewound(tmp_path):
     assert [received.body for received in server.received] == [b"3456789", b"3456789"]
 
 
-async def test_a_body_that_is_refused_before_it_is_sent(tmp_path):
-    """The writer of the first attempt has let go of the file before the second one reads it."""
+async def early(request):
+    """A 401 before the body was read."""
+    response = aiohttp.web.json_response(UNAUTHORIZED, status=401)
+    response.force_close()
+    return response
+
+
+async def test_a_file_that_is_refused_before_it_is_sent(tmp_path):
     (tmp_path / "body").write_bytes(bytes(4_000_000))
     sizes = []
-
-    async def early(request):
-        response = aiohttp.web.json_response(UNAUTHORIZED, status=401)
-        response.force_close()
-        return response
 
     async def patient(request):
         sizes.append(len(await request.read()))
@@ -130,6 +131,46 @@ async def test_a_body_that_is_refused_before_it_is_sent(tmp_path):
             async with http.post("/", data=file) as response:
                 assert response.status == 200
     assert sizes == [4_000_000]
+
+
+async def test_one_attempt_lets_go_of_the_body_before_the_next_one_reads_it():
+    steps = []
+
+    class Slow(aiohttp.BytesPayload):
+        async def write_with_length(self, writer, content_length):
+            steps.append("begins")
+            await writer.write(b"1")
+            while len(steps) == 1:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    closing = asyncio.create_task(asyncio.sleep(0.05))
+                    while not closing.done():
+                        with contextlib.suppress(asyncio.CancelledError):  # of which more than one comes
+                            await asyncio.shield(closing)
+                    steps.append("ends")
+            await writer.write(b"234")
+
+    async with ResourceServer(early, ok(), reads_first=False) as server, session(server) as (http, _):
+        async with asyncio.timeout(5), http.post("/", data=Slow(b"1234")) as response:
+            assert response.status == 200
+    assert steps == ["begins", "ends", "begins"]
+
+
+async def test_a_websocket_is_opened_with_the_token():
+    async def opened(request):
+        websocket = aiohttp.web.WebSocketResponse()
+        await websocket.prepare(request)
+        await websocket.close()
+        return websocket
+
+    async with ResourceServer(refusal(), opened) as server:
+        setup = await signed_in()
+        url = server.base_url.replace("http", "ws")
+        async with aiohttp.ClientSession(middlewares=(BearerAuth(setup.manager, origins=[url]),)) as http:
+            async with http.ws_connect(url) as websocket:
+                assert (await websocket.receive()).type is aiohttp.WSMsgType.CLOSE
+    assert server.tokens == [[FIRST], [SECOND]]
 
 
 async def test_a_lent_session_of_one_connection_serves_the_refresh_too():

@@ -66,6 +66,12 @@ async def test_the_error_does_not_repeat_the_url_s_secrets(kind):
     assert "canary" not in str(caught.value)
 
 
+async def test_the_error_names_an_address_as_a_url_does(kind):
+    async with ResourceServer() as server, client_for(kind, server) as client:
+        with pytest.raises(ConfigurationError, match=r"^http://\[::1\]:9 is not"):
+            await client.send("GET", "http://[::1]:9/")
+
+
 async def test_a_foreign_origin_can_be_skipped(kind):
     async with ResourceServer(refusal(INVALID_TOKEN)) as other, ResourceServer(ok()) as server:
         async with client_for(kind, server, foreign="skip") as client:

@@ -29,8 +29,10 @@ BIG = b"x" * 400_000
     ],
 )
 async def test_a_refused_token_is_refreshed_and_the_request_sent_once_more(kind, answer):
-    async with ResourceServer(answer, ok()) as server, client_for(kind, server) as client:
-        assert (await client.send("GET", server.base_url)).body == b'{"ok": true}'
+    async with ResourceServer(answer, ok()) as server, client_for(kind, server, connections=1) as client:
+        # A first answer that kept its connection would hold up the second request without end.
+        async with asyncio.timeout(5):
+            assert (await client.send("GET", server.base_url)).body == b'{"ok": true}'
         assert client.setup.grant.refreshed == ["ref-canary-1"]
     assert server.tokens == [[FIRST], [SECOND]]
 
@@ -51,6 +53,15 @@ async def test_another_refusal_at_once_does_not_refresh_again(kind):
         assert (answer.status, json.loads(answer.body)) == (401, UNAUTHORIZED)
         assert len(client.setup.grant.refreshed) == 1
     assert server.tokens == [[FIRST], [SECOND], [SECOND]]
+
+
+@pytest.mark.parametrize("status", [400, 403, 407, 500])
+async def test_only_a_401_is_about_the_token(kind, status):
+    """RFC 6750 3.1: a 403 says that another token of the same kind would not help."""
+    async with ResourceServer(refusal(INVALID_TOKEN, status=status)) as server, client_for(kind, server) as client:
+        assert (await client.send("GET", server.base_url)).status == status
+        assert client.setup.grant.refreshed == []
+    assert server.tokens == [[FIRST]]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["read", "streamed"])

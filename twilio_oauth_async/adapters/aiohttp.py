@@ -134,13 +134,13 @@ async def _is_about_the_token(response: ClientResponse) -> bool:
     except ClientError:
         # It stays with the stream: the caller meets it when he reads, as he would have without us.
         return False
-    if head:
-        with warnings.catch_warnings():
-            # Deprecated for years without a successor, and the one public way to put back what was read.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            content.unread_data(bytes(head))
-    body = bytes(head) if len(head) <= refusals.MAX_BODY else None
-    return refusals.is_about_the_token(response.headers.getall(hdrs.WWW_AUTHENTICATE, ()), body)
+    body = bytes(head)
+    with warnings.catch_warnings():
+        # Deprecated for years without a successor, and the one public way to put back what was read.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        content.unread_data(body)
+    challenges = response.headers.getall(hdrs.WWW_AUTHENTICATE, ())
+    return refusals.is_about_the_token(challenges, body if len(body) <= refusals.MAX_BODY else None)
 
 
 def _target(response: ClientResponse, url: URL, *, is_elsewhere: bool) -> URL | None:
