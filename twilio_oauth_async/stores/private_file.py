@@ -78,7 +78,8 @@ class PrivateFile(Protocol):
     def replace(self, data: bytes) -> None:
         """Put `data` in the place of the content: after a crash there is the old or the new one, never a part.
 
-        Only for the holder of the file's lock.
+        Only for the holder of the file's lock, who has read it under the lock: reading is what refuses a file that
+        others can use.
         """
         ...
 
@@ -139,9 +140,6 @@ class PosixFile:
     def replace(self, data: bytes) -> None:
         """As `PrivateFile.replace`."""
         with self._folder() as folder:
-            # A link, or a file that others can read, is refused rather than replaced: somebody should look at it.
-            with contextlib.suppress(FileNotFoundError), self._checked(folder):
-                pass
             self._write(folder, self.path.name, data)
 
     @told
