@@ -217,6 +217,20 @@ async def test_how_often_a_lock_is_asked_for(path, caplog):
 
 
 @pytest.mark.asyncio
+async def test_tasks_of_one_process_stand_in_line_instead_of_asking_for_the_lock(path, caplog):
+    caplog.set_level(logging.DEBUG, "filelock")
+    store = FileTokenStore(path)
+
+    async def visit(number):
+        async with store.lock("a"):
+            await store.save(f"{number}", stored())
+
+    await asyncio.gather(*map(visit, range(10)), *(store.save("b", stored()) for _ in range(10)))
+    assert "Attempting to acquire" in caplog.text
+    assert "not acquired" not in caplog.text
+
+
+@pytest.mark.asyncio
 async def test_what_fails_while_its_caller_is_cancelled_is_not_reported_as_forgotten(caplog):
     go_on = threading.Event()
 
