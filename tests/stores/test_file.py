@@ -8,7 +8,9 @@ from stores.contract import (
     SharedTokenStoreContract,
     TokenStoreContract,
 )
+from stores.flow_contract import at, claimed
 
+from twilio_oauth_async import StoreConflict, VirtualClock
 from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
 KEY = Fernet.generate_key().decode()
@@ -52,3 +54,18 @@ class TestFileFlowStore(FlowStoreContract, SharedFlowStoreContract):
 from twilio_oauth_async.stores.file import FileFlowStore
 def open_store(): return FileFlowStore({str(path)!r})
 """
+
+
+@pytest.mark.asyncio
+async def test_what_changes_nothing_writes_nothing(tmp_path):
+    path = tmp_path / "private" / "flows.json"
+    store = FileFlowStore(path, clock=VirtualClock(auto=False))
+    assert await store.claim("a", "me", at(60)) is False
+    assert not path.exists()
+    await store.save(claimed("a", "me", 60))
+    before = path.stat().st_ino
+    assert await store.claim("a", "you", at(60)) is False
+    await store.delete("b")
+    with pytest.raises(StoreConflict):
+        await store.save(claimed("a", "you", 60))
+    assert path.stat().st_ino == before
