@@ -127,13 +127,15 @@ def wheel(session: nox.Session) -> None:
         [built] = dist.glob("*.whl")
         check_contents(session, built)
         session.run("python", "-m", "virtualenv", "--quiet", str(environment))
-        smoke = shutil.copy(ROOT / "tests" / "wheel" / "smoke.py", elsewhere)
+        smoke, plugin = (
+            shutil.copy(ROOT / "tests" / "wheel" / name, elsewhere) for name in ("smoke.py", "plugin.py")
+        )
         with session.chdir(elsewhere):
-            check_use(session, built, environment, smoke)
+            check_use(session, built, environment, smoke, plugin)
 
 
-def check_use(session: nox.Session, built: Path, environment: Path, smoke: str) -> None:
-    """Use the wheel as it is, then with the extra of the command."""
+def check_use(session: nox.Session, built: Path, environment: Path, smoke: str, plugin: str) -> None:
+    """Use the wheel as it is, then with the extras of the pytest plugin and of the command."""
     scripts = environment / ("bin" if (environment / "bin").exists() else "Scripts")
 
     def run(program: str, *args: str) -> None:
@@ -141,6 +143,10 @@ def check_use(session: nox.Session, built: Path, environment: Path, smoke: str) 
 
     run("python", "-m", "pip", "install", "--quiet", str(built))
     run("python", "-X", "dev", "-W", "error", smoke)
+    run("python", "-m", "pip", "install", "--quiet", "pytest")
+    run("python", plugin)  # the plugin is there, and its extra is not
+    run("python", "-m", "pip", "install", "--quiet", f"{built}[pytest]")
+    run("python", plugin)
     run("python", "-m", "pip", "install", "--quiet", f"{built}[cli]")
     run("twilio-oauth", "--version")
     run("twilio-oauth", "demo", "--approve-after", "0")
