@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from twilio_oauth_async import Token
+from twilio_oauth_async import Token, otel
 from twilio_oauth_async.client_credentials import ClientCredentials
 from twilio_oauth_async.session import OAuthSession
 from twilio_oauth_async.token_manager import TokenManager
@@ -52,12 +52,17 @@ async def main() -> int:
     holder = Holder(token)
     bare: list[float] = []
     managed: list[float] = []
+    observed: list[float] = []
     for _ in range(ROUNDS):
         bare.append(await microseconds(holder.token))
         managed.append(await microseconds(manager.token))
+        otel.instrument()
+        observed.append(await microseconds(manager.token))
+        otel.uninstrument()
     one, other = statistics.median(bare), statistics.median(managed)
     print(f"bare coroutine   {one:.3f} us")
     print(f"manager.token()  {other:.3f} us   {other / one:.2f}x (at most {MOST_TIMES}x, {MOST_MICROSECONDS} us)")
+    print(f"with otel        {statistics.median(observed):.3f} us   {statistics.median(observed) / one:.2f}x")
     return int(other > MOST_MICROSECONDS or other / one > MOST_TIMES)
 
 
