@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import httpx
@@ -230,6 +231,16 @@ async def test_what_is_left_of_a_stream_that_nobody_wants():
 )
 def test_unpacking_is_capped(body, encoding, plain):
     assert decoded(body, encoding, 4) == plain
+
+
+def test_a_bomb_takes_no_memory():
+    bomb = zlib.compress(bytes(20_000_000))
+    tracemalloc.start()
+    try:
+        assert decoded(bomb, "deflate", 1000) is None
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def run(code):
