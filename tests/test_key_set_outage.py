@@ -68,6 +68,19 @@ async def test_without_any_keys_every_call_tries():
 
 
 @pytest.mark.asyncio
+async def test_keys_that_have_ended_are_no_keys():
+    """Every call tries again, and waits as long as it would without any."""
+    async with Scene(certs("a"), DOWN, DOWN, certs("b")) as scene:
+        await scene.find()
+        scene.clock.advance(USABLE_FOR)
+        for _ in range(2):
+            with pytest.raises(ApiError):
+                await scene.find("a")
+        assert await scene.has("b")
+        assert scene.asked == [None] * 4
+
+
+@pytest.mark.asyncio
 async def test_an_empty_set_is_an_answer():
     async with Scene(certs("a"), http(200, {"keys": []})) as scene:
         await scene.find()

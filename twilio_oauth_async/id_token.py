@@ -120,7 +120,7 @@ def check_access_token(claims: IdTokenClaims, access_token: str, algorithm: Algo
     Raises:
         IdTokenError: with another one.
     """
-    digest = algorithm.hash(_octets(access_token)).digest()
+    digest = algorithm.hash(access_token.encode("utf-8", "surrogatepass")).digest()
     # OpenID Connect Core 3.1.3.6: the left half.
     if not _equal(claims.at_hash or "", base64url.encode(digest[: len(digest) // 2])):
         raise IdTokenError("the id token does not belong to the access token", claim="at_hash")
@@ -161,8 +161,4 @@ def read_stored(id_token: str) -> IdTokenClaims:
 
 def _equal(one: str, other: str) -> bool:
     """In a time that tells nothing of where they differ."""
-    return hmac.compare_digest(_octets(one), _octets(other))
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
