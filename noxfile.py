@@ -127,9 +127,7 @@ def wheel(session: nox.Session) -> None:
         [built] = dist.glob("*.whl")
         check_contents(session, built)
         session.run("python", "-m", "virtualenv", "--quiet", str(environment))
-        smoke, plugin = (
-            shutil.copy(ROOT / "tests" / "wheel" / name, elsewhere) for name in ("smoke.py", "plugin.py")
-        )
+        smoke, plugin = (shutil.copy(ROOT / "tests" / "wheel" / name, elsewhere) for name in ("smoke.py", "plugin.py"))
         with session.chdir(elsewhere):
             check_use(session, built, environment, smoke, plugin)
 
