@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import aiohttp
 import pytest
 
 from tests.emulator.conftest import Caller
 from tests.emulator.wire import poll_form, raw
+from twilio_oauth_async.clock import VirtualClock
+from twilio_oauth_async.emulator import Emulator
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,3 +37,19 @@ async def test_no_secret_in_any_log(caller: Caller, caplog: pytest.LogCaptureFix
     assert [number for number, secret in enumerate(secrets) if secret in text] == []
     assert "Traceback" not in text
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_compressed_as_it_says_is_the_client_s_mistake(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture, encoding: str
+) -> None:
+    async with (
+        Emulator(clock=clock, control_token="control") as emulator,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http,
+    ):
+        for path in ("/v1/token", "/v1/oauth2/device/activate", "/_control/clear"):
+            headers = {"Authorization": "Bearer control", "Content-Encoding": encoding}
+            async with http.post(emulator.base_url + path, data=b"garbage", headers=headers) as response:
+                assert (response.status, "cannot be read" in await response.text()) == (400, True), path
+        assert [(request.status, request.error) for request in emulator.requests] == [(400, "invalid_request")] * 2
+    assert caplog.records == []

@@ -87,6 +87,8 @@ class Control:
             answer = json_answer({"error": str(error)}, status=error.status)
         except web.HTTPRequestEntityTooLarge:
             answer = json_answer({"error": "the request is too large"}, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except web.RequestPayloadError:
+            answer = json_answer({"error": "the body cannot be read"}, status=HTTPStatus.BAD_REQUEST)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             answer.headers["WWW-Authenticate"] = 'Bearer realm="emulator control"'  # RFC 9110 15.5.2
         if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:

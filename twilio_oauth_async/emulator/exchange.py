@@ -29,6 +29,7 @@ PAGES = frozenset({"activate", "consent", "done", "authorize"})
 """Endpoints that people see, so that their refusals are pages."""
 _URL_TABOO = frozenset({"clientsecret", "code", "codeverifier", "devicecode", "refreshtoken", "token"})
 _HTTP_REFUSALS = {
+    HTTPStatus.BAD_REQUEST: ("invalid_request", "The body cannot be read."),
     HTTPStatus.NOT_FOUND: ("not_found", "There is nothing at this path."),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "This path does not have this method."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("invalid_request", "The request is too large."),
@@ -109,6 +110,8 @@ class Exchange:
             record.body = await request.read()
         except web.HTTPException as problem:  # too large
             return problem
+        except web.RequestPayloadError:  # it is not compressed as its head says
+            return web.HTTPBadRequest()
         form = request[FORM] = Form.parse(record.body, request.content_type if record.body else FORM_TYPE)
         record.form.extend(form.pairs)
         if record.endpoint == "token":
