@@ -138,7 +138,7 @@ async def sweep(crowd: Crowd) -> bool:
     started = time.process_time()
     await crowd.grow(1)
     took = (time.process_time() - started) * 1000
-    left = crowd.emulator.pending_device_codes
+    left = crowd.emulator.remembered_device_codes
     print(f"swept            {left} left after all have expired, but for a new one (1); it took {took:.0f} ms")
     return left == 1
 

@@ -11,7 +11,9 @@ import pytest_asyncio
 
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.emulator.control_commands import COMMANDS
 
+CONTROL_TOKEN = "canary-control.token"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -76,6 +78,21 @@ class Caller:
         return (await self.call("GET", "/v1/userinfo", authorization=f"Bearer {access_token}"))[0]
 
 
+class Remote(Caller):
+    """Sends orders as well, as a test in another language does."""
+
+    async def order(self, name: str, /, **arguments: Any) -> dict[str, Any]:
+        status, body = await self.try_order(name, **arguments)
+        assert status == 200, body
+        return body
+
+    async def try_order(self, name: str, /, **arguments: Any) -> tuple[int, dict[str, Any]]:
+        method = COMMANDS[name].method if name in COMMANDS else "POST"
+        sent = {"params": arguments} if method == "GET" else {"json": arguments}
+        status, body, _ = await self.call(method, f"/_control/{name}", authorization=f"Bearer {CONTROL_TOKEN}", **sent)
+        return status, body
+
+
 @pytest_asyncio.fixture
 async def clock() -> VirtualClock:
     return VirtualClock(auto=False)
@@ -91,3 +108,9 @@ async def emulator(clock: VirtualClock) -> AsyncIterator[Emulator]:
 async def caller(emulator: Emulator) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession() as http:
         yield Caller(emulator, http)
+
+
+@pytest_asyncio.fixture
+async def remote(clock: VirtualClock) -> AsyncIterator[Remote]:
+    async with Emulator(clock=clock, control_token=CONTROL_TOKEN) as emulator, aiohttp.ClientSession() as http:
+        yield Remote(emulator, http)

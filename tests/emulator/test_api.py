@@ -289,7 +289,7 @@ async def test_one_emulator_can_be_started_again(clock: VirtualClock) -> None:
         async with emulator, aiohttp.ClientSession() as http:
             code = await Caller(emulator, http).device_code()
             assert (await Caller(emulator, http).poll(code["device_code"]))[0] == 400
-    assert emulator.pending_device_codes == 2
+    assert emulator.pending_device_codes == emulator.remembered_device_codes == 2
     assert emulator.clock is clock
 
 

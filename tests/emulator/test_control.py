@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+import re
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.emulator.conftest import Caller
+from tests.emulator.conftest import CONTROL_TOKEN as TOKEN
+from tests.emulator.conftest import Remote
 from tests.emulator.test_authorization_code import url
-from twilio_oauth_async.clock import SystemClock, VirtualClock
-from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.clock import SystemClock
+from twilio_oauth_async.emulator import Emulator, control
 from twilio_oauth_async.emulator.control import Control
 from twilio_oauth_async.emulator.control_commands import COMMANDS
 
 pytestmark = pytest.mark.asyncio
-TOKEN = "canary-control.token"
-
-
-class Remote(Caller):
-    """Also sends orders."""
-
-    async def order(self, name: str, /, **arguments: Any) -> dict[str, Any]:
-        status, body = await self.try_order(name, **arguments)
-        assert status == 200, body
-        return body
-
-    async def try_order(self, name: str, /, **arguments: Any) -> tuple[int, dict[str, Any]]:
-        method = COMMANDS[name].method if name in COMMANDS else "POST"
-        sent = {"params": arguments} if method == "GET" else {"json": arguments}
-        status, body, _ = await self.call(method, f"/_control/{name}", authorization=f"Bearer {TOKEN}", **sent)
-        return status, body
-
-
-@pytest_asyncio.fixture
-async def emulator(clock: VirtualClock) -> AsyncIterator[Emulator]:
-    async with Emulator(clock=clock, control_token=TOKEN) as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def remote(emulator: Emulator) -> AsyncIterator[Remote]:
-    async with aiohttp.ClientSession() as http:
-        yield Remote(emulator, http)
 
 
 async def test_without_a_control_token_there_is_nothing() -> None:
@@ -86,7 +57,8 @@ async def test_a_token_that_no_header_can_carry(token: str) -> None:
     assert not token or token not in str(caught.value).split(" is made of")[0]
 
 
-async def test_the_token_stands_in_no_repr(emulator: Emulator) -> None:
+async def test_the_token_stands_in_no_repr(remote: Remote) -> None:
+    emulator = remote.emulator
     control = emulator._control  # pyright: ignore[reportPrivateUsage]
     assert isinstance(control, Control)
     assert TOKEN not in repr((control, emulator, emulator._backend))  # pyright: ignore[reportPrivateUsage]
@@ -105,9 +77,29 @@ async def test_all_that_a_client_needs_to_know(remote: Remote) -> None:
         "users": [{"sid": e.user.sid, "first_name": "Ada", "last_name": "Example", "email": "ada@example.com"}],
         "policy": told["policy"],
         "clock": {"virtual": True, "monotonic": 0.0, "now": "2026-01-01T00:00:00+00:00"},
-        "pending_device_codes": 0,
+        "device_codes": {"pending": 0, "remembered": 0},
     }
     assert (told["policy"]["interval"], told["policy"]["expires_in"]) == (5, 299)
+
+
+async def test_device_codes_are_counted(remote: Remote) -> None:
+    codes = [(await remote.device_code())["user_code"] for _ in range(4)]
+    await remote.order("approve", user_code=codes[0])
+    await remote.order("expire", user_code=codes[1])
+    assert (await remote.order(""))["device_codes"] == {"pending": 2, "remembered": 4}
+
+
+async def test_the_table_in_the_docstring_is_what_there_is() -> None:
+    # Columns are as wide as the rulers; what goes on in the next line has an empty first one.
+    rows = [line for line in str(control.__doc__).splitlines() if re.match(r"(GET |POST) /_control/", line)]
+    told = {re.sub(r"\s+", " ", row[:27]).strip(): row[28:81] for row in rows}
+    assert list(told) == [f"{command.method} /_control/{name}" for name, command in COMMANDS.items()]
+    for (_, takes), (name, command) in zip(told.items(), COMMANDS.items(), strict=True):
+        if name != "add_fault":  # its arguments stand in `fault_orders`
+            named = set(re.findall(r"\w+", takes.partition(":")[0].partition("=")[0]))
+            assert named == {*command.needed, *command.optional}, name
+            marked = set(re.findall(r"(\w+)\?", takes))
+            assert marked == (set(command.optional) if command.method == "POST" else set()), name
 
 
 async def test_approve_advance_and_revoke(remote: Remote) -> None:
@@ -220,7 +212,7 @@ async def test_faults_come_and_go(remote: Remote) -> None:
 async def test_clear_one_thing_or_all(remote: Remote) -> None:
     async def left() -> tuple[int, int, int]:
         told = [(await remote.order(name))[name] for name in ("requests", "faults")]
-        return len(told[0]), len(told[1]), (await remote.order(""))["pending_device_codes"]
+        return len(told[0]), len(told[1]), (await remote.order(""))["device_codes"]["remembered"]
 
     token = await remote.sign_in()
     for _ in range(remote.emulator.policy.guess_limit):
@@ -246,91 +238,3 @@ async def test_the_machine_s_clock_cannot_be_advanced() -> None:
         status, body = await remote.try_order("advance", seconds=1)
         assert (status, "machine's clock" in body["error"]) == (409, True)
         assert (await remote.order(""))["clock"]["virtual"] is False
-
-
-async def test_codes_that_cannot_be_decided_upon(remote: Remote) -> None:
-    assert await remote.try_order("approve", user_code="WRNG-CODE") == (
-        404,
-        {"error": "no device code was issued with this user code"},
-    )
-    code = (await remote.device_code())["user_code"]
-    assert (await remote.try_order("approve", user_code=code, scopes=["more"]))[0] == 400
-    assert (await remote.try_order("approve", user_code=code, user="US1"))[0] == 404
-    await remote.order("deny", user_code=code)
-    assert (await remote.try_order("approve", user_code=code))[0] == 409
-    assert (await remote.try_order("revoke", token="x"))[0] == 404
-    assert (await remote.try_order("expire", user_code="x"))[0] == 404
-
-
-async def test_paths_and_methods(remote: Remote) -> None:
-    status, body = await remote.try_order("nowhere")
-    assert (status, "GET /_control/requests" in body["error"]) == (404, True)
-    status, body, response = await remote.call("GET", "/_control/approve", authorization=f"Bearer {TOKEN}")
-    assert (status, response.headers["Allow"]) == (405, "POST")
-    assert "POST" in body["error"]
-
-
-@pytest.mark.parametrize(
-    ("order", "arguments", "complaint"),
-    [
-        ("approve", {}, "approve needs user_code"),
-        ("approve", {"user_code": None}, "approve needs user_code"),
-        ("approve", {"user_code": 5}, "user_code must be a string"),
-        ("approve", {"user_code": "x", "scopes": "openid"}, "scopes must be a list of strings"),
-        ("approve", {"user_code": "x", "scopes": ["openid", 1]}, "scopes must be a list of strings"),
-        ("deny", {"user_code": "x", "user": "y"}, "deny takes user_code; there is something else"),
-        ("add_api_key", {"x": 1}, "add_api_key takes nothing"),
-        ("add_app", {"name": "x", "public": 1}, "public must be true or false"),
-        ("rotate_keys", {"keep": True}, "keep must be a whole number"),
-        ("rotate_keys", {"keep": 1.0}, "keep must be a whole number"),
-        ("advance", {"seconds": -1}, "seconds must be zero or a positive number"),
-        ("advance", {"seconds": True}, "seconds must be a number"),
-        ("advance", {"seconds": "1"}, "seconds must be a number"),
-        ("advance", {"seconds": 10**400}, "seconds must be a number"),
-        ("advance", {"seconds": 1e12}, "beyond the year 9000"),
-        ("", {"x": "1"}, "/_control/ takes nothing"),
-    ],
-)
-async def test_a_wrong_order_is_told_what_would_be_right(
-    remote: Remote, order: str, arguments: dict[str, Any], complaint: str
-) -> None:
-    status, body = await remote.try_order(order, **arguments)
-    assert (status, list(body)) == (400, ["error"])
-    assert complaint in body["error"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b"[]",
-        b"null",
-        b'"text"',
-        b"\xff",
-        b'{"seconds": NaN}',
-        b'{"seconds": 1e999}',
-        b'{"seconds": -Infinity}',
-        b'{"seconds": 1, "seconds": 2}',
-        b'{"seconds": %s}' % (b"9" * 5000),
-        b'{"seconds": "\\ud800"}',
-        b'{"\\ud800": 1}',
-        b'{"seconds": %s}' % (b"[" * 100 + b"]" * 100),
-        b"[" * 30_000 + b"]" * 30_000,
-    ],
-    ids=range(14),
-)
-async def test_what_is_no_json_object(remote: Remote, body: bytes) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with remote.http.post(f"{remote.emulator.base_url}/_control/advance", data=body, headers=headers) as response:
-        assert (response.status, await response.json()) == (400, {"error": "the body is one JSON object in UTF-8"})
-    assert remote.emulator.clock.monotonic() == 0
-
-
-async def test_an_order_that_is_too_large(remote: Remote) -> None:
-    status, body = await remote.try_order("approve", user_code="x" * 70_000)
-    assert (status, body) == (413, {"error": "the request is too large"})
-
-
-async def test_an_order_without_arguments_needs_no_body(remote: Remote) -> None:
-    status, body, _ = await remote.call("POST", "/_control/clear", authorization=f"Bearer {TOKEN}")
-    assert (status, body) == (200, {})

@@ -105,7 +105,7 @@ class Api:
 
     async def userinfo(self, request: web.Request) -> web.Response:
         """``GET /v1/userinfo``: whose access token it is, or with Basic credentials whose account."""
-        user = self._bearer(request)
+        user = self._person(request)
         return json_answer(
             {
                 "user_sid": user.sid,
@@ -165,8 +165,8 @@ class Api:
             device_id=form.optional("DeviceId"),
         )
 
-    def _bearer(self, request: web.Request) -> User:
-        """Return the user of the access token; the account's owner where the account itself asks."""
+    def _person(self, request: web.Request) -> User:
+        """Return whose access token it is; the account's owner where the account itself asks."""
         authorization = request.headers.get("Authorization")
         token = read_bearer(authorization)
         if token is None:

@@ -96,7 +96,12 @@ class Console:
 
     @property
     def pending_device_codes(self) -> int:
-        """How many device codes are remembered, those that wait to be swept included."""
+        """How many device codes nobody has decided upon in their time yet. Looks at all that are remembered."""
+        return self._backend.state.devices.count_pending(self._backend.now())
+
+    @property
+    def remembered_device_codes(self) -> int:
+        """How many device codes are in memory: also those that were decided upon, and expired ones not swept yet."""
         return len(self._backend.state.devices)
 
     def add_user(self, first_name: str, last_name: str, email: str) -> User:

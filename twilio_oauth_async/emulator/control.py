@@ -9,7 +9,7 @@ request                     takes (a ? marks what may be left out)              
 GET  /_control/                                                                   what the emulator is: base_url,
                                                                                   issuer, account_sid, auth_token,
                                                                                   client_sid, client_secret, users,
-                                                                                  policy, clock, pending_device_codes
+                                                                                  policy, clock, device_codes
 GET  /_control/requests     ?endpoint=, for example poll                          requests, oldest first; secrets are
                                                                                   replaced by their lengths
 GET  /_control/faults                                                             faults: id, fault, hits, unused

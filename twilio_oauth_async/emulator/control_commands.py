@@ -47,7 +47,7 @@ async def _describe(console: Console, arguments: Arguments) -> dict[str, Any]:  
         "users": [attrs.asdict(user) for user in console.users],
         "policy": attrs.asdict(console.policy),
         "clock": _clock(console),
-        "pending_device_codes": console.pending_device_codes,
+        "device_codes": {"pending": console.pending_device_codes, "remembered": console.remembered_device_codes},
     }
 
 

@@ -22,7 +22,7 @@ _TIMER_TOLERANCE = 0.001
 
 
 class DeviceCodes:
-    """All device codes. Every operation costs the same however many there are; the sweep is spread over them."""
+    """All device codes. What a request needs costs the same however many there are; the sweep is spread over them."""
 
     def __init__(self, policy: Policy, ids: Ids) -> None:
         self._policy = policy
@@ -34,6 +34,13 @@ class DeviceCodes:
     def __len__(self) -> int:
         """How many are remembered, expired ones that are not swept yet included."""
         return len(self._by_device_code)
+
+    def count_pending(self, now: Now) -> int:
+        """Count those that can still be approved; the one operation that looks at every code."""
+        return sum(
+            entry.decision is Decision.PENDING and entry.expires_at > now.seconds
+            for entry in self._by_device_code.values()
+        )
 
     def issue(self, app: App, scopes: tuple[str, ...], audiences: tuple[str, ...], now: Now) -> DeviceCode:
         """Return a new pending code for `app`."""
