@@ -8,7 +8,6 @@ import time
 import pytest
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.exceptions import RedisClusterException, SlotNotCoveredError
 from stores.flow_contract import at, flow
 from stores.sample import CANARY, stored, told_by
 
@@ -325,50 +324,3 @@ async def test_a_hundred_calls_at_once_do_not_exhaust_the_pool(own_redis, open_r
     store = RedisTokenStore(open_redis(own_redis, max_connections=40))
     await store.save("a", stored(1))
     assert await asyncio.gather(*(store.load("a") for _ in range(100))) == [stored(1)] * 100
-
-
-class Odd:
-    """A client that raises what one would not expect of it, with what it was sent in the text."""
-
-    def __init__(self, kind):
-        self.kind = kind
-
-    async def eval(self, *arguments):
-        raise self.kind(f"{arguments}")
-
-
-@pytest.mark.parametrize(
-    "kind", [RedisClusterException, SlotNotCoveredError, RuntimeError, ValueError, EOFError, OSError]
-)
-async def test_whatever_a_client_raises_it_is_a_failure_of_the_store(kind, caplog):
-    await all_fail(RedisTokenStore(Odd(kind)), RedisFlowStore(Odd(kind)), caplog)
-
-
-class Stuttering:
-    """A client that loses the first answer of everything, and so sends it twice."""
-
-    def __init__(self, client):
-        self.client = client
-
-    async def eval(self, *arguments):
-        await self.client.eval(*arguments)
-        return await self.client.eval(*arguments)
-
-
-async def test_a_command_that_a_client_repeats_has_the_same_effect(own_redis, client):
-    store, flows = RedisTokenStore(Stuttering(client), lock_timeout=0.3), RedisFlowStore(Stuttering(client))
-    async with store.lock("a"):
-        await store.save("a", stored(1))
-        await store.save("a", stored(2))
-        await expire(own_redis)
-        await store.save("a", stored(3))
-        assert await told_by(store.save("a", stored(3, unanswered=1)))
-    assert await store.load("a") == stored(3)
-    async with store.lock("a"):
-        await store.delete("a")
-    assert await store.load("a") is None
-    await flows.save(flow())
-    assert await flows.claim("a", "me", at(10**9)) is True
-    assert await flows.claim("a", "you", at(10**9)) is False
-    await flows.delete("a")
-    assert await flows.load("a") is None
