@@ -134,6 +134,7 @@ def test_loopback_must_be_named():
         "https://*.[::1]",
         "http://api.twilio.com",
         "http://*.localhost",
+        "http://*.app.localhost",
         "http://10.0.0.1",
         "http://*.0.0.1",
         "ws://api.twilio.com",
