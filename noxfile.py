@@ -82,7 +82,7 @@ def crash(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run many flows against a server that breaks: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
     install(session, extra="emulator")
-    session.run("python", "-X", "dev", "benchmarks/soak.py", *session.posargs)
+    session.run("python", "benchmarks/soak.py", *session.posargs)
 
 
 @nox.session
