@@ -140,6 +140,16 @@ class FlowStoreContract:
         assert [found.id for found in await open_store().list_due()] == ["a"]
         assert await store.claim("a", "you", at(150)) is True
 
+    async def test_a_claim_ends_to_the_microsecond(self, open_store, clock):
+        store = open_store()
+        await store.save(claimed("a", "me", 60.0004))
+        clock.advance(60.0001)
+        assert list(await store.list_due()) == []
+        assert await store.claim("a", "you", at(90)) is False
+        clock.advance(0.0003)
+        assert [found.id for found in await store.list_due()] == ["a"]
+        assert await store.claim("a", "you", at(90)) is True
+
     async def test_only_the_owner_saves_while_a_claim_is_in_force(self, open_store, clock):
         store, other = open_store(), open_store()
         await store.save(claimed("a", "me", 60))

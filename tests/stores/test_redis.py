@@ -115,6 +115,14 @@ async def test_flows_go_when_nobody_is_left_to_finish_them(client, prefix):
 
 
 @pytest.mark.asyncio
+async def test_nothing_is_left_of_a_flow_that_is_done(client, prefix):
+    store = RedisFlowStore(client, prefix=prefix, clock=VirtualClock(auto=False))
+    await store.save(flow("a"))
+    await store.delete("a")
+    assert await names(client, prefix) == []
+
+
+@pytest.mark.asyncio
 async def test_a_damaged_token_is_set_aside(client, prefix, caplog):
     store = RedisTokenStore(client, prefix=prefix)
     for damaged in ("", "{", '{"token":1}', "null"):

@@ -191,6 +191,26 @@ async def test_of_the_old_holder_and_the_new_one_the_newest_rotation_wins(own_re
     assert await new.load("a") == stored(7)
 
 
+async def test_who_has_lost_a_lock_does_not_give_the_next_holder_s_away(own_redis, open_store):
+    old, new, third = (open_store() for _ in range(3))
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def hold():
+        async with new.lock("a"):
+            entered.set()
+            await leave.wait()
+
+    async with old.lock("a"):
+        await expire(own_redis)
+        holding = asyncio.create_task(hold())
+        await entered.wait()
+    assert "somebody else" in (await told_by(take_lock(third)))[0]
+    leave.set()
+    await holding
+    async with third.lock("a"):
+        pass
+
+
 async def test_of_two_holders_who_lost_it_the_later_one_has_the_newer_rotation(own_redis, open_store):
     stores, contexts = [open_store(), open_store()], [contextvars.Context(), contextvars.Context()]
     await stores[0].save("a", stored(5))

@@ -1,6 +1,7 @@
 """What runs inside of the Redis server. Each script is one step for everybody else.
 
-A client may send a script again where it lost the answer, so each gives the same answer when it is repeated.
+A client may send a script again where it lost the answer, so each has the same effect when it is repeated, and, but
+for `SWAP`, whose caller looks again, gives the same answer.
 """
 
 from __future__ import annotations
@@ -95,11 +96,7 @@ return 0
 """1 where the lock was the caller's. Keys: the lock. Arguments: its value."""
 
 SWAP = """
-local present = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-if present == ARGV[3] then
-    return 1
-end
-if present ~= ARGV[2] then
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then
     return 0
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
