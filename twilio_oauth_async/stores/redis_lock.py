@@ -23,7 +23,7 @@ from twilio_oauth_async.stores.uninterrupted import ended, finish
 LOCK_LIFETIME = 15.0
 """Seconds after which the lock of a holder that has died is free. One that lives renews it three times as often."""
 
-ASK_AGAIN = 0.05
+ASK_AGAIN = 0.025
 """Seconds between two looks at a lock that somebody else holds, on average."""
 
 _FENCE_LIFETIME = 7 * 86_400_000
