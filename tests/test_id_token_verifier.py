@@ -92,7 +92,12 @@ async def test_who_signed_in(algorithm):
 @pytest.mark.asyncio
 async def test_until_it_expires():
     async with SignedIn(access_token_lifetime=600.0) as scene:
-        scene.clock.advance(600 + 59)
+        strict = IdTokenVerifier(scene.session, client_sid=scene.server.client_sid, leeway=0)
+        await strict.verify(scene.token.id_token)
+        scene.clock.advance(600)
+        with pytest.raises(IdTokenError, match="expired"):
+            await strict.verify(scene.token.id_token)
+        scene.clock.advance(59)
         await scene.verify()
         scene.clock.advance(1)
         assert await scene.refused() == "exp"
@@ -221,6 +226,9 @@ async def test_a_refreshed_id_token_is_of_the_same_person():
             new.id_token, previous=scene.token.id_token, access_token=new.access_token
         )
         assert claims.sub == scene.server.user.sid
+        with pytest.raises(IdTokenError) as caught:
+            await scene.verifier.verify_refreshed(new.id_token, previous=scene.token.id_token, access_token="other")
+        assert caught.value.claim == "at_hash"
         scene.server.faults.on("refresh").on_success().id_token(claims={"sub": "US-canary"})
         switched = await scene.flow.refresh(new)
         assert (await scene.verify(switched)).sub == "US-canary"

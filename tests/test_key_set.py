@@ -163,14 +163,35 @@ class TestSharing:
         async with self.scene() as scene:
             [last] = await self.waiters(scene, 1)
             last.cancel()
-            # In the same turn of the loop: the old fetch is being cancelled, and this one must not be in it.
-            await asyncio.sleep(0)
+            # It comes in the turn of the loop in which the last one leaves: what is being cancelled is not for it.
             late = asyncio.create_task(scene.find())
             self.gate.set()
             assert await late
             with pytest.raises(asyncio.CancelledError):
                 await last
             assert scene.fetches == 2
+
+    @pytest.mark.asyncio
+    async def test_the_last_one_sees_it_end(self):
+        async with self.scene() as scene:
+            ended = asyncio.Event()
+
+            async def slow_to_leave(*_, timeout):
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+                    ended.set()
+
+            scene.session.exchange = slow_to_leave
+            last = asyncio.create_task(scene.find())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            last.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await last
+            assert ended.is_set()
 
     def test_a_loop_that_ends_in_the_middle(self):
         """`asyncio.run` cancels what is left: the waiters and their fetch end, and none of them complains."""

@@ -6,7 +6,7 @@ import pytest
 from jose.scene import DOWN, Scene, certs
 from support.raw_server import http, reset, silence
 
-from twilio_oauth_async import ApiError, ProtocolError, TransportError
+from twilio_oauth_async import ApiError, ConfigurationError, ProtocolError, TransportError
 from twilio_oauth_async.key_set import FRESH_FOR, REFRESH_TIMEOUT, RETRY_GAP, SEARCH_GAP, USABLE_FOR
 
 
@@ -56,6 +56,8 @@ async def test_an_unknown_key_while_it_is_down_is_no_verdict():
             await scene.find("b")
         scene.clock.advance(SEARCH_GAP)
         assert await scene.has("b")
+        # And a verdict again, now that the server has said what keys there are.
+        assert not await scene.has("c")
 
 
 @pytest.mark.asyncio
@@ -139,6 +141,9 @@ async def test_keys_that_ended_while_newer_ones_were_waited_for():
 @pytest.mark.asyncio
 async def test_a_closed_session():
     async with Scene(certs("a")) as scene:
+        await scene.find("a")
         await scene.session.close()
-        with pytest.raises(ValueError, match="open"):
-            await scene.find()
+        scene.clock.advance(FRESH_FOR)
+        assert await scene.has("a")
+        with pytest.raises(ConfigurationError, match="open"):
+            await scene.find("b")
