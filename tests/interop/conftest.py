@@ -19,7 +19,8 @@ HEAD_START = 600
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    return VirtualClock(datetime.now(UTC) - timedelta(seconds=HEAD_START))
+    # A whole second: claims are whole ones, and the time between two of them is then that between the events.
+    return VirtualClock(datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=HEAD_START))
 
 
 @pytest.fixture
