@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 import pytest_asyncio
@@ -25,7 +26,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 __all__ = ["browser"]  # the fixture, one for all tests of this module
 
-NARROW = {"viewport": {"width": 320, "height": 640}, "has_touch": True}
 NewBrowser = Callable[..., Awaitable["BrowserContext"]]
 
 
@@ -231,34 +231,30 @@ async def test_a_tab_that_nobody_sees_keeps_no_stream(new_browser: NewBrowser, e
 
 
 @once
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [{}, NARROW], ids=["wide", "narrow"])
-async def test_axe_finds_no_violation(
-    new_browser: NewBrowser,
-    emulator: Emulator,
-    scheme: str,
-    size: dict[str, Any],
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
+async def test_every_state_of_the_page_is_fit_for_all_in_the_light_and_in_the_dark(
+    new_browser: NewBrowser, emulator: Emulator, tmp_path: Path
 ) -> None:
     if find_spec("axe_playwright_python") is None:
         missing("axe-playwright-python, which carries axe-core, is not installed (the `browser` dependency group)")
     script = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
     # The policy of the page would not let axe in; every other test runs under it.
-    context = await new_browser(bypass_csp=True, color_scheme=scheme, **size)
+    context = await new_browser(bypass_csp=True, has_touch=True)
     page = await context.new_page()
 
-    async def check(where: str) -> None:
+    async def check(state: str) -> None:
         await page.evaluate(script)
-        found = await page.evaluate("async () => (await axe.run()).violations")
-        assert [(rule["id"], rule["impact"], where) for rule in found] == []
-        width = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert width[0] <= width[1], where
-        for button in await page.locator("button, .button").all():
-            box = await button.bounding_box()
-            assert box is not None
-            assert box["height"] >= 44, "a finger needs that much"
-        await page.screenshot(path=tmp_path / f"{request.node.callspec.id}-{where}.png", full_page=True)
+        for scheme, width in itertools.product(("light", "dark"), (320, 1280)):
+            where = f"{state}-{scheme}-{width}"
+            await page.set_viewport_size({"width": width, "height": 640})
+            await page.emulate_media(color_scheme=cast("Literal['light', 'dark']", scheme))
+            found = await page.evaluate("async () => (await axe.run()).violations")
+            assert [(rule["id"], rule["impact"], where) for rule in found] == []
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, where
+            for button in await page.locator("button, .button").all():
+                box = await button.bounding_box()
+                assert box is not None
+                assert box["height"] >= 44, "a finger needs that much"
+            await page.screenshot(path=tmp_path / f"{where}.png", full_page=True)
 
     await page.goto("/")
     await check("start")
