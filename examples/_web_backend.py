@@ -14,7 +14,7 @@ import socket
 import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -93,8 +93,8 @@ class Backend:
         sid, secret = twilio.client_sid, twilio.client_secret
         tokens = FileTokenStore(folder / "tokens.json")
         flow = DeviceFlow(session, client_sid=sid, client_secret=secret, scopes=SCOPES)
-        self.flows = FileFlowStore(folder / "flows.json", clock=session.clock)
-        self.pool = DeviceFlowPool(flow, tokens=tokens, flows=self.flows)
+        flows = FileFlowStore(folder / "flows.json", clock=session.clock)
+        self.pool = DeviceFlowPool(flow, tokens=tokens, flows=flows)
         self.managers = TokenManagers(flow, store=tokens)
         self.code_flow = AuthorizationCodeFlow(
             session, client_sid=sid, client_secret=secret, scopes=SCOPES, redirect_uri=f"{url}/callback"
@@ -154,18 +154,8 @@ class Backend:
 
     async def sign_in(self, visitor: Visitor) -> SignIn | None:
         """The visitor's own one, and nobody else's."""
-        if not visitor.sign_in:
-            return None
-        try:
-            async with aclosing(self.pool.events(visitor.sign_in)) as events:
-                sign_in = (await anext(events)).sign_in
-        except ConfigurationError:
-            # Not driven here: forgotten, or of another process, which may be dead.
-            flow = await self.flows.load(visitor.sign_in)
-            if flow is None:
-                return None
-            sign_in = SignIn.of(flow.id, flow.user, flow.authorization)
-        return sign_in if sign_in.user == visitor.key else None
+        sign_in = await self.pool.find(visitor.sign_in) if visitor.sign_in else None
+        return sign_in if sign_in is not None and sign_in.user == visitor.key else None
 
     async def connect(self, visitor: Visitor) -> Visitor:
         """Begin with a code. As a new visitor: a cookie that somebody planted in this browser is worth nothing then."""
@@ -177,12 +167,8 @@ class Backend:
 
     async def cancel(self, visitor: Visitor) -> None:
         sign_in = await self.sign_in(visitor)
-        if sign_in is None:
-            return
-        try:
+        if sign_in is not None:
             await self.pool.cancel(sign_in.id)
-        except ConfigurationError:
-            await self.flows.delete(sign_in.id)  # a process that drives it, if any, notices
 
     async def redirect(self, visitor: Visitor) -> str:
         """Begin in the browser, which must go to this URL."""

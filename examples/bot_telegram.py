@@ -33,10 +33,9 @@ from twilio_oauth_async import (
     ConfigurationError,
     DeviceFlow,
     DeviceFlowPool,
-    FlowStore,
     LoginRequired,
     OAuthSession,
-    StoredFlow,
+    SignIn,
     StoreError,
     TokenManagers,
     TwilioOAuthError,
@@ -162,29 +161,34 @@ class SignInBot:
             self.tasks.create_task(self.tell_the_end(id_, user))
 
     async def tell_the_end(self, id_: str, user: str) -> None:
-        ending = ""
+        state, ending = "", ""
         try:
             async for event in self.pool.events(id_):
-                ending = ENDINGS.get(event.sign_in.state, "").format(problem=event.problem)
+                state = event.sign_in.state
+                ending = ENDINGS.get(state, "").format(problem=event.problem)
         except ConfigurationError:
             pass  # another process has taken it up, and tells
-        if self.pending.get(user) == id_:
+        is_latest = self.pending.get(user) == id_
+        if is_latest:
             del self.pending[user]
         try:
-            if ending:
+            # That an older code is worth nothing would be taken for the one that they look at.
+            if ending and (is_latest or state == "approved"):
                 await self.tell(user, ending)
         except TelegramAPIError as error:
             log.warning("somebody could not be told how their sign-in ended: %s", error)
 
-    async def take_up(self, left_behind: Sequence[StoredFlow], flows: FlowStore) -> None:
-        """Go on with what others left behind: at first `left_behind`, which the pool has taken up already."""
+    async def take_up(self, left_behind: Sequence[SignIn]) -> None:
+        """Tell the ends of those that the pool took up when it was opened, and of those that it takes up later."""
         while True:
-            for flow in left_behind:
-                self.watch(flow.id, flow.user)
+            for sign_in in left_behind:
+                if sign_in.user in self.pending:  # they began another one before a killed bot's could be taken up
+                    self.tasks.create_task(self.tell_the_end(sign_in.id, sign_in.user))
+                else:
+                    self.watch(sign_in.id, sign_in.user)
             await self.session.clock.sleep(TAKE_UP_EVERY)
             try:
-                left_behind = await flows.list_due()
-                await self.pool.take_up()
+                left_behind = await self.pool.take_up()
             except StoreError as error:
                 log.warning("the pending sign-ins could not be looked at: %s", error)
 
@@ -197,19 +201,15 @@ async def sign_in_bot(bot: Bot, twilio: Service, folder: Path) -> AsyncGenerator
     flow = DeviceFlow(
         twilio.session, client_sid=twilio.client_sid, client_secret=twilio.client_secret, scopes=["openid"]
     )
-    left_behind = await flows.list_due()
-    # Left from the last to the first: without the pool there are no more events, and the tasks come to their end.
-    async with (
-        asyncio.TaskGroup() as tasks,
-        TokenManagers(flow, store=tokens) as managers,
-        DeviceFlowPool(flow, tokens=tokens, flows=flows) as pool,
-    ):
+    async with asyncio.TaskGroup() as tasks, TokenManagers(flow, store=tokens) as managers:
+        pool = DeviceFlowPool(flow, tokens=tokens, flows=flows)
         signing_in = SignInBot(bot, twilio.session, managers, pool, tasks)
-        taking_up = tasks.create_task(signing_in.take_up(left_behind, flows))
+        taking_up = tasks.create_task(signing_in.take_up(await pool.open()))
         try:
             yield signing_in.dispatcher
         finally:
             taking_up.cancel()
+            await pool.close()  # then there are no more events, and the tasks come to their end
 
 
 async def main() -> None:

@@ -35,7 +35,8 @@ FLOORS = [
     {"client_credentials", "device_flow", "loopback_listener", "token_life"},
     {"authorization_code", "background_refresh", "running_sign_in", "token_renewal"},
     {"token_manager"},
-    {"flow_pool", "token_managers"},
+    {"sign_in_driver", "token_managers"},
+    {"flow_pool"},
     # edges
     {"otel", "adapters", "emulator", "cli", "pytest_fixtures", "pytest_plugin"},
 ]

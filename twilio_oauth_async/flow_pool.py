@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncGenerator, Coroutine
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-import attrs
-
-from twilio_oauth_async.device_authorization import DeviceAuthorization
 from twilio_oauth_async.device_flow import DeviceFlow
-from twilio_oauth_async.errors import (
-    AccessDeniedError,
-    ConfigurationError,
-    DeviceCodeExpiredError,
-    DeviceFlowError,
-    StoreError,
-    TwilioOAuthError,
-)
-from twilio_oauth_async.models import Token
-from twilio_oauth_async.polling import Approved, Unreachable
+from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, StoreError
 from twilio_oauth_async.running_sign_in import RunningSignIn
-from twilio_oauth_async.sign_in import SignIn, SignInEvent, SignInState
+from twilio_oauth_async.sign_in import SignIn, SignInEvent
+from twilio_oauth_async.sign_in_driver import Ending, SignInDriver
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
 from twilio_oauth_async.stores.memory import MemoryFlowStore
-from twilio_oauth_async.token_manager import TokenManager
-
-CLAIM = 60.0
-"""Seconds that a flow stays claimed beyond its next poll; after that its process is taken for dead."""
 
 FINISHED_KEPT = 300.0
 """Seconds for which those who come late are still told how a sign-in ended."""
 
-SAVE_ATTEMPTS = 6
-"""Tries, at growing distances, to save a token that was granted before it is given up."""
-
 _log = logging.getLogger(__name__)
-
-
-class _TakenOverError(DeviceFlowError):
-    """Another process drives the flow now: it must not be touched any more."""
 
 
 class DeviceFlowPool:
@@ -51,6 +27,9 @@ class DeviceFlowPool:
 
     Use it as an async context manager. Entering takes up the flows that a process left behind in `flows`; leaving
     lets go of those under way, so that the next process can. What a request started goes on when it is cancelled.
+
+    A user has one sign-in under way. Only where a process was killed, and its user began another one before the first
+    could be taken up, there are two: the first that is approved counts, and the other one is cancelled.
     """
 
     def __init__(
@@ -69,15 +48,13 @@ class DeviceFlowPool:
         """
         if max_flows < 1:
             raise ConfigurationError("max_flows must be at least 1")
-        self._flow = flow
         self._clock = flow.session.clock
-        self._tokens = tokens
         self._flows: FlowStore = flows if flows is not None else MemoryFlowStore(clock=self._clock)
+        self._driver = SignInDriver(flow, tokens=tokens, flows=self._flows)
         self._max_flows = max_flows
-        self._owner = secrets.token_hex(8)
         self._running: dict[str, RunningSignIn] = {}
         self._finished: dict[str, RunningSignIn] = {}
-        self._by_user: dict[str, str] = {}
+        self._by_user: dict[str, list[RunningSignIn]] = {}
         self._starting: dict[str, asyncio.Task[SignIn]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_open = False
@@ -91,14 +68,18 @@ class DeviceFlowPool:
     ) -> None:
         await self.close()
 
-    async def open(self) -> None:
-        """Begin, with the stored flows that nobody drives.
+    async def open(self) -> list[SignIn]:
+        """Begin, with the stored flows that nobody drives: those that `take_up` gives.
 
         Raises:
             StoreError: the flow store failed.
         """
         self._is_open = True
-        await self.take_up()
+        try:
+            return await self.take_up()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """End: a token that was granted is still saved, everything else is let go, and so are those who listen."""
@@ -110,26 +91,35 @@ class DeviceFlowPool:
                 task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for running in self._running.values():
-            await self._let_go(running)
+        for running in list(self._running.values()):
+            await self._driver.let_go(running.flow)
+            self._drop(running)
             running.close()
 
-    async def take_up(self) -> int:
-        """Carry on with stored flows that nobody drives; how many.
+    async def take_up(self) -> list[SignIn]:
+        """Carry on with the stored flows that nobody drives; which ones they were.
 
-        Done on entering. Call it now and then where other processes share the store and may crash.
+        Done on entering. Call it now and then where a process may have been killed: what it drove is free
+        `sign_in_driver.CLAIM` seconds after its next poll.
 
         Raises:
-            StoreError: the flow store failed.
+            ConfigurationError: the pool is not open.
+            StoreError: the flow store failed, and nothing was taken up.
         """
-        taken = 0
+        self._check_open()
+        taken: list[SignIn] = []
         for flow in await self._flows.list_due():
-            if flow.id in self._running or not await self._claim(flow.id, flow.authorization):
-                continue
-            taken += 1
-            self._drive(RunningSignIn(attrs.evolve(flow, owner=self._owner)), taken_over=True)
+            try:
+                running = await self._take_up(flow)
+            except StoreError as error:
+                if not taken:
+                    raise
+                _log.warning("not all of the pending sign-ins could be taken up: %s", error)
+                break
+            if running is not None:
+                taken.append(running.sign_in)
         if taken:
-            _log.info("%d pending sign-ins were taken up", taken)
+            _log.info("%d pending sign-ins were taken up", len(taken))
         return taken
 
     async def submit(self, user: str) -> SignIn:
@@ -144,15 +134,14 @@ class DeviceFlowPool:
             StoreError: the flow could not be stored.
             TransportError, ProtocolError, ApiError: no code could be had.
         """
-        if not self._is_open:
-            raise ConfigurationError("the pool is not open: use 'async with DeviceFlowPool(...)'")
+        self._check_open()
         if not user:
             raise ConfigurationError("user must not be empty")
         self._forget_finished()
         if user in self._by_user:
-            return self._running[self._by_user[user]].sign_in
+            return max(self._by_user[user], key=lambda running: running.sign_in.expires_at).sign_in
         if user not in self._starting:
-            if len(self._by_user) + len(self._starting) >= self._max_flows:
+            if len(self._running) + len(self._starting) >= self._max_flows:
                 raise DeviceFlowError(f"there are {self._max_flows} sign-ins under way, and no more are taken")
             self._starting[user] = self._own(self._start(user))
             self._starting[user].add_done_callback(lambda _: self._starting.pop(user, None))
@@ -161,6 +150,8 @@ class DeviceFlowPool:
 
     async def events(self, id: str) -> AsyncGenerator[SignInEvent, None]:  # noqa: A002 - SignIn.id
         """The present state, then what happens, until the sign-in is over. Any number may listen, also late.
+
+        Ends before that, too: when the pool closes, and when another process has taken the sign-in over. `find` tells.
 
         Raises:
             ConfigurationError: there is no such sign-in.
@@ -173,7 +164,7 @@ class DeviceFlowPool:
 
         Raises:
             ConfigurationError: there is no such sign-in.
-            DeviceFlowError: it was refused, it expired, or it was cancelled.
+            DeviceFlowError: it was refused, it expired, or it was cancelled; or it is not driven here any more.
             TwilioOAuthError: what else it ended with.
         """
         running = self._find(id)
@@ -182,26 +173,24 @@ class DeviceFlowPool:
         if running.error is not None:
             raise running.error.with_traceback(None)
         if not running.sign_in.is_over:
-            raise DeviceFlowError("the pool was closed; the sign-in can be taken up from its store")
+            why = "another process has taken the sign-in over" if self._is_open else "the pool was closed"
+            raise DeviceFlowError(f"{why}: it is still pending in its store")
 
     async def cancel(self, id: str) -> None:  # noqa: A002
-        """Give a sign-in up; does nothing where it is over.
+        """Give a sign-in up. Where its token has been granted already it is too late: returns once that is saved.
 
         Raises:
             ConfigurationError: there is no such sign-in.
             StoreError: it could not be taken out of the flow store.
         """
         running = self._running.get(id)
-        if running is None:
-            if id not in self._finished and await self._flows.load(id) is None:
+        if running is not None:
+            await self._give_up(running, "the sign-in was cancelled")
+        elif id not in self._finished:
+            if await self._flows.load(id) is None:
                 raise ConfigurationError("there is no such sign-in")
             # Driven by another process, or by nobody: whoever drives it notices at the next poll.
             await self._flows.delete(id)
-            return
-        if running.task is not None:
-            running.task.cancel()
-        self._end(running, "cancelled", DeviceFlowError("the sign-in was cancelled"))
-        await self._flows.delete(id)
 
     async def find(self, id: str) -> SignIn | None:  # noqa: A002
         """How a sign-in stands, also one that another process drives or that nobody has taken up yet.
@@ -216,116 +205,76 @@ class DeviceFlowPool:
         return None if flow is None else SignIn.of(flow.id, flow.user, flow.authorization)
 
     async def _start(self, user: str) -> SignIn:
-        before = await self._tokens.load(user)
-        authorization = await self._flow.start()
-        flow = StoredFlow(
-            id=secrets.token_urlsafe(16),
-            user=user,
-            authorization=authorization,
-            generation_before=before.generation if before is not None else 0,
-            owner=self._owner,
-            claimed_until=authorization.next_poll_at + timedelta(seconds=CLAIM),
-        )
-        await self._flows.save(flow)
-        running = RunningSignIn(flow)
-        self._drive(running, taken_over=False)
-        return running.sign_in
+        return self._drive(await self._driver.begin(user), taken_up=False).sign_in
 
-    def _drive(self, running: RunningSignIn, *, taken_over: bool) -> None:
-        self._running[running.flow.id] = running
-        self._by_user[running.flow.user] = running.flow.id
-        running.task = self._own(self._to_its_end(running, taken_over=taken_over))
+    async def _take_up(self, flow: StoredFlow) -> RunningSignIn | None:
+        if flow.id in self._finished:
+            await self._flows.delete(flow.id)  # it could not be when it ended
+            return None
+        if flow.id in self._running:
+            return None  # the machine was suspended for longer than our claim
+        ours = await self._driver.take_up(flow)
+        # Looked at again, after the wait: two calls at once are of one owner, and both of them get the claim.
+        if ours is None or flow.id in self._running:
+            return None
+        if not self._is_open:
+            await self._driver.let_go(ours)
+            return None
+        return self._drive(ours, taken_up=True)
 
-    async def _to_its_end(self, running: RunningSignIn, *, taken_over: bool) -> None:
-        try:
-            if not (taken_over and await self._has_its_token(running)):
-                await self._save(running, await self._poll(running))
-            await self._flows.delete(running.flow.id)
-        except _TakenOverError as error:
-            self._end(running, "failed", error)
-        except AccessDeniedError as error:
-            await self._failed(running, "denied", error)
-        except DeviceCodeExpiredError as error:
-            await self._failed(running, "expired", error)
-        except TwilioOAuthError as error:
-            await self._failed(running, "failed", error)
-        else:
-            self._end(running, "approved", None)
+    def _drive(self, flow: StoredFlow, *, taken_up: bool) -> RunningSignIn:
+        running = self._running[flow.id] = RunningSignIn(flow)
+        self._by_user.setdefault(flow.user, []).append(running)
+        running.task = self._own(self._to_its_end(running, taken_up=taken_up))
+        return running
 
-    async def _has_its_token(self, running: RunningSignIn) -> bool:
-        """Whether the process before us had saved the token when it died: a second exchange would revoke it."""
-        stored = await self._tokens.load(running.flow.user)
-        return stored is not None and stored.generation > running.flow.generation_before
+    async def _to_its_end(self, running: RunningSignIn, *, taken_up: bool) -> None:
+        ending = await self._driver.drive(running, taken_up=taken_up)
+        if ending is None:
+            self._drop(running)
+            running.close()
+            return
+        self._end(running, ending)
+        if ending.state == "approved":
+            for other in list(self._by_user.get(running.flow.user, ())):
+                try:
+                    await self._give_up(other, "another sign-in of the same user was approved")
+                except StoreError as error:
+                    _log.warning("a sign-in that is not needed any more stays in the store: %s", error)
 
-    async def _poll(self, running: RunningSignIn) -> Token:
-        async for step in self._flow.events(running.flow.authorization):
-            if isinstance(step, Approved):
-                running.has_token = True
-                return step.token
-            await self._note(running, step.authorization)
-            problem = str(step.error) if isinstance(step, Unreachable) else None
-            if problem != running.event.problem:
-                running.tell("pending", problem)
-        raise DeviceFlowError("the flow ended without a word")  # events() ends with Approved or raises
+    async def _give_up(self, running: RunningSignIn, why: str) -> None:
+        assert running.task is not None  # since _drive
+        if running.has_token:
+            await asyncio.wait([running.task])
+            return
+        running.task.cancel()
+        self._end(running, Ending("cancelled", DeviceFlowError(why)))
+        await self._flows.delete(running.flow.id)
 
-    async def _note(self, running: RunningSignIn, authorization: DeviceAuthorization) -> None:
-        """Keep the claim, and store what a successor must know: the interval, the faults, a lost answer."""
-        before = running.flow.authorization
-        running.flow = attrs.evolve(running.flow, authorization=authorization)
-        try:
-            if not await self._claim(running.flow.id, authorization):
-                raise _TakenOverError("another process has taken this sign-in over")
-            if _what_a_successor_must_know(before) != _what_a_successor_must_know(authorization):
-                until = authorization.next_poll_at + timedelta(seconds=CLAIM)
-                await self._flows.save(attrs.evolve(running.flow, claimed_until=until))
-        except StoreError as error:
-            # The person is about to approve; that the store is down for a moment must not end it.
-            _log.warning("the state of a sign-in could not be stored: %s", error)
-
-    async def _save(self, running: RunningSignIn, token: Token) -> None:
-        """Put the token into the token store, before anybody is told that there is one."""
-        manager = TokenManager(self._flow, store=self._tokens, key=running.flow.user, clock=self._clock)
-        for attempt in range(1, SAVE_ATTEMPTS + 1):
-            try:
-                await manager.adopt(token)
-            except StoreError as error:
-                if attempt == SAVE_ATTEMPTS:
-                    raise
-                running.tell("pending", str(error))
-                await self._clock.sleep(2.0**attempt)
-            else:
-                return
-
-    async def _failed(self, running: RunningSignIn, state: SignInState, error: TwilioOAuthError) -> None:
-        self._end(running, state, error)
-        try:
-            await self._flows.delete(running.flow.id)
-        except StoreError as problem:
-            _log.warning("a sign-in that is over could not be taken out of the store: %s", problem)
-
-    def _end(self, running: RunningSignIn, state: SignInState, error: TwilioOAuthError | None) -> None:
-        running.error = error
+    def _end(self, running: RunningSignIn, ending: Ending) -> None:
+        self._drop(running)
+        self._finished[running.flow.id] = running
+        running.error = ending.error
         running.ended_at = self._clock.monotonic()
-        self._finished[running.flow.id] = self._running.pop(running.flow.id)
-        running.tell(state, None if error is None else str(error))
-        if self._by_user.get(running.flow.user) == running.flow.id:
+        running.tell(ending.state, None if ending.error is None else str(ending.error))
+        _log.info("a sign-in ended: %s", ending.state)
+
+    def _drop(self, running: RunningSignIn) -> None:
+        del self._running[running.flow.id]
+        of_user = self._by_user[running.flow.user]
+        of_user.remove(running)
+        if not of_user:
             del self._by_user[running.flow.user]
-        _log.info("a sign-in ended: %s", state)
-
-    async def _claim(self, id: str, authorization: DeviceAuthorization) -> bool:  # noqa: A002
-        return await self._flows.claim(id, self._owner, authorization.next_poll_at + timedelta(seconds=CLAIM))
-
-    async def _let_go(self, running: RunningSignIn) -> None:
-        try:
-            await self._flows.claim(running.flow.id, self._owner, self._clock.now())
-        except StoreError as error:
-            _log.warning("a pending sign-in could not be let go, and will be when its claim runs out: %s", error)
 
     def _find(self, id: str) -> RunningSignIn:  # noqa: A002
         running = self._running.get(id) or self._finished.get(id)
         if running is None:
             raise ConfigurationError("there is no such sign-in")
         return running
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise ConfigurationError("the pool is not open: use 'async with DeviceFlowPool(...)'")
 
     def _forget_finished(self) -> None:
         now = self._clock.monotonic()
@@ -340,7 +289,3 @@ class DeviceFlowPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _what_a_successor_must_know(authorization: DeviceAuthorization) -> tuple[float, int, bool]:
-    return authorization.interval, authorization.faults, authorization.answer_lost

@@ -74,6 +74,51 @@ async def test_what_a_killed_bot_left_is_taken_up_when_its_claim_has_run_out(wor
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("approved", [0, 1])
+async def test_who_logs_in_again_after_a_kill_may_approve_either_code_and_is_told_once(world, ada, approved):
+    async with world.bot():
+        codes = [await world.code(ada)]
+    [flow] = await world.flows.list_due()
+    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=60))
+    world.clock.advance(1)
+    async with world.bot():
+        codes.append(await world.code(ada))
+        assert codes[0] != codes[1]
+        world.clock.advance(61)
+        async with asyncio.timeout(20):
+            while await world.flows.list_due():
+                world.clock.advance(1)
+                await asyncio.sleep(0.01)
+        await world.decide("approve", codes[approved])
+        assert (await world.telegram.read(ada)).text == DONE
+        assert await world.ask(ada, "/cancel") == "No sign-in is under way."
+    assert world.telegram.unread(ada) == []
+
+
+@pytest.mark.asyncio
+async def test_the_end_of_an_older_code_is_not_told_while_a_newer_one_is_looked_at(world, ada):
+    async with world.bot():
+        await world.code(ada)
+    [flow] = await world.flows.list_due()
+    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=60))
+    world.clock.advance(200)
+    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=10))
+    async with world.bot():
+        code = await world.code(ada)
+        world.clock.advance(30)
+        async with asyncio.timeout(20):
+            while await world.flows.list_due():
+                await asyncio.sleep(0.01)
+        world.clock.advance(100)  # the older one expires
+        async with asyncio.timeout(20):
+            while await world.flows.load(flow.id) is not None:
+                await asyncio.sleep(0.01)
+        await world.decide("approve", code)
+        assert (await world.telegram.read(ada)).text == DONE
+    assert world.telegram.unread(ada) == []
+
+
+@pytest.mark.asyncio
 async def test_what_another_process_is_faster_to_take_up_is_left_to_it(world, ada, monkeypatch):
     async with world.bot():
         code = await world.code(ada)
