@@ -32,7 +32,8 @@ def install(session: nox.Session, *groups: str, extra: str = "all") -> None:
 
 def run_tests(session: nox.Session) -> None:
     install(session, "test", "browser")
-    session.run("pytest", "-n", "auto", *session.posargs)
+    # worksteal: the long ones would else leave one of the workers alone at the end.
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session
@@ -55,7 +56,8 @@ def coverage(session: nox.Session) -> None:
     """
     install(session, "test")
     left_out = (f"--ignore=tests/{name}" for name in WITHOUT_COVERAGE)
-    session.run("pytest", "-n", "auto", "--cov", "--cov-report=term-missing:skip-covered", *left_out, *session.posargs)
+    measured = ("--cov", "--cov-report=term-missing:skip-covered", *left_out)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *measured, *session.posargs)
 
 
 @nox.session
