@@ -1,6 +1,8 @@
 """Many sign-ins in one process: joining, listening, cancelling, and the end of each."""
 
 import asyncio
+import gc
+from contextlib import AsyncExitStack
 
 import pytest
 from support.pool import Pooled, collect
@@ -60,6 +62,32 @@ async def test_whoever_asked_first_may_go_away():
         assert first.cancelled()
         await setup.emulator.approve(sign_in.user_code)
         await pool.result(sign_in.id)
+
+
+async def test_all_who_asked_may_go_away_although_it_fails(caplog):
+    async with Pooled() as setup, setup.pool() as pool:
+        setup.emulator.faults.on("device_code").times(10).answer(403)
+        asked = asyncio.create_task(pool.submit("ada"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        while pool._tasks:
+            await asyncio.sleep(0)
+        gc.collect()
+        setup.emulator.faults.clear()
+        await pool.submit("ada")
+    assert caplog.text == "", "nothing that asyncio misses"
+
+
+async def test_closing_while_the_code_is_asked_for():
+    async with Pooled() as setup, AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(setup.pool())
+        asked = asyncio.create_task(pool.submit("ada"))
+        await asyncio.sleep(0)
+        await stack.aclose()
+        with pytest.raises(DeviceFlowError, match="the pool was closed"):
+            await asked
+        with pytest.raises(ConfigurationError, match="not open"):
+            await pool.submit("ada")
 
 
 async def test_those_who_come_late_get_the_present_first():

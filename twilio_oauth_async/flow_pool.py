@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncGenerator, Coroutine
 from types import TracebackType
@@ -130,7 +131,7 @@ class DeviceFlowPool:
 
         Raises:
             ConfigurationError: the pool is not open, or `user` is empty.
-            DeviceFlowError: there are `max_flows` under way.
+            DeviceFlowError: there are `max_flows` under way, or the pool was closed meanwhile.
             StoreError: the flow could not be stored.
             TransportError, ProtocolError, ApiError: no code could be had.
         """
@@ -144,9 +145,13 @@ class DeviceFlowPool:
             if len(self._running) + len(self._starting) >= self._max_flows:
                 raise DeviceFlowError(f"there are {self._max_flows} sign-ins under way, and no more are taken")
             self._starting[user] = self._own(self._start(user))
-            self._starting[user].add_done_callback(lambda _: self._starting.pop(user, None))
+            self._starting[user].add_done_callback(functools.partial(self._started, user))
+        starting = self._starting[user]
         # Whoever asked may go away: the others who joined, and the person with the code, do not.
-        return await asyncio.shield(self._starting[user])
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            raise DeviceFlowError("the pool was closed")
+        return starting.result()
 
     async def events(self, id: str) -> AsyncGenerator[SignInEvent, None]:  # noqa: A002 - SignIn.id
         """The present state, then what happens, until the sign-in is over. Any number may listen, also late.
@@ -206,6 +211,11 @@ class DeviceFlowPool:
 
     async def _start(self, user: str) -> SignIn:
         return self._drive(await self._driver.begin(user), taken_up=False).sign_in
+
+    def _started(self, user: str, task: asyncio.Task[SignIn]) -> None:
+        del self._starting[user]
+        if not task.cancelled():
+            task.exception()  # looked at: all who asked may have gone away
 
     async def _take_up(self, flow: StoredFlow) -> RunningSignIn | None:
         if flow.id in self._finished:
