@@ -72,6 +72,7 @@ async def test_all_who_asked_may_go_away_although_it_fails(caplog):
         asked.cancel()
         while pool._tasks:
             await asyncio.sleep(0)
+        del asked  # its frame holds on to the task within
         gc.collect()
         setup.emulator.faults.clear()
         await pool.submit("ada")
