@@ -18,6 +18,7 @@ FLOORS = [
         "messages",
         "observation",
         "pkce",
+        "storable",
         "untrusted_text",
     },
     {"models", "device_authorization", "id_token_claims", "jwk", "jws", "public_keys"},

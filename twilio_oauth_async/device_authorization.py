@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Self
 
 import attrs
 
-from twilio_oauth_async import codec
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.instructions import sign_in_instructions
-from twilio_oauth_async.secretive import Secretive
+from twilio_oauth_async.storable import Storable
 
 
 def _check_interval(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -21,7 +19,7 @@ def _check_interval(_: object, attribute: attrs.Attribute[float], value: float) 
 
 
 @attrs.frozen(kw_only=True)
-class DeviceAuthorization(Secretive):
+class DeviceAuthorization(Storable):
     """A device flow under way. Frozen: each poll gives the next one.
 
     ``to_json()`` and ``from_json()`` let another process, or the same one after a restart, carry on with it. The
@@ -60,16 +58,3 @@ class DeviceAuthorization(Secretive):
             verification_uri=self.verification_uri,
             verification_uri_complete=self.verification_uri_complete,
         )
-
-    def to_json(self) -> str:
-        """One line of JSON, secrets included."""
-        return codec.encode_json(codec.unstructure(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The reverse of `to_json`.
-
-        Raises:
-            ConfigurationError: `text` is not what `to_json` writes.
-        """
-        return codec.restore(text, cls)

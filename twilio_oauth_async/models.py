@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Self
 
 import attrs
 
-from twilio_oauth_async import codec
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.secretive import Secretive
+from twilio_oauth_async.storable import Storable
 
 _USER_SID = re.compile(r"US[0-9a-fA-F]{32}")
 
@@ -73,7 +72,7 @@ class DeviceCode(Secretive):
 
 
 @attrs.frozen(kw_only=True)
-class Token(Secretive):
+class Token(Storable):
     """What a token endpoint gave (``oauth.v1.token``); v1 wire names, whichever endpoint it came from.
 
     Tokens are opaque (RFC 6749 1.4): nothing here looks into one.
@@ -95,19 +94,6 @@ class Token(Secretive):
         return self.access_token_expires_at is not None and self.access_token_expires_at <= now + timedelta(
             seconds=seconds
         )
-
-    def to_json(self) -> str:
-        """One line of JSON with the secrets in it, for a place that is as well guarded as they need."""
-        return codec.encode_json(codec.unstructure(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The reverse of `to_json`.
-
-        Raises:
-            ConfigurationError: `text` is not what `to_json` writes.
-        """
-        return codec.restore(text, cls)
 
 
 @attrs.frozen(kw_only=True)

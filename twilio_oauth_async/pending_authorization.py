@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import attrs
 
-from twilio_oauth_async import codec, pkce
+from twilio_oauth_async import pkce
 from twilio_oauth_async.errors import AuthorizationError
-from twilio_oauth_async.secretive import Secretive
+from twilio_oauth_async.storable import Storable
 from twilio_oauth_async.untrusted_text import clean
 
 Api: TypeAlias = Literal["v1", "v2"]
@@ -21,7 +21,7 @@ MAX_CALLBACK_LENGTH = 16 * 1024
 
 
 @attrs.frozen(kw_only=True)
-class PendingAuthorization(Secretive):
+class PendingAuthorization(Storable):
     """What must be remembered between sending a person's browser away and its coming back.
 
     ``to_json()`` and ``from_json()`` carry it through a web session; the text holds the verifier and is as secret as
@@ -38,19 +38,6 @@ class PendingAuthorization(Secretive):
     code_verifier: str = attrs.field(repr=False)
     nonce: str = attrs.field(repr=False)
     """For `IdTokenVerifier.verify`."""
-
-    def to_json(self) -> str:
-        """One line of JSON, secrets included."""
-        return codec.encode_json(codec.unstructure(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The reverse of `to_json`.
-
-        Raises:
-            ConfigurationError: `text` is not what `to_json` writes.
-        """
-        return codec.restore(text, cls)
 
 
 def begin(

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Protocol
 
 import attrs
 
-from twilio_oauth_async import codec
 from twilio_oauth_async.device_authorization import DeviceAuthorization
 from twilio_oauth_async.models import Token
-from twilio_oauth_async.secretive import Secretive
+from twilio_oauth_async.storable import Storable
 
 LOCK_TIMEOUT = 60.0
 """Seconds that `TokenStore.lock` waits where nothing else was asked for: the holder may be in the middle of a refresh,
@@ -24,7 +23,7 @@ which a session bounds to 30 s by default."""
 
 
 @attrs.frozen(kw_only=True)
-class StoredToken(Secretive):
+class StoredToken(Storable):
     """A token and what must be known of it after a crash."""
 
     token: Token
@@ -35,19 +34,6 @@ class StoredToken(Secretive):
     unanswered: int = 0
     """Refreshes with this token's refresh token that have been begun and never answered: raised before each request,
     back at 0 in the token that a definite answer brings."""
-
-    def to_json(self) -> str:
-        """One line of JSON, secrets included."""
-        return codec.encode_json(codec.unstructure(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The reverse of `to_json`.
-
-        Raises:
-            ConfigurationError: `text` is not what `to_json` writes.
-        """
-        return codec.restore(text, cls)
 
 
 class TokenStore(Protocol):
@@ -83,7 +69,7 @@ class TokenStore(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class StoredFlow(Secretive):
+class StoredFlow(Storable):
     """A pending device flow and who is driving it."""
 
     id: str
@@ -96,19 +82,6 @@ class StoredFlow(Secretive):
     """The process that drives it; None: nobody yet."""
     claimed_until: datetime | None = None
     """UTC. Afterwards the owner is taken for dead."""
-
-    def to_json(self) -> str:
-        """One line of JSON, the device code included."""
-        return codec.encode_json(codec.unstructure(self))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The reverse of `to_json`.
-
-        Raises:
-            ConfigurationError: `text` is not what `to_json` writes.
-        """
-        return codec.restore(text, cls)
 
 
 class FlowStore(Protocol):
