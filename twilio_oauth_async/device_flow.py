@@ -1,6 +1,6 @@
 """`DeviceFlow`: a person at another device approves, and this program gets the token (RFC 8628).
 
-What an answer means is `polling`'s affair; this module waits and asks.
+What an answer means is `polling`'s affair; `device_poller` waits and asks.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias
 
 import attrs
 
 from twilio_oauth_async import observation, polling, protocol
 from twilio_oauth_async.device_authorization import DeviceAuthorization
+from twilio_oauth_async.device_poller import DevicePoller, steady
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grant import refresh_with, revocable
 from twilio_oauth_async.messages import Request
@@ -186,11 +187,10 @@ class DeviceFlow:
         return token
 
     async def _wait(self, authorization: DeviceAuthorization) -> Token:
-        request = self._poll_request_for(authorization)
-        now = self._steady_clock()
-        state = authorization
+        poller, state = self.poller(authorization), authorization
         while True:
-            step = await self._next_step(state, request, now)
+            await poller.until_due(state)
+            step = await poller.poll(state)
             if isinstance(step, Approved):
                 return step.token
             state = step.authorization
@@ -204,14 +204,8 @@ class DeviceFlow:
         Raises:
             As `run`, without the prompt.
         """
-        request = self._poll_request_for(authorization)
-        now = self.session.clock.now
-        seconds = polling.seconds_to_poll(authorization, now())
-        if seconds is None:
-            raise polling.expired()
-        if seconds > 0:
-            return Pending(authorization)
-        return await self._poll_now(authorization, request, now)
+        poller = self._poller(authorization, self.session.clock.now)
+        return Pending(authorization) if poller.seconds_to_poll(authorization) > 0 else await poller.poll(authorization)
 
     async def events(self, authorization: DeviceAuthorization | None = None) -> AsyncGenerator[DeviceFlowEvent, None]:
         """The flow as it happens: `CodeIssued`, then each poll's result, at last `Approved`.
@@ -223,54 +217,28 @@ class DeviceFlow:
             As `run`, without the prompt.
         """
         state = authorization if authorization is not None else await self.start()
-        request = self._poll_request_for(state)
-        now = self._steady_clock()
+        poller = self.poller(state)
         yield CodeIssued(state)
         while True:
-            step = await self._next_step(state, request, now)
+            await poller.until_due(state)
+            step = await poller.poll(state)
             yield step
             if isinstance(step, Approved):
                 return
             state = step.authorization
 
-    async def _next_step(self, state: DeviceAuthorization, request: Request, now: Callable[[], datetime]) -> Step:
-        """Wait until the next poll is due, then poll."""
-        while True:
-            seconds = polling.seconds_to_poll(state, now())
-            if seconds is None:
-                raise polling.expired()
-            if seconds == 0:
-                return await self._poll_now(state, request, now)
-            # Asked again afterwards: a machine that was suspended wakes up after the code has expired.
-            await self.session.clock.sleep(seconds)
+    def poller(self, authorization: DeviceAuthorization) -> DevicePoller:
+        """For a caller who must know whether a poll is under way: waits and asks as `wait` does, one step at a time.
 
-    async def _poll_now(self, state: DeviceAuthorization, request: Request, now: Callable[[], datetime]) -> Step:
-        left = (state.expires_at - now()).total_seconds()
-        outcome = await self.session.exchange(request, protocol.parse_token, timeout=left)
-        step = polling.advance(state, outcome, now())
-        if observation.observer is not None:
-            observation.observer.count("twilio_oauth.polls", {"step": type(step).__name__})
-        if isinstance(step, TwilioOAuthError):
-            _log.info("device flow of %s ended: %s", self.client_sid, step)
-            raise step
-        _log.log(
-            logging.INFO if isinstance(step, Approved) else logging.DEBUG,
-            "device flow of %s: %s",
-            self.client_sid,
-            type(step).__name__,
-        )
-        return step
+        Raises:
+            ConfigurationError: `authorization` is another client's.
+        """
+        return self._poller(authorization, steady(self.session.clock))
 
-    def _steady_clock(self) -> Callable[[], datetime]:
-        """A reading of the wall clock that moves on with the monotonic one: jumps do not reach a flow under way."""
-        clock = self.session.clock
-        wall, start = clock.now(), clock.monotonic()
-        return lambda: wall + timedelta(seconds=clock.monotonic() - start)
-
-    def _poll_request_for(self, authorization: DeviceAuthorization) -> Request:
+    def _poller(self, authorization: DeviceAuthorization, now: Callable[[], datetime]) -> DevicePoller:
         if authorization.client_sid != self.client_sid:
             raise ConfigurationError("this device flow was started for another client_sid")
-        return self._poll_request(authorization.device_code)
+        return DevicePoller(self.session, self._poll_request(authorization.device_code), self.client_sid, now)
 
     def _poll_request(self, device_code: str) -> Request:
         return protocol.build_token(
