@@ -111,8 +111,11 @@ class SignInBot:
         await self.answer(message, f"You are signed in as {info.friendly_name or info.user_sid}.")
 
     async def cancel(self, message: Message) -> None:
-        was_pending = await self.give_up(who(message))
-        await self.answer(message, "The sign-in is cancelled." if was_pending else "No sign-in is under way.")
+        given_up = await self.give_up(who(message))
+        if given_up is None:
+            await self.answer(message, "No sign-in is under way.")
+        elif given_up.state != "approved":  # else it was too late, and they are told that they are signed in
+            await self.answer(message, "The sign-in is cancelled.")
 
     async def logout(self, message: Message) -> None:
         await self.give_up(who(message))
@@ -134,11 +137,13 @@ class SignInBot:
             name = (await self.bot.me()).username
             await message.reply(f"I may not write to you. Open @{name}, press Start, and say it there.")
 
-    async def give_up(self, user: str) -> bool:
-        if user in self.pending:
-            await self.pool.cancel(self.pending[user])
-            return True
-        return False
+    async def give_up(self, user: str) -> SignIn | None:
+        """How the sign-in that was under way ended; None where there was none."""
+        if user not in self.pending:
+            return None
+        id_ = self.pending[user]
+        await self.pool.cancel(id_)
+        return await self.pool.find(id_)
 
     async def answer(self, message: Message, text: str) -> None:
         """Tell the person alone; in a group only that they were told."""

@@ -185,6 +185,38 @@ async def test_there_is_a_cap():
         await pool.submit("c")
 
 
+async def test_those_being_begun_count():
+    async with Pooled() as setup, setup.pool(max_flows=2) as pool:
+        outcomes = await asyncio.gather(*(pool.submit(user) for user in "abc"), return_exceptions=True)
+        assert [isinstance(outcome, DeviceFlowError) for outcome in outcomes] == [False, False, True]
+
+
+async def test_a_problem_that_stays_the_same_is_told_once():
+    async with Pooled() as setup, setup.pool() as pool:
+        setup.emulator.faults.on("poll").times(3).hang_up()
+        sign_in = await pool.submit("ada")
+        listening = asyncio.create_task(collect(pool.events(sign_in.id)))
+        while len(setup.emulator.requests.to("poll")) < 4:
+            await asyncio.sleep(0)
+        await setup.emulator.approve(sign_in.user_code)
+        assert [bool(event.problem) for event in await listening] == [False, True, False, False]
+
+
+async def test_a_mistake_in_a_store_is_told_to_those_who_wait(caplog):
+    async with Pooled() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+
+        async def mistaken(*_):
+            raise KeyError("canary")
+
+        claim, setup.flows.claim = setup.flows.claim, mistaken
+        with pytest.raises(DeviceFlowError, match="an unexpected KeyError"):
+            await pool.result(sign_in.id)
+        assert (await pool.find(sign_in.id)).state == "failed"
+        setup.flows.claim = claim
+    assert "a sign-in was ended by a mistake" in caplog.text
+
+
 async def test_bad_use():
     async with Pooled() as setup:
         with pytest.raises(ConfigurationError):

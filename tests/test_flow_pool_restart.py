@@ -12,8 +12,6 @@ from twilio_oauth_async import (
     ConfigurationError,
     DeviceCodeExpiredError,
     DeviceFlowError,
-    StoredToken,
-    Token,
 )
 from twilio_oauth_async.sign_in_driver import CLAIM
 
@@ -185,7 +183,7 @@ async def test_the_token_store_is_looked_into_first():
             await pool.result(sign_in.id)
         token = await setup.tokens.load("ada")
         # Killed after the token was saved and before the flow was deleted.
-        await setup.flows.save(attrs.evolve(flow, owner=None, claimed_until=None))
+        await setup.flows.save(attrs.evolve(flow, generation_before=0, owner=None, claimed_until=None))
         async with setup.pool() as pool:
             await pool.result(sign_in.id)
         assert await setup.tokens.load("ada") == token
@@ -230,14 +228,13 @@ async def test_a_flow_that_was_taken_over_is_not_touched_any_more():
             await pool.result(sign_in.id)
 
 
-async def test_one_that_another_process_brought_to_its_end_is_told_as_approved():
+async def test_one_that_another_process_brought_to_its_end_is_not_told_as_what_it_may_not_be():
     async with Pooled() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.flows.delete(sign_in.id)
-        token = Token(access_token="theirs")
-        await setup.tokens.save("ada", StoredToken(token=token, generation=1, obtained_at=setup.clock.now()))
-        await pool.result(sign_in.id)
-        assert (await setup.tokens.load("ada")).token == token
+        with pytest.raises(DeviceFlowError, match="another process has cancelled the sign-in, or finished it"):
+            await pool.result(sign_in.id)
+        assert (await pool.find(sign_in.id)).state == "cancelled"
 
 
 async def test_another_process_s_sign_in_can_be_found_and_cancelled():

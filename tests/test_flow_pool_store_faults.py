@@ -1,10 +1,11 @@
 """A pool whose stores fail: no token is lost, nothing is ended by a moment, and what does not pass is told."""
 
+import attrs
 import pytest
 from support.pool import Pooled, killed
 
 from twilio_oauth_async import ConfigurationError, DeviceFlowError, StoreError
-from twilio_oauth_async.sign_in_driver import CLAIM
+from twilio_oauth_async.sign_in_driver import CLAIM, SAVING
 
 pytestmark = pytest.mark.asyncio
 
@@ -53,7 +54,7 @@ async def test_what_could_not_be_taken_out_of_the_store_is_taken_out_later(caplo
         await pool.result(sign_in.id)  # nobody has to sign in again for this
         assert "could not be taken out of the store" in caplog.text
         setup.flows.delete = delete
-        await setup.clock.sleep(CLAIM + 6)
+        await setup.clock.sleep(SAVING + 6)
         assert await pool.take_up() == []
         assert await setup.flows.load(sign_in.id) is None
         assert (await pool.find(sign_in.id)).state == "approved"
@@ -88,17 +89,25 @@ async def test_what_was_taken_up_before_the_store_failed_is_driven():
             await pool.take_up()
 
 
-async def test_where_the_store_fails_as_well_that_is_told():
+async def test_where_the_store_fails_as_well_nothing_is_called_over(caplog):
     async with Pooled() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
+        flow = await setup.flows.load(sign_in.id)
         await setup.flows.delete(sign_in.id)
+        await setup.flows.save(attrs.evolve(flow, owner="other"))
+        load = setup.flows.load
 
         async def down(*_):
             raise StoreError("down")
 
         setup.flows.load = down
-        with pytest.raises(StoreError, match="down"):
+        with pytest.raises(DeviceFlowError, match="another process has taken the sign-in over"):
             await pool.result(sign_in.id)
+        setup.flows.load = load
+        assert await pool.find(sign_in.id) == sign_in
+        setup.clock.advance(CLAIM + 6)
+        assert await pool.take_up() == [sign_in], "its other driver has died"
+    assert "is not known: down" in caplog.text
 
 
 async def test_a_token_store_that_is_down_for_a_moment_ends_nothing_either():
@@ -173,3 +182,35 @@ async def test_a_second_sign_in_that_cannot_be_taken_out_of_the_store_is_over_al
             with pytest.raises(DeviceFlowError, match="another sign-in"):
                 await pool.result(first.id)
     assert "stays in the store: down" in caplog.text
+
+
+async def test_cancelling_again_where_the_store_failed():
+    async with Pooled() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+        delete = setup.flows.delete
+
+        async def down(_):
+            raise StoreError("down")
+
+        setup.flows.delete = down
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                await pool.cancel(sign_in.id)
+        setup.flows.delete = delete
+        await pool.cancel(sign_in.id)
+        assert await setup.flows.load(sign_in.id) is None
+
+
+async def test_the_person_is_not_told_where_files_are():
+    async with Pooled() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+
+        async def full(*_):
+            raise StoreError("/srv/app/state/tokens.json: No space left on device")
+
+        setup.tokens.save = full
+        await setup.emulator.approve(sign_in.user_code)
+        told = [event.problem async for event in pool.events(sign_in.id)]
+        assert told == [None, "the sign-in could not be stored", "the sign-in could not be stored"]
+        with pytest.raises(StoreError, match="/srv/app"):
+            await pool.result(sign_in.id)

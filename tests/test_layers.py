@@ -33,6 +33,7 @@ FLOORS = [
     {"id_token_verifier"},
     # tokens and flows
     {"grant", "stores"},
+    {"device_poller"},
     {"client_credentials", "device_flow", "loopback_listener", "token_life"},
     {"authorization_code", "background_refresh", "running_sign_in", "token_renewal"},
     {"token_manager"},

@@ -89,6 +89,23 @@ def test_when_the_next_poll_is_due():
     assert polling.seconds_to_poll(late, NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("driven_until", "next_poll"),
+    [
+        pytest.param(-60, 5.05, id="let go before the next poll was due: as stored"),
+        pytest.param(2, 7.05, id="an interval after the last that may have polled"),
+        pytest.param(290, 295.05, id="the last that fits in"),
+        pytest.param(296, 298, id="none fits in: once more before the end"),
+        pytest.param(4000, 298, id="long ago"),
+    ],
+)
+def test_a_flow_that_is_taken_up_is_polled_an_interval_later(driven_until, next_poll):
+    state, _ = begin()
+    later = polling.taken_up(state, NOW + timedelta(seconds=driven_until))
+    assert seconds(later.next_poll_at - NOW) == pytest.approx(next_poll)
+    assert attrs.evolve(later, next_poll_at=state.next_poll_at) == state
+
+
 def test_a_token_ends_it():
     assert polling.advance(begin()[0], TOKEN, NOW) == polling.Approved(TOKEN)
 

@@ -13,7 +13,7 @@ from twilio_oauth_async.device_flow import DeviceFlow
 from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, StoreError
 from twilio_oauth_async.running_sign_in import RunningSignIn
 from twilio_oauth_async.sign_in import SignIn, SignInEvent
-from twilio_oauth_async.sign_in_driver import Ending, SignInDriver
+from twilio_oauth_async.sign_in_driver import Ending, SignInDriver, problem_of
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
 from twilio_oauth_async.stores.memory import MemoryFlowStore
 
@@ -29,8 +29,8 @@ class DeviceFlowPool:
     Use it as an async context manager. Entering takes up the flows that a process left behind in `flows`; leaving
     lets go of those under way, so that the next process can. What a request started goes on when it is cancelled.
 
-    A user has one sign-in under way. Only where a process was killed, and its user began another one before the first
-    could be taken up, there are two: the first that is approved counts, and the other one is cancelled.
+    A user has one sign-in under way in a process. Only where one was killed, and its user began another sign-in before
+    the first could be taken up, there are two: the first that is approved counts, and the other one is cancelled.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class DeviceFlowPool:
             flow: lent; what all of the sign-ins ask for.
             tokens: where a token goes that was granted, under its user's name.
             flows: where pending flows are kept; None: in memory, so that they end with the process.
-            max_flows: how many may be under way at once.
+            max_flows: with how many under way a further one is refused.
 
         Raises:
             ConfigurationError: `max_flows` is less than one.
@@ -83,22 +83,32 @@ class DeviceFlowPool:
             raise
 
     async def close(self) -> None:
-        """End: a token that was granted is still saved, everything else is let go, and so are those who listen."""
+        """End: a poll under way is finished, and a token that it brings is saved; all else is let go, listeners too."""
         self._is_open = False
+        finishing = set()
+        for running in self._running.values():
+            running.is_stopping = True
+            if running.is_polling or running.has_token:
+                finishing.add(running.task)
         tasks = list(self._tasks)
-        saving = {running.task for running in self._running.values() if running.has_token}
         for task in tasks:
-            if task not in saving:
+            if task not in finishing:
                 task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for running in list(self._running.values()):
-            await self._driver.let_go(running.flow)
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            raise
+        while self._running:
+            running = next(iter(self._running.values()))
             self._drop(running)
             running.close()
+            await self._driver.let_go(running.flow)
 
     async def take_up(self) -> list[SignIn]:
-        """Carry on with the stored flows that nobody drives; which ones they were.
+        """Carry on with the stored flows that nobody drives and that ask for the same; which ones they were.
 
         Done on entering. Call it now and then where a process may have been killed: what it drove is free
         `sign_in_driver.CLAIM` seconds after its next poll.
@@ -182,18 +192,20 @@ class DeviceFlowPool:
             raise DeviceFlowError(f"{why}: it is still pending in its store")
 
     async def cancel(self, id: str) -> None:  # noqa: A002
-        """Give a sign-in up. Where its token has been granted already it is too late: returns once that is saved.
+        """Give a sign-in up. Where its token has come already it is too late: returns once that is saved.
 
         Raises:
             ConfigurationError: there is no such sign-in.
             StoreError: it could not be taken out of the flow store.
         """
-        running = self._running.get(id)
-        if running is not None:
-            await self._give_up(running, "the sign-in was cancelled")
-        elif id not in self._finished:
-            if await self._flows.load(id) is None:
-                raise ConfigurationError("there is no such sign-in")
+        if id in self._running:
+            await self._give_up(self._running[id], "the sign-in was cancelled")
+        elif id in self._finished:
+            if self._finished[id].sign_in.state == "cancelled":
+                await self._flows.delete(id)  # once more: the store may have failed
+        elif await self._flows.load(id) is None:
+            raise ConfigurationError("there is no such sign-in")
+        else:
             # Driven by another process, or by nobody: whoever drives it notices at the next poll.
             await self._flows.delete(id)
 
@@ -210,7 +222,7 @@ class DeviceFlowPool:
         return None if flow is None else SignIn.of(flow.id, flow.user, flow.authorization)
 
     async def _start(self, user: str) -> SignIn:
-        return self._drive(await self._driver.begin(user), taken_up=False).sign_in
+        return self._drive(await self._driver.begin(user)).sign_in
 
     def _started(self, user: str, task: asyncio.Task[SignIn]) -> None:
         del self._starting[user]
@@ -218,31 +230,37 @@ class DeviceFlowPool:
             task.exception()  # looked at: all who asked may have gone away
 
     async def _take_up(self, flow: StoredFlow) -> RunningSignIn | None:
+        if flow.id in self._running:
+            return None  # the machine was suspended for longer than our claim
+        ours = await self._driver.take_up(flow) if flow.id not in self._finished else None
+        # Looked at after the wait: two calls at once are of one owner, and both of them get the claim.
         if flow.id in self._finished:
             await self._flows.delete(flow.id)  # it could not be when it ended
             return None
-        if flow.id in self._running:
-            return None  # the machine was suspended for longer than our claim
-        ours = await self._driver.take_up(flow)
-        # Looked at again, after the wait: two calls at once are of one owner, and both of them get the claim.
         if ours is None or flow.id in self._running:
             return None
         if not self._is_open:
             await self._driver.let_go(ours)
             return None
-        return self._drive(ours, taken_up=True)
+        return self._drive(ours)
 
-    def _drive(self, flow: StoredFlow, *, taken_up: bool) -> RunningSignIn:
+    def _drive(self, flow: StoredFlow) -> RunningSignIn:
         running = self._running[flow.id] = RunningSignIn(flow)
         self._by_user.setdefault(flow.user, []).append(running)
-        running.task = self._own(self._to_its_end(running, taken_up=taken_up))
+        running.task = self._own(self._to_its_end(running))
         return running
 
-    async def _to_its_end(self, running: RunningSignIn, *, taken_up: bool) -> None:
-        ending = await self._driver.drive(running, taken_up=taken_up)
+    async def _to_its_end(self, running: RunningSignIn) -> None:
+        try:
+            ending = await self._driver.drive(running)
+        except Exception as error:  # noqa: BLE001 - a mistake, ours or a store's: those who wait must hear of it
+            ending = Ending("failed", DeviceFlowError(f"an unexpected {type(error).__name__}"))
+            context = {"message": "a sign-in was ended by a mistake", "exception": error, "task": running.task}
+            asyncio.get_running_loop().call_exception_handler(context)
         if ending is None:
-            self._drop(running)
-            running.close()
+            if self._is_open:  # else `close` does this, and lets it go
+                self._drop(running)
+                running.close()
             return
         self._end(running, ending)
         if ending.state == "approved":
@@ -266,7 +284,7 @@ class DeviceFlowPool:
         self._finished[running.flow.id] = running
         running.error = ending.error
         running.ended_at = self._clock.monotonic()
-        running.tell(ending.state, None if ending.error is None else str(ending.error))
+        running.tell(ending.state, None if ending.error is None else problem_of(ending.error))
         _log.info("a sign-in ended: %s", ending.state)
 
     def _drop(self, running: RunningSignIn) -> None:

@@ -128,6 +128,17 @@ def seconds_to_poll(state: DeviceAuthorization, now: datetime) -> float | None:
     return None if due >= state.expires_at else (due - now).total_seconds()
 
 
+def taken_up(state: DeviceAuthorization, driven_until: datetime) -> DeviceAuthorization:
+    """`state` for a process that takes the flow over and knows only that nobody has polled after `driven_until`.
+
+    An interval lies between. Where none fits in any more, the last poll is still sent shortly before the code expires.
+    """
+    due = _after(driven_until, state.interval)
+    if due >= state.expires_at:
+        due = state.expires_at - timedelta(seconds=LAST_POLL_LEAD)
+    return attrs.evolve(state, next_poll_at=max(state.next_poll_at, due))
+
+
 def expired() -> DeviceCodeExpiredError:
     """What a flow ends with where this side finds the code expired (RFC 8628 3.5: stop, and never restart unasked)."""
     return DeviceCodeExpiredError(description="nobody approved the code before it expired")

@@ -21,6 +21,12 @@ class RunningSignIn:
         self.error: TwilioOAuthError | None = None
         self.ended_at: float | None = None
         self.task: asyncio.Task[None] | None = None
+        self.stored = flow.authorization
+        """What the flow store has of it."""
+        self.is_stopping = False
+        """The pool closes: no further poll."""
+        self.is_polling = False
+        """The answer under way may hold the token."""
         self.has_token = False
         """The server has given the token: from here on it is finished, whatever happens."""
         self.is_closed = False
@@ -33,7 +39,9 @@ class RunningSignIn:
         return self.event.sign_in
 
     def tell(self, state: SignInState, problem: str | None = None) -> None:
-        """Make this the present, and wake all who wait for it."""
+        """Make this the present, and wake all who wait for it; nothing where it is the present already."""
+        if (state, problem) == (self.sign_in.state, self.event.problem):
+            return
         self.event = SignInEvent(sign_in=attrs.evolve(self.sign_in, state=state), problem=problem)
         self._next.set()
         self._next = asyncio.Event()
@@ -48,9 +56,9 @@ class RunningSignIn:
         while True:
             event, following = self.event, self._next
             yield event
-            if event.sign_in.is_over or self.is_closed:
+            if event.sign_in.is_over:
                 return
-            if self.event is event:
+            if self.event is event and not self.is_closed:
                 await following.wait()
-                if self.event is event:
-                    return
+            if self.event is event:
+                return  # closed

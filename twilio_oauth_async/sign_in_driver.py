@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from datetime import timedelta
 from typing import TypeVar
 
 import attrs
 
+from twilio_oauth_async import polling
 from twilio_oauth_async.device_authorization import DeviceAuthorization
 from twilio_oauth_async.device_flow import DeviceFlow
 from twilio_oauth_async.errors import (
@@ -32,6 +32,10 @@ from twilio_oauth_async.token_manager import TokenManager
 
 CLAIM = 60.0
 """Seconds that a flow stays claimed beyond its next poll; after that its process is taken for dead."""
+
+SAVING = 120.0
+"""Seconds that it stays claimed from each try to save its token: a store may wait `LOCK_TIMEOUT` for a lock, and the
+next try is half a minute later."""
 
 STORE_ATTEMPTS = 6
 """Tries, at growing distances, of what the token store must do before the sign-in is given up."""
@@ -71,26 +75,29 @@ class SignInDriver:
             StoreError: the flow could not be stored.
             TransportError, ProtocolError, ApiError: no code could be had.
         """
-        before = await self._tokens.load(user)
         authorization = await self._flow.start()
-        flow = StoredFlow(
-            id=secrets.token_urlsafe(16),
-            user=user,
-            authorization=authorization,
-            generation_before=before.generation if before is not None else 0,
-            owner=self._owner,
-            claimed_until=authorization.next_poll_at + timedelta(seconds=CLAIM),
-        )
+        flow = self._ours(StoredFlow(id=secrets.token_urlsafe(16), user=user, authorization=authorization))
         await self._flows.save(flow)
         return flow
 
     async def take_up(self, flow: StoredFlow) -> StoredFlow | None:
-        """Make a flow that nobody drives ours; None where somebody was faster, or it is gone.
+        """Make a flow that nobody drives ours; None where somebody was faster, it is gone, or asks for something else.
 
         Raises:
             StoreError: the flow store failed.
         """
-        return attrs.evolve(flow, owner=self._owner) if await self._claim(flow.id, flow.authorization) else None
+        asked = flow.authorization
+        if (asked.client_sid, asked.scopes, asked.audiences) != (
+            self._flow.client_sid,
+            self._flow.scopes,
+            self._flow.audiences,
+        ):
+            return None  # of another program that shares the store, whose tokens may go elsewhere
+        if flow.claimed_until is not None:
+            # When the one before us polled last is not stored each time, but it kept its claim ahead of its polls.
+            flow = attrs.evolve(flow, authorization=polling.taken_up(asked, flow.claimed_until))
+        ours = self._ours(flow)
+        return ours if await self._claim(ours) else None
 
     async def let_go(self, flow: StoredFlow) -> None:
         """Leave a flow to whoever takes it up next."""
@@ -99,17 +106,17 @@ class SignInDriver:
         except StoreError as error:
             _log.warning("a pending sign-in could not be let go, and will be when its claim runs out: %s", error)
 
-    async def drive(self, running: RunningSignIn, *, taken_up: bool) -> Ending | None:
-        """Poll until it ends, and save its token; None where another process drives it now.
+    async def drive(self, running: RunningSignIn) -> Ending | None:
+        """Poll until it ends, and save its token; None where it is not ours any more, or we were asked to stop.
 
         What has ended is out of the flow store, unless that failed: then it is taken up, and ends, once more.
         """
         try:
-            if not (taken_up and await self._persistently(running, lambda: self._has_its_token(running.flow))):
+            if not await self._was_granted_before(running):
                 token = await self._poll(running)
-                manager = TokenManager(self._flow, store=self._tokens, key=running.flow.user, clock=self._clock)
-                # Saved before anybody is told that there is one.
-                await self._persistently(running, lambda: manager.adopt(token))
+                if token is None:
+                    return None
+                await self._save(running, token)
             ending = Ending("approved")
         except _NotOursError:
             return await self._ended_elsewhere(running.flow)
@@ -125,47 +132,89 @@ class SignInDriver:
             _log.warning("a sign-in that is over could not be taken out of the store: %s", problem)
         return ending
 
-    async def _has_its_token(self, flow: StoredFlow) -> bool:
-        """Whether the process before us had saved the token when it died: a second exchange would revoke it."""
-        stored = await self._tokens.load(flow.user)
-        return stored is not None and stored.generation > flow.generation_before
+    async def _was_granted_before(self, running: RunningSignIn) -> bool:
+        """Whether the process before us had saved the token when it died: a second exchange would revoke it.
+
+        Raises:
+            DeviceFlowError: it had been granted one, and died before it was saved: the code is used up.
+        """
+        before = running.flow.generation_before
+        if before is None:
+            return False
+        stored = await self._persistently(running, lambda: self._tokens.load(running.flow.user))
+        if stored is None or stored.generation <= before:
+            raise DeviceFlowError("the token was granted to a process that ended before it was saved")
+        return True
 
     async def _ended_elsewhere(self, flow: StoredFlow) -> Ending | None:
         """What became of a flow whose claim is lost."""
         try:
-            if await self._flows.load(flow.id) is not None:
-                return None
-            if await self._has_its_token(flow):
-                return Ending("approved")
+            if await self._flows.load(flow.id) is None:
+                return Ending("cancelled", DeviceFlowError("another process has cancelled the sign-in, or finished it"))
         except StoreError as error:
-            return Ending("failed", error)
-        return Ending("cancelled", DeviceFlowError("the sign-in was cancelled elsewhere"))
+            _log.warning("what became of a sign-in that was taken over is not known: %s", error)
+        return None
 
-    async def _poll(self, running: RunningSignIn) -> Token:
-        async with aclosing(self._flow.events(running.flow.authorization)) as steps:
-            async for step in steps:
-                if isinstance(step, Approved):
-                    running.has_token = True
-                    return step.token
-                await self._note(running, step.authorization)
-                problem = str(step.error) if isinstance(step, Unreachable) else None
-                if problem != running.event.problem:
-                    running.tell("pending", problem)
-        raise DeviceFlowError("the flow ended without a word")  # events() ends with Approved or raises
+    async def _poll(self, running: RunningSignIn) -> Token | None:
+        poller = self._flow.poller(running.flow.authorization)
+        while not running.is_stopping:
+            await poller.until_due(running.flow.authorization)
+            await self._check_claim(running)
+            running.is_polling = True
+            try:
+                step = await poller.poll(running.flow.authorization)
+            finally:
+                running.is_polling = False
+            if isinstance(step, Approved):
+                running.has_token = True
+                return step.token
+            await self._note(running, step.authorization)
+            running.tell("pending", problem_of(step.error) if isinstance(step, Unreachable) else None)
+        return None
+
+    async def _check_claim(self, running: RunningSignIn) -> None:
+        """Before a poll: a machine that was suspended may have lost the flow to another process meanwhile."""
+        until = running.flow.claimed_until
+        if until is not None and until > self._clock.now():
+            return
+        running.flow = self._ours(running.flow)
+        try:
+            if not await self._claim(running.flow):
+                raise _NotOursError
+        except StoreError as error:
+            _log.warning("whether a sign-in is still ours could not be seen: %s", error)
 
     async def _note(self, running: RunningSignIn, authorization: DeviceAuthorization) -> None:
         """Keep the claim, and store what a successor must know: the interval, the faults, a lost answer."""
-        before = running.flow.authorization
-        running.flow = attrs.evolve(running.flow, authorization=authorization)
+        running.flow = flow = self._ours(attrs.evolve(running.flow, authorization=authorization))
         try:
-            if not await self._claim(running.flow.id, authorization):
+            if not await self._claim(flow):
                 raise _NotOursError
-            if _what_a_successor_must_know(before) != _what_a_successor_must_know(authorization):
-                until = authorization.next_poll_at + timedelta(seconds=CLAIM)
-                await self._flows.save(attrs.evolve(running.flow, claimed_until=until))
+            if _what_a_successor_must_know(running.stored) != _what_a_successor_must_know(authorization):
+                await self._flows.save(flow)
+                running.stored = authorization
         except StoreError as error:
             # The person is about to approve; that the store is down for a moment must not end it.
             _log.warning("the state of a sign-in could not be stored: %s", error)
+
+    async def _save(self, running: RunningSignIn, token: Token) -> None:
+        """Put the token into the token store, before anybody is told that there is one."""
+        manager = TokenManager(self._flow, store=self._tokens, key=running.flow.user, clock=self._clock)
+
+        async def save() -> None:
+            # First what tells a successor that the code is used up; it also keeps the claim while we try.
+            if running.flow.generation_before is None:
+                before = await self._tokens.load(running.flow.user)
+                generation = before.generation if before is not None else 0
+                running.flow = attrs.evolve(running.flow, generation_before=generation)
+            running.flow = self._ours(running.flow, SAVING)
+            try:
+                await self._flows.save(running.flow)
+            except StoreError as error:
+                _log.warning("that a sign-in was granted its token could not be stored: %s", error)
+            await manager.adopt(token)
+
+        await self._persistently(running, save)
 
     async def _persistently(self, running: RunningSignIn, work: Callable[[], Awaitable[T]]) -> T:
         """Do `work`, again where the token store is down for a moment: a person has approved, or is about to."""
@@ -173,12 +222,24 @@ class SignInDriver:
             try:
                 return await work()
             except StoreError as error:
-                running.tell("pending", str(error))
+                _log.warning("the token store failed in a sign-in, and is tried again: %s", error)
+                running.tell("pending", problem_of(error))
                 await self._clock.sleep(2.0**attempt)
         return await work()
 
-    async def _claim(self, id: str, authorization: DeviceAuthorization) -> bool:  # noqa: A002
-        return await self._flows.claim(id, self._owner, authorization.next_poll_at + timedelta(seconds=CLAIM))
+    def _ours(self, flow: StoredFlow, seconds: float = CLAIM) -> StoredFlow:
+        """`flow` as claimed by us until `seconds` after its next poll, which may have been due long ago."""
+        until = max(flow.authorization.next_poll_at, self._clock.now()) + timedelta(seconds=seconds)
+        return attrs.evolve(flow, owner=self._owner, claimed_until=until)
+
+    async def _claim(self, flow: StoredFlow) -> bool:
+        assert flow.claimed_until is not None  # since _ours
+        return await self._flows.claim(flow.id, self._owner, flow.claimed_until)
+
+
+def problem_of(error: TwilioOAuthError) -> str:
+    """`error` for the person who signs in: where a store keeps its files is not their business."""
+    return "the sign-in could not be stored" if isinstance(error, StoreError) else str(error)
 
 
 def _what_a_successor_must_know(authorization: DeviceAuthorization) -> tuple[float, int, bool]:

@@ -76,8 +76,9 @@ class StoredFlow(Storable):
     user: str
     """The key under which the token will be stored."""
     authorization: DeviceAuthorization
-    generation_before: int = 0
-    """Of the user's token when the flow began: a greater one in the token store means that it has brought its token."""
+    generation_before: int | None = None
+    """Of the user's stored token just before the one that this flow was granted: a greater one in the token store means
+    that it is saved. None: nothing was granted yet."""
     owner: str | None = None
     """The process that drives it; None: nobody yet."""
     claimed_until: datetime | None = None
