@@ -33,7 +33,7 @@ class Service:
 @asynccontextmanager
 async def service() -> AsyncGenerator[Service, None]:
     if client_sid := os.environ.get("TWILIO_CLIENT_ID"):
-        async with OAuthSession.from_env(base_url=os.environ.get("TWILIO_OAUTH_URL")) as session:
+        async with OAuthSession.from_env() as session:
             yield Service(session, client_sid, os.environ.get("TWILIO_CLIENT_SECRET"))
         return
     print("TWILIO_CLIENT_ID is not set: using an emulated server.", flush=True)

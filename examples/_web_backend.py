@@ -208,15 +208,23 @@ def problem_page(problem: str) -> str:
     return PAGE.render(problem=problem)
 
 
+def port(text: str) -> int:
+    if not 0 <= int(text) < 1 << 16:
+        raise ValueError
+    return int(text)
+
+
 def arguments(description: str | None) -> tuple[Path | None, str, socket.socket]:
     """The command line: where state is kept, our address as browsers know it, and where we listen."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=8080, help="on this machine; 0: a free one (default: 8080)")
+    parser.add_argument("--port", type=port, default=8080, help="on this machine; 0: a free one (default: 8080)")
     parser.add_argument(
         "--url", help="as browsers know us, where a proxy stands before us: https://connect.example.com"
     )
     parser.add_argument("--state", type=Path, help="folder of sign-ins and tokens (default: forgotten at the end)")
     options = parser.parse_args()
+    if options.url and not re.fullmatch(r"https://[\w.-]+(:\d+)?|http://(127\.0\.0\.1|localhost)(:\d+)?", options.url):
+        parser.error("--url must be https://HOST[:PORT] without anything behind it, or http:// for this machine alone")
     try:
         listener = socket.create_server(("127.0.0.1", options.port))
     except OSError as error:

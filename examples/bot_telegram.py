@@ -236,4 +236,5 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except (TwilioOAuthError, TelegramAPIError, TokenValidationError) as error:
-        sys.exit(f"It did not work: {error}")
+        # aiogram's messages may hold the address that was asked, which holds the token.
+        sys.exit(f"It did not work: {str(error).replace(os.environ['BOT_TOKEN'], '***')}")

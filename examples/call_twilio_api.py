@@ -1,7 +1,8 @@
 """Call Twilio's REST API with a token that takes care of itself: fetched when needed, renewed when old or refused.
 
 With TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET and TWILIO_ACCOUNT_SID set, this reads the account's last messages at
-Twilio. Without them it starts an emulated OAuth server and a stand-in for api.twilio.com.
+Twilio. Without them, or where TWILIO_OAUTH_URL names another server, it starts an emulated OAuth server and a stand-in
+for api.twilio.com.
 """
 
 import asyncio
@@ -38,12 +39,12 @@ async def stand_in(request: web.Request) -> web.Response:
 async def main() -> None:
     names = ("TWILIO_CLIENT_ID", "TWILIO_CLIENT_SECRET", "TWILIO_ACCOUNT_SID")
     client_id, client_secret, account_sid = (os.environ.get(name) for name in names)
-    if client_id and client_secret and account_sid:
+    if client_id and client_secret and account_sid and not os.environ.get("TWILIO_OAUTH_URL"):
         async with OAuthSession() as session:
             grant = ClientCredentials(session, client_id=client_id, client_secret=client_secret)
             await read_messages(grant, "https://api.twilio.com", account_sid)
         return
-    print(f"{', '.join(names)} are not all set: using an emulated server.")
+    print(f"{', '.join(names)} name no app at Twilio: using an emulated server.")
     app = web.Application()
     app.router.add_get("/2010-04-01/Accounts/{account_sid}/Messages.json", stand_in)
     async with TestServer(app) as api, Emulator() as emulator, OAuthSession(base_url=emulator.base_url) as session:

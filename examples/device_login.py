@@ -5,26 +5,22 @@ this talks to Twilio. Without TWILIO_CLIENT_ID it starts an emulated server, and
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 
-from twilio_oauth_async import (
-    AccessDeniedError,
-    DeviceAuthorization,
-    DeviceCodeExpiredError,
-    DeviceFlow,
-    OAuthSession,
-    TwilioOAuthError,
-)
+from twilio_oauth_async import DeviceAuthorization, DeviceFlow, DeviceFlowError, OAuthSession, TwilioOAuthError
+from twilio_oauth_async.device_flow import Prompt
 from twilio_oauth_async.emulator import Emulator
 
 
-async def at_twilio(client_sid: str) -> None:
-    def show(authorization: DeviceAuthorization) -> None:
-        print(authorization.instructions("the example"), flush=True)
+def show(authorization: DeviceAuthorization) -> None:
+    print(authorization.instructions("the example"), flush=True)
 
-    async with OAuthSession.from_env() as session:
-        await sign_in(session, DeviceFlow(session, client_sid=client_sid, scopes=["openid"], prompt=show))
+
+async def at_twilio(client_sid: str) -> None:
+    async with OAuthSession.from_env() as session:  # TWILIO_OAUTH_URL names another server
+        await sign_in(session, client_sid, show)
 
 
 async def at_an_emulator() -> None:
@@ -34,14 +30,14 @@ async def at_an_emulator() -> None:
     ):
 
         async def approve(authorization: DeviceAuthorization) -> None:
-            print(authorization.instructions("the example"), flush=True)
+            show(authorization)
             await emulator.approve(authorization.user_code)
 
-        await sign_in(session, DeviceFlow(session, client_sid=emulator.client_sid, scopes=["openid"], prompt=approve))
+        await sign_in(session, emulator.client_sid, approve)
 
 
-async def sign_in(session: OAuthSession, flow: DeviceFlow) -> None:
-    token = await flow.run()
+async def sign_in(session: OAuthSession, client_sid: str, prompt: Prompt) -> None:
+    token = await DeviceFlow(session, client_sid=client_sid, scopes=["openid"], prompt=prompt).run()
     user = await session.fetch_user_info(access_token=token.access_token)
     print(f"Signed in as {user.friendly_name or user.user_sid}, until {token.access_token_expires_at}")
 
@@ -50,10 +46,11 @@ async def main() -> None:
     client_sid = os.environ.get("TWILIO_CLIENT_ID")
     try:
         await (at_twilio(client_sid) if client_sid else at_an_emulator())
-    except (AccessDeniedError, DeviceCodeExpiredError):
+    except DeviceFlowError:
         sys.exit("Nobody signed in.")
     except TwilioOAuthError as error:
         sys.exit(f"It did not work: {error}")
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(main())

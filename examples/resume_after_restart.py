@@ -15,9 +15,8 @@ from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
 
 def make_flow(twilio: Service) -> DeviceFlow:
-    return DeviceFlow(
-        twilio.session, client_sid=twilio.client_sid, client_secret=twilio.client_secret, scopes=["openid"]
-    )
+    secret = twilio.client_secret
+    return DeviceFlow(twilio.session, client_sid=twilio.client_sid, client_secret=secret, scopes=["openid"])
 
 
 def make_pool(flow: DeviceFlow, folder: Path) -> DeviceFlowPool:
@@ -56,3 +55,5 @@ try:
     asyncio.run(main())
 except TwilioOAuthError as error:
     sys.exit(f"It did not work: {error}")
+except KeyboardInterrupt:
+    sys.exit("Nobody came.")

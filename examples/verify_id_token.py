@@ -50,3 +50,5 @@ try:
     asyncio.run(main())
 except TwilioOAuthError as error:
     sys.exit(f"It did not work: {error}")
+except KeyboardInterrupt:
+    sys.exit("Nobody came.")

@@ -10,6 +10,7 @@ Needs what _web_backend.py needs.
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -172,7 +173,10 @@ def main() -> None:
     state, url, listener = arguments(__doc__)
     logging.basicConfig(level=logging.INFO)
     # No access log: the address that Twilio sends a browser back to holds a code.
-    web.run_app(build_app(state, url), sock=listener, access_log=None, print=None, shutdown_timeout=5.0)
+    try:
+        web.run_app(build_app(state, url), sock=listener, access_log=None, print=None, shutdown_timeout=5.0)
+    except TwilioOAuthError as error:
+        sys.exit(f"It did not work: {error}")
 
 
 if __name__ == "__main__":

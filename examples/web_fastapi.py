@@ -193,6 +193,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     state, url, listener = arguments(__doc__)
     logging.basicConfig(level=logging.INFO)
+    # Where it cannot start, uvicorn tells why.
     with suppress(KeyboardInterrupt):
         Server(build_app(state, url)).run([listener])
 

@@ -28,6 +28,7 @@ from twilio_oauth_async import (
         {"client_secret": ""},
         {"device_id": "a\n"},
         {"grant_type": ""},
+        {"prompt": "a text"},
     ],
 )
 def test_bad_use_is_told_before_any_request(arguments):

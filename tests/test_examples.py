@@ -41,7 +41,7 @@ WITHOUT_AN_ACCOUNT = {
         r"100 tasks got 1 token, good until 20\d\d-.*",
     ],
     "call_twilio_api": [
-        "TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET, TWILIO_ACCOUNT_SID are not all set: using an emulated server.",
+        "TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET, TWILIO_ACCOUNT_SID name no app at Twilio: using an emulated server.",
         "The last messages are: delivered, queued",
     ],
     "verify_id_token": [

@@ -86,6 +86,18 @@ def test_sparse_token_survives_too():
     assert Token.from_json(Token(access_token="x").to_json()) == Token(access_token="x")
 
 
+@pytest.mark.parametrize("text", [None, 3, {}])
+def test_what_is_no_text_is_told(text):
+    with pytest.raises(ConfigurationError, match="not a stored Token: not even text"):
+        Token.from_json(text)
+
+
+@pytest.mark.parametrize("name", ["access_token_expires_at", "refresh_token_expires_at"])
+def test_a_naive_date_is_refused_where_it_comes_from(name):
+    with pytest.raises(ConfigurationError, match=f"{name} must be an aware datetime"):
+        Token(access_token="a", **{name: datetime(2026, 1, 1)})  # noqa: DTZ001
+
+
 @pytest.mark.parametrize("interval", ["0", "-1", "true", "null", '"5"'])
 def test_a_stored_flow_without_a_pause_between_polls_is_refused(interval):
     text = AUTHORIZATION.to_json().replace("7.5", interval)

@@ -92,7 +92,12 @@ async def test_the_errors(act, outcome):
 
 @pytest.mark.asyncio
 async def test_the_test():
-    await run(block("async def test_"))["test_sign_in"]()
+    """With pytest's own fixtures: tests/plugin."""
+    async with (
+        Emulator(clock=VirtualClock()) as e,
+        OAuthSession(e.account_sid, e.auth_token, base_url=e.base_url, clock=e.clock) as session,
+    ):
+        await run(block("async def test_"))["test_sign_in"](e, session)
 
 
 def test_what_is_said_of_configuration_errors():

@@ -104,6 +104,17 @@ def test_arguments_go_before_the_environment():
     assert OAuthSession.from_env(environ, base_url="http://127.0.0.1:1").base_url == "http://127.0.0.1:1"
 
 
+def test_the_server_may_stand_in_the_environment():
+    environ = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_REGION": "ie1"}
+    there = {"TWILIO_OAUTH_URL": "http://127.0.0.1:1"}
+    assert OAuthSession.from_env(environ | there).base_url == "http://127.0.0.1:1"
+    assert OAuthSession.from_env(environ | there, base_url="http://127.0.0.1:2").base_url == "http://127.0.0.1:2"
+    assert OAuthSession.from_env(environ | there, region="au1").base_url == "https://oauth.au1.twilio.com"
+    assert OAuthSession.from_env(environ | {"TWILIO_OAUTH_URL": ""}).base_url == "https://oauth.ie1.twilio.com"
+    with pytest.raises(ConfigurationError):
+        OAuthSession.from_env(environ | {"TWILIO_OAUTH_URL": "http://example.com"})
+
+
 @pytest.mark.parametrize(
     "environ",
     [{}, {"TWILIO_ACCOUNT_SID": "AC1"}, {"TWILIO_API_KEY": "SK1"}, {"TWILIO_ACCOUNT_SID": "", "TWILIO_AUTH_TOKEN": ""}],

@@ -9,6 +9,7 @@ from twilio_oauth_async import (
     AccessDeniedError,
     ConfigurationError,
     LoginRequired,
+    OAuthSession,
     ServerError,
     Token,
     TransportError,
@@ -29,6 +30,9 @@ async def test_bad_use_is_told_at_once():
     ):
         with pytest.raises(ConfigurationError):
             TokenManager(grant, **options)
+    async with OAuthSession() as session:
+        with pytest.raises(ConfigurationError, match="DeviceFlow"):
+            TokenManager(session)
 
 
 async def test_nobody_has_signed_in():

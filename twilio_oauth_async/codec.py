@@ -157,10 +157,18 @@ def restore(text: str | bytes, kind: type[T]) -> T:
     """
     reason: str | None = None
     try:
-        return structure(decode_json(text.encode() if isinstance(text, str) else text), kind)
+        return structure(decode_json(_encoded(text)), kind)
     except (Malformed, UnicodeEncodeError) as error:
         reason = str(error) if isinstance(error, Malformed) else "not UTF-8"
     raise ConfigurationError(f"this is not a stored {kind.__name__}: {reason}")
+
+
+def _encoded(text: object) -> bytes:
+    if isinstance(text, str):
+        return text.encode()
+    if isinstance(text, bytes):
+        return text
+    raise Malformed("not even text")
 
 
 def unstructure(value: object) -> Any:

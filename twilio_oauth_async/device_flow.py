@@ -69,6 +69,8 @@ class DeviceFlow:
         Raises:
             ConfigurationError: any of these cannot be used.
         """
+        if prompt is not None and not callable(prompt):
+            raise ConfigurationError("prompt must be a function that is given the DeviceAuthorization")
         self._code_request = protocol.build_device_code(client_sid=client_sid, scopes=scopes, audiences=audiences)
         self.session = session
         self.client_sid = client_sid

@@ -85,7 +85,7 @@ class DeviceFlowPool:
     async def close(self) -> None:
         """End: a poll under way is finished, and a token that it brings is saved; all else is let go, listeners too."""
         self._is_open = False
-        finishing = set()
+        finishing: set[asyncio.Task[None] | None] = set()
         for running in self._running.values():
             running.is_stopping = True
             if running.is_polling or running.has_token:

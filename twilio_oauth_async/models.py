@@ -18,6 +18,11 @@ from twilio_oauth_async.storable import Storable
 _USER_SID = re.compile(r"US[0-9a-fA-F]{32}")
 
 
+def _check_aware(_: object, attribute: attrs.Attribute[datetime | None], value: datetime | None) -> None:
+    if value is not None and value.tzinfo is None:
+        raise ConfigurationError(f"{attribute.name} must be an aware datetime, for example datetime.now(UTC)")
+
+
 def _check_user_sid(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
     if value is not None and not _USER_SID.fullmatch(value):
         raise ConfigurationError(f"{attribute.name}: not US and 32 hexadecimal digits")
@@ -79,10 +84,10 @@ class Token(Storable):
     """
 
     access_token: str = attrs.field(repr=False)
-    access_token_expires_at: datetime | None = None
+    access_token_expires_at: datetime | None = attrs.field(default=None, validator=_check_aware)
     """UTC; None: unknown."""
     refresh_token: str | None = attrs.field(default=None, repr=False)
-    refresh_token_expires_at: datetime | None = None
+    refresh_token_expires_at: datetime | None = attrs.field(default=None, validator=_check_aware)
     """UTC; None: unknown."""
     id_token: str | None = attrs.field(default=None, repr=False)
     token_type: str = "Bearer"  # noqa: S105 - a type

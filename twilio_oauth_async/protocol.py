@@ -169,8 +169,8 @@ def build_user_info(access_token: str | None = None) -> Request:
     """
     if access_token is None:
         return Request(method="GET", path=endpoints.USER_INFO, repeatable=True)
-    if not form.VISIBLE.fullmatch(access_token):
-        raise ConfigurationError("access_token must be printable ASCII without spaces, and not empty")
+    if not _is_visible(access_token):
+        raise ConfigurationError("access_token must be the text in a token: printable ASCII, no spaces, not empty")
     return Request(
         method="GET",
         path=endpoints.USER_INFO,
@@ -262,9 +262,13 @@ def _parse(
     return protocol_error(response, reason, context)
 
 
+def _is_visible(value: object) -> bool:
+    return isinstance(value, str) and form.VISIBLE.fullmatch(value) is not None
+
+
 def _check_list(name: str, values: Iterable[object], allowed: re.Pattern[str], rule: str) -> None:
     if isinstance(values, str):
-        raise ConfigurationError(f"{name} must be a list: [{name!r}] instead of {name!r}")
+        raise ConfigurationError(f'{name} must be a list, also of one: {name}=["..."]')
     if not all(isinstance(value, str) and allowed.fullmatch(value) for value in values):
         raise ConfigurationError(f"{name}: {rule}")
 

@@ -123,15 +123,18 @@ class OAuthSession:
         max_response_bytes: int = 1 << 20,
         clock: Clock = SystemClock(),  # noqa: B008 - stateless
     ) -> Self:
-        """A session by the variables that Twilio's own SDKs read.
+        """A session by the variables that Twilio's own SDKs read, and one of ours for the server.
 
         ``TWILIO_API_KEY`` with ``TWILIO_API_SECRET`` goes before ``TWILIO_ACCOUNT_SID`` with ``TWILIO_AUTH_TOKEN``.
-        ``TWILIO_REGION`` and ``TWILIO_EDGE`` count where neither the arguments nor `base_url` say otherwise.
+        Where no argument says which server it is, ``TWILIO_OAUTH_URL`` does, as ``twilio-oauth emulator`` prints it;
+        without that ``TWILIO_REGION`` and ``TWILIO_EDGE`` stand in for the arguments that are missing.
 
         Raises:
             ConfigurationError: no complete pair of credentials is set, or as the constructor.
         """
         username, password = from_environment(environ)
+        if base_url is None and region is None and edge is None:
+            base_url = environ.get("TWILIO_OAUTH_URL") or None
         if base_url is None:
             region = region or environ.get("TWILIO_REGION") or None
             edge = edge or environ.get("TWILIO_EDGE") or None

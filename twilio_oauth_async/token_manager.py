@@ -65,8 +65,10 @@ class TokenManager:
             clock: where time comes from; None: the one of the grant's session, else the machine's.
 
         Raises:
-            ConfigurationError: a store without a key, or a negative leeway.
+            ConfigurationError: a store without a key, a negative leeway, or what is no grant.
         """
+        if not all(callable(getattr(grant, name, None)) for name in ("obtain", "refresh", "revoke")):
+            raise ConfigurationError("grant must be a DeviceFlow, an AuthorizationCodeFlow, or another Grant")
         if store is not None and not key:
             raise ConfigurationError("a store may hold many tokens: name this one with key=")
         if not leeway >= 0:

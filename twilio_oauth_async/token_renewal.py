@@ -153,7 +153,7 @@ class TokenRenewal:
 
     async def _obtain(self, stored: StoredToken | None) -> Renewed:
         if self.grant.interactive:
-            raise LoginRequired("nobody has signed in yet")
+            raise LoginRequired("nobody has signed in yet: token(login=True) or login() runs the grant")
         return await self._save(await self._verified(await self.grant.obtain(), None), stored)
 
     async def _refresh(self, stored: StoredToken, refused: str | None) -> Renewed:

@@ -206,6 +206,7 @@ async def test_with_an_emulator_of_its_own(tmp_path):
         ("", "Set BOT_TOKEN: @BotFather at Telegram gives one, by /newbot."),
         ("nonsense", "It did not work: Token is invalid!"),
         ("1:unknown", "It did not work: Telegram server says - Unauthorized"),
+        ("1:in-the-address", "It did not work: HTTP Client says - InvalidUrlClientError: nonsense/bot***/getMe"),
     ],
 )
 async def test_without_a_bot(token, said, monkeypatch):
@@ -214,7 +215,7 @@ async def test_without_a_bot(token, said, monkeypatch):
         monkeypatch.delenv(variable)
     async with FakeTelegram() as telegram:
         monkeypatch.setenv("BOT_TOKEN", token)
-        monkeypatch.setenv("BOT_API_URL", telegram.url)
+        monkeypatch.setenv("BOT_API_URL", "nonsense" if "address" in token else telegram.url)
         with pytest.raises(SystemExit, match=f"^{re.escape(said)}"):
             # In a process of its own it would only import aiogram once more, for seconds.
             await asyncio.to_thread(runpy.run_path, str(BOT), run_name="__main__")

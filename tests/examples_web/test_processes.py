@@ -177,7 +177,19 @@ async def test_what_another_process_drives_can_be_seen_and_cancelled(
     assert await flows.load(cookie.split(".")[1]) is None
 
 
-@pytest.mark.parametrize("args", [["--port", "{taken}"], ["--port", "x"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--port", "{taken}"],
+        ["--port", "x"],
+        ["--port", "99999"],
+        ["--nonsense"],
+        ["--url", "foo"],
+        ["--url", "http://example.com"],
+        ["--url", "https://u:p@example.com"],
+        ["--url", "https://example.com/path?query"],
+    ],
+)
 async def test_a_command_line_that_cannot_be(
     args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,3 +200,16 @@ async def test_a_command_line_that_cannot_be(
             load("_web_backend").arguments("what it does")
     assert end.value.code == 2
     assert args[0] in capsys.readouterr().err
+
+
+async def test_a_folder_that_cannot_be(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(EXAMPLES / f"{name}.py"), "--port", "0", "--state", str(tmp_path / "file")),
+        env={key: value for key, value in os.environ.items() if not key.startswith("TWILIO_")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    assert process.returncode not in {0, None}
+    assert "file/flows.json: Not a directory" in stderr.decode()

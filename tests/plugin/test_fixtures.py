@@ -1,6 +1,11 @@
 """What the fixtures give to a test of somebody else's project."""
 
+import re
+from pathlib import Path
+
 import pytest
+
+README = Path(__file__).parents[2] / "README.md"
 
 pytest_plugins = ["pytester"]
 
@@ -23,6 +28,11 @@ def test_the_call_site_works_in_strict_mode(project, more):
 @pytest.mark.parametrize("more", ["", LOOKS_AT_IT], ids=["as it stands", "and looked at"])
 def test_the_call_site_works_in_auto_mode(auto_project, more):
     auto_project.run(CALL_SITE + more).assert_outcomes(passed=1)
+
+
+def test_the_readme_s_test_runs_as_it_stands(auto_project):
+    [code] = re.findall(r"^```python\n(.*?async def test_.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[-1:]
+    auto_project.run(code.rpartition("```python\n")[2]).assert_outcomes(passed=1)
 
 
 def test_the_client_can_fail_there(auto_project):
