@@ -32,7 +32,7 @@ from twilio_oauth_async import (
     TwilioOAuthError,
 )
 
-INTERVAL, LIFETIME, LONGEST_THOUGHT, GROWTH = 2, 25, 12.0, 1.10
+INTERVAL, LIFETIME, LONGEST_THOUGHT, WARM_UP, GROWTH = 2, 25, 12.0, 30, 1.10
 
 
 class Books:
@@ -125,8 +125,8 @@ async def main(options: argparse.Namespace) -> int:
     """Run it and print the table; 0 where all is well."""
     server = {"interval": INTERVAL, "expires_in": LIFETIME, "faults": options.faults, "seed": options.seed}
     async with emulator_process(**server) as emulator:
-        # As many flows for a moment first: what is made once, and what the allocator keeps, is there now.
-        await soak(emulator, options.flows, 10, options.seed + 1)
+        # As many flows for longer than a code lives first: what is made once, and what the allocator keeps, is there now.
+        await soak(emulator, options.flows, WARM_UP, options.seed + 1)
         before = level()
         started = time.process_time(), time.monotonic()
         books = await soak(emulator, options.flows, options.minutes * 60, options.seed)
