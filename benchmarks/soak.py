@@ -125,7 +125,7 @@ async def main(options: argparse.Namespace) -> int:
     """Run it and print the table; 0 where all is well."""
     server = {"interval": INTERVAL, "expires_in": LIFETIME, "faults": options.faults, "seed": options.seed}
     async with emulator_process(**server) as emulator:
-        # As many flows for longer than a code lives first: what is made once, and what the allocator keeps, is there now.
+        # As many flows for longer than a code lives first: what is made once and what the allocator keeps is there now.
         await soak(emulator, options.flows, WARM_UP, options.seed + 1)
         before = level()
         started = time.process_time(), time.monotonic()
