@@ -2,7 +2,9 @@
 
 import asyncio
 import ipaddress
+import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -10,6 +12,11 @@ from support.tls import make as make_tls
 
 LONGEST_REAL_WAIT = 0.2
 """Seconds; what a test of a time-out on a real socket may take."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    # A shell without job control starts what it puts in the background deaf to Ctrl-C, and the programs that tests stop
+    # with it inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _is_loopback(host):
