@@ -109,7 +109,7 @@ class SignInDriver:
     async def drive(self, running: RunningSignIn) -> Ending | None:
         """Poll until it ends, and save its token; None where it is not ours any more, or we were asked to stop.
 
-        What has ended is out of the flow store, unless that failed: then it is taken up, and ends, once more.
+        What has ended is out of the flow store then, unless that failed: the next look for due flows clears it away.
         """
         try:
             if not await self._was_granted_before(running):
