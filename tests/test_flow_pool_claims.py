@@ -252,6 +252,23 @@ async def test_whoever_insists_is_not_held_up_by_a_poll_under_way():
             await asyncio.sleep(0)
 
 
+async def test_closing_lets_listeners_go_although_the_store_makes_a_mistake():
+    async with Pooled() as setup:
+        pool = await setup.pool().__aenter__()
+        waiting = [asyncio.create_task(pool.result((await pool.submit(user)).id)) for user in "ab"]
+        await asyncio.sleep(0)
+
+        async def mistaken(*_):
+            raise KeyError
+
+        setup.flows.claim = mistaken
+        with pytest.raises(KeyError):
+            await pool.close()
+        for waits in waiting:
+            with pytest.raises(DeviceFlowError, match="the pool was closed"):
+                await waits
+
+
 async def test_closing_twice_and_cancelling_meanwhile():
     async with Pooled() as setup:
         pool = await setup.pool().__aenter__()

@@ -101,10 +101,12 @@ class DeviceFlowPool:
             for task in tasks:
                 task.cancel()
             raise
-        while self._running:
-            running = next(iter(self._running.values()))
+        left = list(self._running.values())
+        # Listeners first: they wait neither for a slow store nor for one that makes a mistake.
+        for running in left:
             self._drop(running)
             running.close()
+        for running in left:
             await self._driver.let_go(running.flow)
 
     async def take_up(self) -> list[SignIn]:
