@@ -20,7 +20,7 @@ nox.options.error_on_missing_interpreters = False
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 ROOT = Path(__file__).parent
-WITHOUT_COVERAGE = ("browser", "examples_bot", "examples_web", "fire", "fuzz", "interop", "test_examples.py")
+WITHOUT_COVERAGE = ("browser", "examples_bot", "examples_web", "fire", "interop", "protocol/fuzz", "test_examples.py")
 CODE = ("twilio_oauth_async", "tests", "examples", "benchmarks", "noxfile.py")
 TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
 
@@ -110,13 +110,13 @@ def fuzz(session: nox.Session) -> None:
         # A database of its own, and a seed of its own in each run, which the run prints.
         session.run(
             "pytest",
-            "tests/fuzz",
+            "tests/protocol/fuzz",
             "-n",
             "auto",
             f"--hypothesis-seed={secrets.randbelow(2**32)}",
             env={"TWILIO_OAUTH_FUZZ_EXAMPLES": examples, "HYPOTHESIS_STORAGE_DIRECTORY": ".hypothesis/fuzz"},
         )
-        session.run("python", "tests/fuzz/coverage_guided.py", f"-runs={examples}", "-max_len=4096", corpus)
+        session.run("python", "tests/protocol/fuzz/coverage_guided.py", f"-runs={examples}", "-max_len=4096", corpus)
 
 
 @nox.session

@@ -24,8 +24,8 @@ import attrs
 
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.device_codes import REMEMBERED_AFTER_EXPIRY
-from twilio_oauth_async.emulator.refusal import RefusalError
+from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.rules.device_codes import REMEMBERED_AFTER_EXPIRY
 
 FEW, MANY = 100, 10_000
 ROUNDS, POLLS = 15, 200

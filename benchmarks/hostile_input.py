@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from multidict import CIMultiDict
 
-from twilio_oauth_async import protocol
-from twilio_oauth_async.messages import Context, Response
+from twilio_oauth_async.protocol import v1
+from twilio_oauth_async.protocol.messages import Context, Response
 
 SIZE = 100_000
 MOST_MILLISECONDS = 50.0
@@ -35,7 +35,7 @@ INPUTS = {
     "a long token": json.dumps({"access_token": "a" * SIZE}).encode(),
     "many keys": json.dumps({"keys": [{"kty": "EC"}] * (SIZE // 16)}).encode(),
 }
-PARSERS = (protocol.parse_token, protocol.parse_device_code, protocol.parse_certs, protocol.parse_user_info)
+PARSERS = (v1.parse_token, v1.parse_device_code, v1.parse_certs, v1.parse_user_info)
 
 
 def milliseconds(body: bytes, status: int) -> float:

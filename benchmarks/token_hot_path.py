@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from twilio_oauth_async import Token, otel
-from twilio_oauth_async.client_credentials import ClientCredentials
-from twilio_oauth_async.session import OAuthSession
-from twilio_oauth_async.token_manager import TokenManager
+from twilio_oauth_async.client.session import OAuthSession
+from twilio_oauth_async.grants.client_credentials import ClientCredentials
+from twilio_oauth_async.tokens.manager import TokenManager
 
 CALLS, ROUNDS = 20_000, 31
 MOST_MICROSECONDS, MOST_TIMES = 1.5, 4.0

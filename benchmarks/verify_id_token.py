@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from twilio_oauth_async import DeviceFlow, OAuthSession, VirtualClock
+from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.keys import Algorithm
-from twilio_oauth_async.id_token_verifier import IdTokenVerifier
+from twilio_oauth_async.emulator.endpoints.keys import Algorithm
 
 LIMITS: dict[Algorithm, float] = {"ES256": 1.5, "RS256": 2.5}
 WARM_UP = 200

@@ -10,8 +10,8 @@ import os
 import sys
 
 from twilio_oauth_async import DeviceAuthorization, DeviceFlow, DeviceFlowError, OAuthSession, TwilioOAuthError
-from twilio_oauth_async.device_flow import Prompt
 from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.grants.device_flow import Prompt
 
 
 def show(authorization: DeviceAuthorization) -> None:

@@ -8,7 +8,8 @@ import threading
 import time
 
 import pytest
-from support.tls import make as make_tls
+
+from tests.helpers.tls import make as make_tls
 
 LONGEST_REAL_WAIT = 0.2
 """Seconds; what a test of a time-out on a real socket may take."""

@@ -5,11 +5,11 @@ import sys
 
 import attrs
 import pytest
-from support.managed import Managed
-from support.raw_server import http
-from support.scripted_flow import PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
 
-from twilio_oauth_async import AccessDeniedError, ConfigurationError, RetryPolicy, TransportError, observation, otel
+from tests.helpers.managed import Managed
+from tests.helpers.raw_server import http
+from tests.helpers.scripted_flow import PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
+from twilio_oauth_async import AccessDeniedError, ConfigurationError, RetryPolicy, TransportError, otel, telemetry
 
 pytest.importorskip("opentelemetry.sdk", reason="the SDK of OpenTelemetry is not installed")
 from opentelemetry.sdk.metrics import MeterProvider
@@ -54,7 +54,7 @@ class Told:
 def told():
     yield Told()
     otel.uninstrument()
-    assert observation.observer is None
+    assert telemetry.observer is None
 
 
 @pytest.mark.asyncio

@@ -11,11 +11,10 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from twilio_oauth_async.authorization_code import AuthorizationCodeFlow
-    from twilio_oauth_async.client_credentials import ClientCredentials
+    from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
+    from twilio_oauth_async.client.retry import RetryPolicy
+    from twilio_oauth_async.client.session import OAuthSession
     from twilio_oauth_async.clock import Clock, SystemClock, VirtualClock
-    from twilio_oauth_async.device_authorization import DeviceAuthorization
-    from twilio_oauth_async.device_flow import CodeIssued, DeviceFlow, DeviceFlowEvent
     from twilio_oauth_async.errors import (
         AccessDeniedError,
         AnswerLostError,
@@ -42,23 +41,23 @@ if TYPE_CHECKING:
         UnauthorizedClientError,
         UnsupportedGrantTypeError,
     )
-    from twilio_oauth_async.flow_pool import DeviceFlowPool
-    from twilio_oauth_async.grant import Grant
-    from twilio_oauth_async.id_token_claims import IdTokenClaims
-    from twilio_oauth_async.id_token_verifier import IdTokenVerifier
-    from twilio_oauth_async.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
-    from twilio_oauth_async.pending_authorization import PendingAuthorization
-    from twilio_oauth_async.polling import Approved, Pending, SlowedDown, Unreachable
-    from twilio_oauth_async.protocol import DEVICE_CODE_GRANT
-    from twilio_oauth_async.retry import RetryPolicy
-    from twilio_oauth_async.session import OAuthSession
-    from twilio_oauth_async.sign_in import DeviceFlowRunner, SignIn, SignInEvent
+    from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
+    from twilio_oauth_async.grants.base import Grant
+    from twilio_oauth_async.grants.client_credentials import ClientCredentials
+    from twilio_oauth_async.grants.device_flow import CodeIssued, DeviceFlow, DeviceFlowEvent
+    from twilio_oauth_async.oidc.claims import IdTokenClaims
+    from twilio_oauth_async.protocol.authorization_request import PendingAuthorization
+    from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
+    from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
+    from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Unreachable
+    from twilio_oauth_async.protocol.v1 import DEVICE_CODE_GRANT
+    from twilio_oauth_async.sign_in.pool import DeviceFlowPool
+    from twilio_oauth_async.sign_in.sign_in import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
-    from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
+    from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring
     from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
-    from twilio_oauth_async.stores.system_keyring import Keyring
-    from twilio_oauth_async.token_manager import TokenManager
-    from twilio_oauth_async.token_managers import TokenManagers
+    from twilio_oauth_async.tokens.manager import TokenManager
+    from twilio_oauth_async.tokens.managers import TokenManagers
 
 __all__ = [
     "DEVICE_CODE_GRANT",
@@ -128,15 +127,15 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "AuthorizationCodeFlow": "authorization_code",
-    "ClientCredentials": "client_credentials",
+    "AuthorizationCodeFlow": "grants.authorization_code",
+    "ClientCredentials": "grants.client_credentials",
     "Clock": "clock",
     "SystemClock": "clock",
     "VirtualClock": "clock",
-    "DeviceAuthorization": "device_authorization",
-    "CodeIssued": "device_flow",
-    "DeviceFlow": "device_flow",
-    "DeviceFlowEvent": "device_flow",
+    "DeviceAuthorization": "protocol.device_authorization",
+    "CodeIssued": "grants.device_flow",
+    "DeviceFlow": "grants.device_flow",
+    "DeviceFlowEvent": "grants.device_flow",
     "AccessDeniedError": "errors",
     "AnswerLostError": "errors",
     "ApiError": "errors",
@@ -161,26 +160,26 @@ _MODULE_OF = {
     "TwilioOAuthError": "errors",
     "UnauthorizedClientError": "errors",
     "UnsupportedGrantTypeError": "errors",
-    "DeviceFlowPool": "flow_pool",
-    "Grant": "grant",
-    "IdTokenClaims": "id_token_claims",
-    "IdTokenVerifier": "id_token_verifier",
-    "Certs": "models",
-    "DeviceCode": "models",
-    "OpenidDiscovery": "models",
-    "Token": "models",
-    "UserInfo": "models",
-    "PendingAuthorization": "pending_authorization",
-    "Approved": "polling",
-    "Pending": "polling",
-    "SlowedDown": "polling",
-    "Unreachable": "polling",
-    "DEVICE_CODE_GRANT": "protocol",
-    "RetryPolicy": "retry",
-    "OAuthSession": "session",
-    "DeviceFlowRunner": "sign_in",
-    "SignIn": "sign_in",
-    "SignInEvent": "sign_in",
+    "DeviceFlowPool": "sign_in.pool",
+    "Grant": "grants.base",
+    "IdTokenClaims": "oidc.claims",
+    "IdTokenVerifier": "client.id_token_verifier",
+    "Certs": "protocol.models",
+    "DeviceCode": "protocol.models",
+    "OpenidDiscovery": "protocol.models",
+    "Token": "protocol.models",
+    "UserInfo": "protocol.models",
+    "PendingAuthorization": "protocol.authorization_request",
+    "Approved": "protocol.polling",
+    "Pending": "protocol.polling",
+    "SlowedDown": "protocol.polling",
+    "Unreachable": "protocol.polling",
+    "DEVICE_CODE_GRANT": "protocol.v1",
+    "RetryPolicy": "client.retry",
+    "OAuthSession": "client.session",
+    "DeviceFlowRunner": "sign_in.sign_in",
+    "SignIn": "sign_in.sign_in",
+    "SignInEvent": "sign_in.sign_in",
     "FlowStore": "stores.base",
     "StoredFlow": "stores.base",
     "StoredToken": "stores.base",
@@ -189,9 +188,9 @@ _MODULE_OF = {
     "FileTokenStore": "stores.file",
     "MemoryFlowStore": "stores.memory",
     "MemoryTokenStore": "stores.memory",
-    "Keyring": "stores.system_keyring",
-    "TokenManager": "token_manager",
-    "TokenManagers": "token_managers",
+    "Keyring": "stores.file",
+    "TokenManager": "tokens.manager",
+    "TokenManagers": "tokens.managers",
 }
 
 # A library never decides where its records go.

@@ -29,9 +29,9 @@ import importlib.util
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from twilio_oauth_async import observation
+from twilio_oauth_async import telemetry
 from twilio_oauth_async.errors import ConfigurationError
-from twilio_oauth_async.observation import Attributes, CounterName, HistogramName, SpanName
+from twilio_oauth_async.telemetry import Attributes, CounterName, HistogramName, SpanName
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram, MeterProvider
@@ -89,9 +89,9 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
         def record(self, name: HistogramName, seconds: float, attributes: Attributes) -> None:
             histograms[name].record(seconds, attributes)
 
-    observation.observer = OpenTelemetry()
+    telemetry.observer = OpenTelemetry()
 
 
 def uninstrument() -> None:
     """Tell nobody any more."""
-    observation.observer = None
+    telemetry.observer = None

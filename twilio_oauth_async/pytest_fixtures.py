@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from twilio_oauth_async.client.session import OAuthSession
     from twilio_oauth_async.clock import VirtualClock
     from twilio_oauth_async.emulator import Emulator
-    from twilio_oauth_async.session import OAuthSession
 
 
 def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
@@ -48,7 +48,7 @@ async def twilio_oauth_session(
     twilio_oauth_emulator: Emulator, twilio_oauth_session_options: Mapping[str, Any]
 ) -> AsyncIterator[OAuthSession]:
     """An open `OAuthSession` for the account of `twilio_oauth_emulator`, on the same clock."""
-    from twilio_oauth_async.session import OAuthSession
+    from twilio_oauth_async.client.session import OAuthSession
 
     e = twilio_oauth_emulator
     given: dict[str, Any] = {

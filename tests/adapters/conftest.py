@@ -1,5 +1,6 @@
 import pytest
-from adapters.clients import CLIENTS
+
+from tests.helpers.http_clients import CLIENTS
 
 
 @pytest.fixture(params=CLIENTS, ids=lambda kind: kind.__name__.lower())

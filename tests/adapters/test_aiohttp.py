@@ -6,14 +6,14 @@ import gc
 
 import aiohttp
 import pytest
-from adapters.clients import signed_in
-from adapters.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, redirect, refusal
 
+from tests.helpers.http_clients import signed_in
+from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, redirect, refusal
 from twilio_oauth_async import OAuthSession, VirtualClock
 from twilio_oauth_async.adapters.aiohttp import BearerAuth
-from twilio_oauth_async.client_credentials import ClientCredentials
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.token_manager import TokenManager
+from twilio_oauth_async.grants.client_credentials import ClientCredentials
+from twilio_oauth_async.tokens.manager import TokenManager
 
 pytestmark = pytest.mark.asyncio
 FIRST, SECOND = "Bearer acc-canary-1", "Bearer acc-canary-2"

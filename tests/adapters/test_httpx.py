@@ -9,13 +9,13 @@ import zlib
 import httpx
 import httpx2
 import pytest
-from adapters.clients import TLS, signed_in
-from adapters.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, redirect, refusal
 
+from tests.helpers.http_clients import TLS, signed_in
+from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, redirect, refusal
 from twilio_oauth_async import ConfigurationError
 from twilio_oauth_async.adapters.httpx import BearerAuth
-from twilio_oauth_async.adapters.httpx_lines import AsyncByteStream
-from twilio_oauth_async.adapters.httpx_peek import PeekedStream, decoded
+from twilio_oauth_async.adapters.httpx_body import PeekedStream, decoded
+from twilio_oauth_async.adapters.httpx_versions import AsyncByteStream
 
 FIRST, SECOND = "Bearer acc-canary-1", "Bearer acc-canary-2"
 lines = pytest.mark.parametrize("line", [httpx2, httpx], ids=["httpx2", "httpx"])

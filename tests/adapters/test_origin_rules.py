@@ -3,10 +3,10 @@
 import contextlib
 
 import pytest
-from adapters.clients import client_for, signed_in
-from adapters.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, redirect, refusal
-from support.managed import Managed
 
+from tests.helpers.http_clients import client_for, signed_in
+from tests.helpers.managed import Managed
+from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, redirect, refusal
 from twilio_oauth_async import ConfigurationError, LoginRequired
 
 pytestmark = pytest.mark.asyncio

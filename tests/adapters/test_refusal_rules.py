@@ -5,10 +5,10 @@ import contextlib
 import json
 
 import pytest
-from adapters.clients import client_for, once
-from adapters.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, refusal
 from aiohttp import web
 
+from tests.helpers.http_clients import client_for, once
+from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, refusal
 from twilio_oauth_async import TransportError
 
 pytestmark = pytest.mark.asyncio

@@ -10,15 +10,15 @@ import time
 
 import aiohttp
 import pytest
-from adapters.clients import signed_in
-from adapters.resource_server import ResourceServer, ok, refusal
-from support.managed import Managed
 from twilio.base.exceptions import TwilioRestException
 from twilio.credential.credential_provider import CredentialProvider
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
+from tests.helpers.http_clients import signed_in
+from tests.helpers.managed import Managed
+from tests.helpers.resource_server import ResourceServer, ok, refusal
 from twilio_oauth_async import ConfigurationError, InvalidClientError, LoginRequired, TransportError
 from twilio_oauth_async.adapters.aiohttp import BearerAuth
 from twilio_oauth_async.adapters.twilio import BearerCredentials

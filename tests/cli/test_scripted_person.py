@@ -2,8 +2,8 @@
 
 import pytest
 from aiohttp import web
-from support.raw_server import RawServer, silence
 
+from tests.helpers.raw_server import RawServer, silence
 from twilio_oauth_async.cli import scripted_person
 from twilio_oauth_async.cli.scripted_person import Decision, ScriptedPerson, ScriptedPersonError
 

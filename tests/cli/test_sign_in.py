@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import pytest_asyncio
 
-from tests.cli.recording_screen import RecordingScreen
+from tests.helpers.recording_screen import RecordingScreen
 from twilio_oauth_async import Token, UserInfo, VirtualClock
 from twilio_oauth_async.cli import sign_in as story
 from twilio_oauth_async.cli.demo import INTERVAL

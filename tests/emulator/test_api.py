@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.emulator.conftest import Caller
+from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.emulator.conftest import Caller
 from tests.emulator.test_device_pages import Person
 from tests.emulator.test_tokens import verified
+from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

@@ -7,13 +7,14 @@ import re
 import aiohttp
 import pytest
 
-from tests.emulator.conftest import CONTROL_TOKEN as TOKEN
-from tests.emulator.conftest import Remote
 from tests.emulator.test_authorization_code import url
+from tests.helpers.emulator_caller import CONTROL_TOKEN as TOKEN
+from tests.helpers.emulator_caller import Remote
 from twilio_oauth_async.clock import SystemClock
-from twilio_oauth_async.emulator import Emulator, control
-from twilio_oauth_async.emulator.control import Control
-from twilio_oauth_async.emulator.control_commands import COMMANDS
+from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.emulator.control import http
+from twilio_oauth_async.emulator.control.commands import COMMANDS
+from twilio_oauth_async.emulator.control.http import Control
 
 pytestmark = pytest.mark.asyncio
 
@@ -59,9 +60,9 @@ async def test_a_token_that_no_header_can_carry(token: str) -> None:
 
 async def test_the_token_stands_in_no_repr(remote: Remote) -> None:
     emulator = remote.emulator
-    control = emulator._control  # pyright: ignore[reportPrivateUsage]
-    assert isinstance(control, Control)
-    assert TOKEN not in repr((control, emulator, emulator._backend))  # pyright: ignore[reportPrivateUsage]
+    http = emulator._control  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(http, Control)
+    assert TOKEN not in repr((http, emulator, emulator._backend))  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_all_that_a_client_needs_to_know(remote: Remote) -> None:
@@ -91,7 +92,7 @@ async def test_device_codes_are_counted(remote: Remote) -> None:
 
 async def test_the_table_in_the_docstring_is_what_there_is() -> None:
     # Columns are as wide as the rulers; what goes on in the next line has an empty first one.
-    rows = [line for line in str(control.__doc__).splitlines() if re.match(r"(GET |POST) /_control/", line)]
+    rows = [line for line in str(http.__doc__).splitlines() if re.match(r"(GET |POST) /_control/", line)]
     told = {re.sub(r"\s+", " ", row[:27]).strip(): row[28:81] for row in rows}
     assert list(told) == [f"{command.method} /_control/{name}" for name, command in COMMANDS.items()]
     for (_, takes), (name, command) in zip(told.items(), COMMANDS.items(), strict=True):

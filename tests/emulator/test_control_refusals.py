@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.conftest import CONTROL_TOKEN as TOKEN
-from tests.emulator.conftest import Remote
+from tests.helpers.emulator_caller import CONTROL_TOKEN as TOKEN
+from tests.helpers.emulator_caller import Remote
 
 pytestmark = pytest.mark.asyncio
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.device_codes import DeviceCodes
-from twilio_oauth_async.emulator.ids import Ids, normalize_user_code
-from twilio_oauth_async.emulator.issuer import TokenIssuer
-from twilio_oauth_async.emulator.keys import KeyRing
-from twilio_oauth_async.emulator.model import App, Now, Policy, User
-from twilio_oauth_async.emulator.refusal import UnknownUserCodeError
-from twilio_oauth_async.emulator.state import State
+from twilio_oauth_async.emulator.endpoints.issuer import TokenIssuer
+from twilio_oauth_async.emulator.endpoints.keys import KeyRing
+from twilio_oauth_async.emulator.messages.refusal import UnknownUserCodeError
+from twilio_oauth_async.emulator.rules.device_codes import DeviceCodes
+from twilio_oauth_async.emulator.rules.ids import Ids, normalize_user_code
+from twilio_oauth_async.emulator.rules.model import App, Now, Policy, User
+from twilio_oauth_async.emulator.rules.state import State
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.emulator.conftest import DEVICE, Caller
+from tests.helpers.emulator_caller import DEVICE, Caller
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

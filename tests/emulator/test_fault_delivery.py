@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.emulator.conftest import Caller
-from tests.emulator.wire import CERTS, approved, poll_form, raw
+from tests.helpers.emulator_caller import Caller
+from tests.helpers.wire import CERTS, approved, poll_form, raw
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from twilio_oauth_async.emulator.control_json import ControlError
-from twilio_oauth_async.emulator.dialect import Dialect
-from twilio_oauth_async.emulator.fault_orders import STEPS, order_fault
-from twilio_oauth_async.emulator.faults import Fault, Faults
+from twilio_oauth_async.emulator.control.arguments import ControlError
+from twilio_oauth_async.emulator.control.fault_orders import STEPS, order_fault
+from twilio_oauth_async.emulator.faults.fault import Fault, Faults
+from twilio_oauth_async.emulator.messages.dialect import Dialect
 
 BUILT_WITH_FUNCTIONS = {"when"}
 FOR_THE_EMULATOR = {"wants", "count_hit"}

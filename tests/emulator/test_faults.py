@@ -7,8 +7,8 @@ from collections.abc import Callable
 import aiohttp
 import pytest
 
-from tests.emulator.conftest import Caller
-from tests.emulator.wire import CERTS, approved
+from tests.helpers.emulator_caller import Caller
+from tests.helpers.wire import CERTS, approved
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.emulator.conftest import Caller
 from tests.emulator.test_device_pages import Person
+from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.clock import VirtualClock
-from twilio_oauth_async.emulator.guesses import Guesses
-from twilio_oauth_async.emulator.model import Now, Policy
-from twilio_oauth_async.emulator.refusal import RefusalError
+from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.rules.guesses import Guesses
+from twilio_oauth_async.emulator.rules.model import Now, Policy
 
 pytestmark = pytest.mark.asyncio
 

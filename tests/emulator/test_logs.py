@@ -7,8 +7,8 @@ import logging
 import aiohttp
 import pytest
 
-from tests.emulator.conftest import Caller
-from tests.emulator.wire import poll_form, raw
+from tests.helpers.emulator_caller import Caller
+from tests.helpers.wire import poll_form, raw
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from twilio_oauth_async.emulator.ids import Ids
-from twilio_oauth_async.emulator.model import App, Now, Policy
-from twilio_oauth_async.emulator.refusal import RefusalError
-from twilio_oauth_async.emulator.state import State
+from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.rules.ids import Ids
+from twilio_oauth_async.emulator.rules.model import App, Now, Policy
+from twilio_oauth_async.emulator.rules.state import State
 
 PENDING = 10_000
 WALL = datetime(2026, 1, 1, tzinfo=UTC)

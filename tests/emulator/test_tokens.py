@@ -12,7 +12,7 @@ import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 
-from tests.emulator.conftest import Caller
+from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

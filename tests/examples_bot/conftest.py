@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parents[2] / "examples"))  # as it is for who
 
 @pytest_asyncio.fixture
 async def world(tmp_path, caplog):
-    from examples_bot.world import World
+    from tests.helpers.bot_world import World
 
     caplog.set_level("DEBUG")
     async with World(tmp_path / "state") as world:

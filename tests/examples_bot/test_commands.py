@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from examples_bot.fake_telegram import NAME
 
+from tests.helpers.fake_telegram import NAME
 from twilio_oauth_async import ConfigurationError, OAuthSession
 
 pytestmark = pytest.mark.asyncio

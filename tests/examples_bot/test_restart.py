@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from aiogram.client.session.aiohttp import AiohttpSession
-from examples_bot.fake_telegram import NAME, TOKEN, FakeTelegram
-from examples_bot.world import QuickSession
 
+from tests.helpers.bot_world import QuickSession
+from tests.helpers.fake_telegram import NAME, TOKEN, FakeTelegram
 from twilio_oauth_async import DeviceFlowPool
 from twilio_oauth_async.emulator import Emulator
 

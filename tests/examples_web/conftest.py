@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.examples_web.site import NAMES, Person, serving
+from tests.helpers.web_site import NAMES, Person, serving
 from twilio_oauth_async import OAuthSession, RetryPolicy
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.browser.conftest import browser, missing
 from tests.examples_web.conftest import use
-from tests.examples_web.site import NAMES, clock_of, serving
+from tests.helpers.web_site import NAMES, clock_of, serving
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

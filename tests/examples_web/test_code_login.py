@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.examples_web.site import load
+from tests.helpers.web_site import load
 
 pytestmark = pytest.mark.asyncio
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.examples_web.site import approve, clock_of, load, stored, told
+from tests.helpers.web_site import approve, clock_of, load, stored, told
 
 pytestmark = pytest.mark.asyncio
 

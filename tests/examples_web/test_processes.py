@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.examples_web import shared_clock
-from tests.examples_web.shared_clock import SharedClock
-from tests.examples_web.site import EXAMPLES, PATIENCE, Person, clock_of, load, serving, stored
+from tests.helpers import shared_clock
+from tests.helpers.shared_clock import SharedClock
+from tests.helpers.web_site import EXAMPLES, PATIENCE, Person, clock_of, load, serving, stored
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.stores.file import FileFlowStore
 
@@ -139,7 +139,7 @@ async def test_killed_between_the_code_and_the_approval(
                 status, log = await program.stop(signal.SIGTERM)
     # Uvicorn dies of the signal that it was sent, once all is put away.
     assert status == (-signal.SIGTERM if name == "web_fastapi" else 0)
-    assert "INFO:twilio_oauth_async.flow_pool:1 pending sign-ins were taken up" in log
+    assert "INFO:twilio_oauth_async.sign_in.pool:1 pending sign-ins were taken up" in log
 
 
 async def test_stopped_between_the_code_and_the_approval(name: str, state: Path, emulator: Emulator) -> None:

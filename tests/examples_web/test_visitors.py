@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.examples_web.site import Person, approve, serving, stored
+from tests.helpers.web_site import Person, approve, serving, stored
 
 pytestmark = pytest.mark.asyncio
 

@@ -6,10 +6,10 @@ import tracemalloc
 import zlib
 
 import pytest
-from faults.calls import EVERY_CALL
-from support.raw_server import RawServer, http
-from support.scripted_flow import CODE, PENDING, TOKEN, ScriptedFlow
 
+from tests.helpers.calls import EVERY_CALL
+from tests.helpers.raw_server import RawServer, http
+from tests.helpers.scripted_flow import CODE, PENDING, TOKEN, ScriptedFlow
 from twilio_oauth_async import (
     ApiError,
     InvalidClientError,

@@ -5,10 +5,10 @@ import os
 import types
 
 import pytest
-from faults.calls import EVERY_CALL, GOOD_CODE, GOOD_TOKEN, flow
-from support.raw_server import RawServer, hang_up, http
-from support.scripted_flow import PENDING, settle
 
+from tests.helpers.calls import EVERY_CALL, GOOD_CODE, GOOD_TOKEN, flow
+from tests.helpers.raw_server import RawServer, hang_up, http
+from tests.helpers.scripted_flow import PENDING, settle
 from twilio_oauth_async import ConfigurationError, OAuthSession, VirtualClock
 
 MOST_TURNS = 8

@@ -4,20 +4,13 @@ import asyncio
 import ssl
 
 import pytest
-from faults.calls import EVERY_CALL, REPEATABLE, SENT_ONCE
-from support import tls as certificates
-from support.raw_server import RawServer, drip, hang_up, http, reset, silence, then_reset
-from support.scripted_flow import PENDING, TOKEN, ScriptedFlow
 
-from twilio_oauth_async import (
-    AnswerLostError,
-    OAuthSession,
-    ProtocolError,
-    RetryPolicy,
-    TransportError,
-    VirtualClock,
-    transport,
-)
+from tests.helpers import tls as certificates
+from tests.helpers.calls import EVERY_CALL, REPEATABLE, SENT_ONCE
+from tests.helpers.raw_server import RawServer, drip, hang_up, http, reset, silence, then_reset
+from tests.helpers.scripted_flow import PENDING, TOKEN, ScriptedFlow
+from twilio_oauth_async import AnswerLostError, OAuthSession, ProtocolError, RetryPolicy, TransportError, VirtualClock
+from twilio_oauth_async.client import transport
 
 GOOD = http(201, {"access_token": "a", "keys": []})
 CUT = [

@@ -8,12 +8,12 @@ import traceback
 from urllib.parse import unquote_plus
 
 import pytest
-from faults.calls import EVERY_CALL, GOOD_CODE, GOOD_TOKEN, PASSWORD, SECRETS, flow
-from faults.test_bad_answers import BAD_ANSWERS
-from faults.test_connection import CUT
-from support.raw_server import RawServer, http, silence
-from support.scripted_flow import PENDING, SLOW_DOWN
 
+from tests.faults.test_bad_answers import BAD_ANSWERS
+from tests.faults.test_connection import CUT
+from tests.helpers.calls import EVERY_CALL, GOOD_CODE, GOOD_TOKEN, PASSWORD, SECRETS, flow
+from tests.helpers.raw_server import RawServer, http, silence
+from tests.helpers.scripted_flow import PENDING, SLOW_DOWN
 from twilio_oauth_async import OAuthSession, RetryPolicy, TwilioOAuthError, VirtualClock
 
 LOGGERS = ("twilio_oauth_async", "aiohttp", "asyncio", "backoff")

@@ -4,12 +4,12 @@ from datetime import timedelta
 from email.utils import format_datetime
 
 import pytest
-from faults.calls import REPEATABLE
-from support.raw_server import RawServer, http
-from support.scripted_flow import CODE, PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
 
+from tests.helpers.calls import REPEATABLE
+from tests.helpers.raw_server import RawServer, http
+from tests.helpers.scripted_flow import CODE, PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
 from twilio_oauth_async import ApiError, DeviceCodeExpiredError, OAuthSession, RateLimitedError, VirtualClock
-from twilio_oauth_async import retry as retry_module
+from twilio_oauth_async.client import retry as retry_module
 
 NO_JITTER = 0.0
 START = VirtualClock().now()

@@ -1,7 +1,8 @@
 """A Redis server of the test's own."""
 
 import pytest
-from stores.redis_server import RedisServer, need_redis
+
+from tests.helpers.redis_server import RedisServer, need_redis
 
 
 @pytest.fixture

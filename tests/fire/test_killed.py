@@ -8,8 +8,8 @@ import os
 import random
 
 import pytest
-from fire.processes import Fire
 
+from tests.helpers.fire_processes import Fire
 from twilio_oauth_async.stores.file import FileTokenStore
 
 LATEST_KILL = 0.02

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from fire.processes import Fire
 
+from tests.helpers.fire_processes import Fire
 from twilio_oauth_async import DeviceFlow, TokenManager
 from twilio_oauth_async.stores.file import FileTokenStore
 from twilio_oauth_async.stores.memory import MemoryTokenStore

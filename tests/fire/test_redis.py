@@ -3,10 +3,10 @@
 import contextlib
 
 import pytest
-from fire.processes import Fire
-from fire.test_many_processes import expire_again_and_again
-from support.managed import ScriptedGrant
 
+from tests.fire.test_many_processes import expire_again_and_again
+from tests.helpers.fire_processes import Fire
+from tests.helpers.managed import ScriptedGrant
 from twilio_oauth_async import StoreError, TokenManager, VirtualClock
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.interop.authlib_server import ACTIVATE, AuthlibServer
-from tests.interop.shims import ContractFace
+from tests.helpers.authlib_server import ACTIVATE, AuthlibServer
+from tests.helpers.contract_proxies import ContractFace
 from twilio_oauth_async import (
     AccessDeniedError,
     ApiError,

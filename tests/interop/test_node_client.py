@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.interop import node_client
+from tests.helpers import node_client
 
 
 @pytest.mark.parametrize(("required", "outcome"), [(False, pytest.skip.Exception), (True, pytest.fail.Exception)])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from tests.interop.foreign_time import ForeignTime
-from tests.interop.node_client import install, running
+from tests.helpers.foreign_time import ForeignTime
+from tests.helpers.node_client import install, running
 
 pytestmark = pytest.mark.asyncio
 

@@ -21,8 +21,8 @@ from requests_oauth2client import (
     polling,
 )
 
-from tests.interop.foreign_time import ForeignTime
-from tests.interop.shims import RfcFace
+from tests.helpers.contract_proxies import RfcFace
+from tests.helpers.foreign_time import ForeignTime
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 

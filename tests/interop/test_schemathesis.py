@@ -15,7 +15,7 @@ from twilio_oauth_async import DEVICE_CODE_GRANT, OAuthSession
 pytestmark = pytest.mark.asyncio
 
 ROOT = Path(__file__).parents[2]
-CONTRACT = ROOT / "tests" / "contract" / "oauth_v1.json"
+CONTRACT = ROOT / "tests" / "protocol" / "contract" / "oauth_v1.json"
 PATHS = json.loads(CONTRACT.read_text())["paths"]
 CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance,response_headers_conformance"
 """Not the conformance of statuses: the contract names only those of successes."""
@@ -40,7 +40,7 @@ async def bombard(emulator, folder, *options, **known):
         *FIXED,
         *options,
         cwd=folder,
-        env=environment | {"SCHEMATHESIS_HOOKS": "tests.interop.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
+        env=environment | {"SCHEMATHESIS_HOOKS": "tests.helpers.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

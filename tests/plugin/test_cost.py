@@ -78,7 +78,7 @@ def test_the_coverage_of_our_own_suite_begins_before_the_package(tmp_path):
     data = tmp_path / "data"
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--cov", "--cov-report=", "--cov-fail-under=0"]
     subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "tests/test_pkce.py"],
+        [sys.executable, "-m", "pytest", *options, "tests/protocol/test_pkce.py"],
         cwd=ROOT,
         env=WITHOUT_COVERAGE | {"COVERAGE_FILE": str(data)},
         capture_output=True,

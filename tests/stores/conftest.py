@@ -4,7 +4,8 @@ import secrets
 
 import pytest
 import pytest_asyncio
-from stores.redis_server import RedisServer, need_redis
+
+from tests.helpers.redis_server import RedisServer, need_redis
 
 pytest.register_assert_rewrite(
     "stores.flow_contract", "stores.interrupting", "stores.sample", "stores.shared_contract", "stores.token_contract"

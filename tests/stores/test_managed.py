@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from stores.sample import stored
-from support.managed import ScriptedGrant
 
+from tests.helpers.managed import ScriptedGrant
+from tests.helpers.stored_values import stored
 from twilio_oauth_async import StoreError, VirtualClock
 from twilio_oauth_async.stores.redis import RedisTokenStore
-from twilio_oauth_async.token_manager import TokenManager
+from twilio_oauth_async.tokens.manager import TokenManager
 
 pytestmark = pytest.mark.asyncio
 

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from stores.contract import FlowStoreContract, TokenStoreContract
-from stores.sample import stored
 
+from tests.helpers.store_contract import FlowStoreContract, TokenStoreContract
+from tests.helpers.stored_values import stored
 from twilio_oauth_async import StoreError
 from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
 

@@ -15,11 +15,11 @@ import attrs
 
 from twilio_oauth_async.adapters import refusals
 from twilio_oauth_async.adapters.bearer import Bearer, Foreign, TokenSource, authorization
-from twilio_oauth_async.adapters.httpx_lines import BYTE_STREAMS, AsyncByteStream, Auth
-from twilio_oauth_async.adapters.httpx_peek import PeekedStream, decoded
+from twilio_oauth_async.adapters.httpx_body import PeekedStream, decoded
+from twilio_oauth_async.adapters.httpx_versions import BYTE_STREAMS, AsyncByteStream, Auth
 from twilio_oauth_async.adapters.origins import TWILIO
 from twilio_oauth_async.errors import ConfigurationError
-from twilio_oauth_async.secretive import Secretive
+from twilio_oauth_async.protocol.serializable import Secretive
 
 if TYPE_CHECKING:
     import httpx2

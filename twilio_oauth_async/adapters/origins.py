@@ -13,8 +13,8 @@ from typing import Final
 
 import attrs
 
-from twilio_oauth_async.endpoints import is_secure
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol.endpoints import is_secure
 
 TWILIO: Final = ("https://*.twilio.com",)
 """Every host below twilio.com: ``api.twilio.com``, and with edge and region ``api.dublin.ie1.twilio.com``."""

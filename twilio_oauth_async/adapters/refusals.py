@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from twilio_oauth_async import error_answers
 from twilio_oauth_async.errors import ApiError
-from twilio_oauth_async.messages import Context, Response
+from twilio_oauth_async.protocol import error_responses
+from twilio_oauth_async.protocol.messages import Context, Response
 
 MAX_BODY: Final = 16 << 10
 """Bytes of a 401 that are looked at, decoded. Twilio's have a few hundred."""
@@ -58,5 +58,5 @@ def _says_authenticate(body: bytes) -> bool:
         return True
     answer = Response(status=401, headers={}, body=body)
     # The time is for Retry-After alone, and no header is shown to it.
-    error = error_answers.read_error(answer, Context(now=datetime.fromtimestamp(0, UTC), base_url=""))
+    error = error_responses.read_error(answer, Context(now=datetime.fromtimestamp(0, UTC), base_url=""))
     return isinstance(error, ApiError) and (error.code == AUTHENTICATE or error.error == "invalid_token")

@@ -105,7 +105,7 @@ def emulator(
 
     As soon as it listens, it prints its address and its throw-away credentials as lines that a shell can read in,
     under the names that the examples of this package use. With --control-token a test in any language can approve,
-    deny, make faults and more: see the module twilio_oauth_async.emulator.control.
+    deny, make faults and more: see the module twilio_oauth_async.emulator.control.http.
 
     Exit code: 0 stopped by SIGTERM, 2 wrong usage or an address that is taken, 130 stopped with Ctrl-C.
     """

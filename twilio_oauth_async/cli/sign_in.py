@@ -8,14 +8,14 @@ from typing import TypeAlias
 
 from twilio_oauth_async.cli.screen import Screen, Update
 from twilio_oauth_async.cli.scripted_person import Decision, ScriptedPerson, ScriptedPersonError
+from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.device_authorization import DeviceAuthorization
-from twilio_oauth_async.device_flow import DeviceFlow
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.errors import AccessDeniedError, DeviceCodeExpiredError, TwilioOAuthError
-from twilio_oauth_async.models import Token, UserInfo
-from twilio_oauth_async.session import OAuthSession
-from twilio_oauth_async.untrusted_text import clean
+from twilio_oauth_async.grants.device_flow import DeviceFlow
+from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
+from twilio_oauth_async.protocol.models import Token, UserInfo
+from twilio_oauth_async.protocol.redaction import clean
 
 SIGNED_IN = 0
 NOT_SIGNED_IN = 1

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from twilio_oauth_async.emulator.api import ACTIVATE_PATH, Api
-from twilio_oauth_async.emulator.api_v2 import ApiV2
-from twilio_oauth_async.emulator.authorize_pages import AUTHORIZE_CONSENT_PATH, AuthorizePages
-from twilio_oauth_async.emulator.backend import Backend
-from twilio_oauth_async.emulator.control import Control
-from twilio_oauth_async.emulator.device_pages import CONSENT_PATH, DevicePages
-from twilio_oauth_async.emulator.exchange import Exchange, Handler
-from twilio_oauth_async.emulator.http_log import http_logger
-from twilio_oauth_async.emulator.pages import STYLESHEET_PATH, PageMaker
+from twilio_oauth_async.emulator.control.http import Control
+from twilio_oauth_async.emulator.endpoints.backend import Backend
+from twilio_oauth_async.emulator.endpoints.exchange import Exchange, Handler
+from twilio_oauth_async.emulator.endpoints.http_log import http_logger
+from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH, Api
+from twilio_oauth_async.emulator.endpoints.v2 import ApiV2
+from twilio_oauth_async.emulator.pages.authorize import AUTHORIZE_CONSENT_PATH, AuthorizePages
+from twilio_oauth_async.emulator.pages.device import CONSENT_PATH, DevicePages
+from twilio_oauth_async.emulator.pages.rendering import STYLESHEET_PATH, PageMaker
 
 _MAX_REQUEST_BYTES = 64 * 1024
 

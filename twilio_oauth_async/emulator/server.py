@@ -13,20 +13,20 @@ from aiohttp import web
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.emulator.app import build_app
-from twilio_oauth_async.emulator.authorization import registered_uris
-from twilio_oauth_async.emulator.backend import Backend
-from twilio_oauth_async.emulator.console import Console
-from twilio_oauth_async.emulator.control import CONTROL_PATH, Control
-from twilio_oauth_async.emulator.credentials import Accounts
-from twilio_oauth_async.emulator.dialect import DateDialect, Dialect, ErrorDialect
-from twilio_oauth_async.emulator.faults import Faults
-from twilio_oauth_async.emulator.guesses import Guesses
-from twilio_oauth_async.emulator.ids import Ids
-from twilio_oauth_async.emulator.issuer import TokenIssuer
-from twilio_oauth_async.emulator.journal import Journal
-from twilio_oauth_async.emulator.keys import Algorithm, KeyRing
-from twilio_oauth_async.emulator.model import DEVICE_CODE_GRANT, App, Policy, User
-from twilio_oauth_async.emulator.state import State
+from twilio_oauth_async.emulator.control.console import Console
+from twilio_oauth_async.emulator.control.http import CONTROL_PATH, Control
+from twilio_oauth_async.emulator.endpoints.backend import Backend
+from twilio_oauth_async.emulator.endpoints.issuer import TokenIssuer
+from twilio_oauth_async.emulator.endpoints.keys import Algorithm, KeyRing
+from twilio_oauth_async.emulator.faults.fault import Faults
+from twilio_oauth_async.emulator.messages.credentials import Accounts
+from twilio_oauth_async.emulator.messages.dialect import DateDialect, Dialect, ErrorDialect
+from twilio_oauth_async.emulator.messages.journal import Journal
+from twilio_oauth_async.emulator.rules.authorization_codes import registered_uris
+from twilio_oauth_async.emulator.rules.guesses import Guesses
+from twilio_oauth_async.emulator.rules.ids import Ids
+from twilio_oauth_async.emulator.rules.model import DEVICE_CODE_GRANT, App, Policy, User
+from twilio_oauth_async.emulator.rules.state import State
 
 _BACKLOG = 1024
 """Thousands of device flows may connect in one moment."""

@@ -13,9 +13,9 @@ from typing import Protocol
 
 import attrs
 
-from twilio_oauth_async.device_authorization import DeviceAuthorization
-from twilio_oauth_async.models import Token
-from twilio_oauth_async.storable import Storable
+from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
+from twilio_oauth_async.protocol.models import Token
+from twilio_oauth_async.protocol.serializable import Storable
 
 LOCK_TIMEOUT = 60.0
 """Seconds that `TokenStore.lock` waits where nothing else was asked for: the holder may be in the middle of a refresh,

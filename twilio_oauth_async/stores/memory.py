@@ -8,11 +8,11 @@ from datetime import datetime
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import StoreConflict
-from twilio_oauth_async.secretive import Secretive
+from twilio_oauth_async.protocol.serializable import Secretive
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT, StoredFlow, StoredToken
-from twilio_oauth_async.stores.flow_claims import check_save, claimed, is_claimed
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
 from twilio_oauth_async.stores.keys import check_instant, check_key
+from twilio_oauth_async.stores.leases import check_save, claimed, is_claimed
 
 
 class MemoryTokenStore(Secretive):

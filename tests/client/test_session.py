@@ -1,0 +1,331 @@
+import base64
+import logging
+import pickle
+import ssl
+
+import aiohttp
+import pytest
+
+from tests.helpers.raw_server import RawServer, hang_up, http
+from twilio_oauth_async import (
+    AnswerLostError,
+    ApiError,
+    ConfigurationError,
+    InvalidClientError,
+    InvalidGrantError,
+    OAuthSession,
+    ProtocolError,
+    RetryPolicy,
+    ServerError,
+    TransportError,
+    VirtualClock,
+)
+
+ACCOUNT, PASSWORD = "AC" + "1" * 32, "p4ss-canary"
+CERTS = http(200, {"keys": []})
+TOKEN = http(201, {"access_token": "a"})
+GONE = http(503, b"", None)
+
+
+def session_for(server, **options):
+    return OAuthSession(ACCOUNT, PASSWORD, base_url=server.base_url, clock=VirtualClock(), **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"username": "a"}, "belong together"),
+        ({"password": "a"}, "belong together"),
+        ({"username": "", "password": "x"}, "must not be empty"),
+        ({"username": "x", "password": ""}, "must not be empty"),
+        ({"username": "a:b", "password": "x"}, "colon"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": -1}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"timeout": float("inf")}, "timeout"),
+        ({"base_url": "http://example.com"}, "base_url"),
+        ({"base_url": "https://example.com", "region": "ie1"}, "either base_url"),
+        ({"region": "a.b"}, "region"),
+        ({"issuer": "http://example.com"}, "issuer"),
+        ({"max_response_bytes": 0}, "max_response_bytes"),
+    ],
+)
+def test_bad_use_is_told_before_anything_is_opened(arguments, message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        OAuthSession(**arguments)
+    assert "p4ss" not in str(caught.value)
+
+
+@pytest.mark.parametrize("loose", ["verify_mode", "check_hostname"])
+def test_there_is_no_switch_to_turn_verification_off(loose):
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    if loose == "verify_mode":
+        context.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ConfigurationError, match="must verify"):
+        OAuthSession(ssl_context=context)
+
+
+@pytest.mark.parametrize(
+    ("environ", "username", "password", "host"),
+    [
+        ({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t"}, "AC1", "t", "oauth.twilio.com"),
+        (
+            {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_API_KEY": "SK1", "TWILIO_API_SECRET": "s"},
+            "SK1",
+            "s",
+            "oauth.twilio.com",
+        ),
+        (
+            {"TWILIO_API_KEY": "SK1", "TWILIO_API_SECRET": "s", "TWILIO_REGION": "ie1", "TWILIO_EDGE": "dublin"},
+            "SK1",
+            "s",
+            "oauth.dublin.ie1.twilio.com",
+        ),
+        (
+            {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_API_KEY": "SK1"},
+            "AC1",
+            "t",
+            "oauth.twilio.com",
+        ),
+        ({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_REGION": ""}, "AC1", "t", "oauth.twilio.com"),
+    ],
+)
+def test_from_env(environ, username, password, host):
+    session = OAuthSession.from_env(environ, timeout=7)
+    assert session.base_url == f"https://{host}"
+    assert session.timeout == 7
+    assert session._exchange.authorization == "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def test_arguments_go_before_the_environment():
+    environ = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_REGION": "ie1"}
+    assert OAuthSession.from_env(environ, region="au1").base_url == "https://oauth.au1.twilio.com"
+    assert OAuthSession.from_env(environ, base_url="http://127.0.0.1:1").base_url == "http://127.0.0.1:1"
+
+
+def test_the_server_may_stand_in_the_environment():
+    environ = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_REGION": "ie1"}
+    there = {"TWILIO_OAUTH_URL": "http://127.0.0.1:1"}
+    assert OAuthSession.from_env(environ | there).base_url == "http://127.0.0.1:1"
+    assert OAuthSession.from_env(environ | there, base_url="http://127.0.0.1:2").base_url == "http://127.0.0.1:2"
+    assert OAuthSession.from_env(environ | there, region="au1").base_url == "https://oauth.au1.twilio.com"
+    assert OAuthSession.from_env(environ | {"TWILIO_OAUTH_URL": ""}).base_url == "https://oauth.ie1.twilio.com"
+    with pytest.raises(ConfigurationError):
+        OAuthSession.from_env(environ | {"TWILIO_OAUTH_URL": "http://example.com"})
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"TWILIO_ACCOUNT_SID": "AC1"}, {"TWILIO_API_KEY": "SK1"}, {"TWILIO_ACCOUNT_SID": "", "TWILIO_AUTH_TOKEN": ""}],
+)
+def test_an_environment_without_credentials_is_told(environ):
+    with pytest.raises(ConfigurationError, match="TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"):
+        OAuthSession.from_env(environ)
+
+
+def test_the_session_shows_and_pickles_no_secret():
+    session = OAuthSession(ACCOUNT, PASSWORD)
+    assert repr(session) == "OAuthSession(base_url='https://oauth.twilio.com', closed)"
+    with pytest.raises(TypeError, match="refuses"):
+        pickle.dumps(session)
+
+
+@pytest.mark.asyncio
+async def test_what_reaches_the_wire():
+    async with RawServer(CERTS) as server, session_for(server) as session:
+        await session.fetch_certs()
+        assert "open" in repr(session)
+    request = server.requests[0]
+    assert (request.method, request.target, request.body) == ("GET", "/v1/certs", b"")
+    assert request.headers["authorization"] == ["Basic " + base64.b64encode(f"{ACCOUNT}:{PASSWORD}".encode()).decode()]
+    assert request.headers["accept"] == ["application/json"]
+    [agent] = request.headers["user-agent"]
+    assert agent.startswith("twilio-oauth-async/")
+    assert f"aiohttp/{aiohttp.__version__}" in agent
+
+
+@pytest.mark.asyncio
+async def test_without_credentials_none_are_sent():
+    async with RawServer(CERTS) as server, OAuthSession(base_url=server.base_url) as session:
+        await session.fetch_certs()
+    assert "authorization" not in server.requests[0].headers
+
+
+@pytest.mark.asyncio
+async def test_an_access_token_takes_the_place_of_the_credentials():
+    async with RawServer(http(200, {})) as server, session_for(server) as session:
+        await session.fetch_user_info(access_token="tok")
+        await session.fetch_user_info()
+    assert server.requests[0].headers["authorization"] == ["Bearer tok"]
+    assert server.requests[1].headers["authorization"][0].startswith("Basic ")
+
+
+@pytest.mark.asyncio
+async def test_a_base_path_is_kept():
+    async with RawServer(CERTS) as server, OAuthSession(base_url=server.base_url + "/twilio/") as session:
+        await session.fetch_certs()
+    assert server.requests[0].target == "/twilio/v1/certs"
+
+
+@pytest.mark.asyncio
+async def test_only_an_open_session_sends():
+    session = OAuthSession(base_url="http://127.0.0.1:9")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="not open"):
+            await session.fetch_certs()
+        await session.open()
+        await session.open()
+        await session.close()
+        await session.close()
+
+
+class TestLentSession:
+    @pytest.mark.asyncio
+    async def test_only_its_connector_is_used(self):
+        def refuse(*_):
+            raise AssertionError("the lent session's own settings were used")
+
+        async with (
+            RawServer(
+                http(201, {"access_token": "a"}, Set_Cookie="theirs=2"), http(400, {"error": "invalid_grant"})
+            ) as server,
+            aiohttp.ClientSession(
+                "http://127.0.0.1:9/",
+                headers={"X-Theirs": "1", "Authorization": "Basic theirs"},
+                cookies={"theirs": "1"},
+                raise_for_status=True,
+                trust_env=True,
+                middlewares=(refuse,),
+                timeout=aiohttp.ClientTimeout(total=0.000001),
+            ) as lent,
+        ):
+            before = list(lent.cookie_jar)
+            async with session_for(server, http=lent) as session:
+                await session.create_token(grant_type="g", client_sid="OQ1")
+                with pytest.raises(InvalidGrantError):
+                    await session.create_token(grant_type="g", client_sid="OQ1")
+            assert not lent.closed
+            assert not lent.connector.closed
+            assert list(lent.cookie_jar) == before
+            assert lent.headers["X-Theirs"] == "1"
+            # The second request went over the connection that the lent connector kept.
+            assert [request.connection for request in server.requests] == [0, 0]
+        for request in server.requests:
+            assert "x-theirs" not in request.headers
+            assert "cookie" not in request.headers
+            assert request.headers["authorization"][0] != "Basic theirs"
+
+    @pytest.mark.asyncio
+    async def test_a_closed_one_is_told(self):
+        lent = aiohttp.ClientSession()
+        await lent.close()
+        with pytest.raises(ConfigurationError, match="is closed"):
+            await OAuthSession(http=lent).open()
+
+    @pytest.mark.asyncio
+    async def test_one_that_is_closed_later_is_told(self):
+        lent = aiohttp.ClientSession()
+        async with OAuthSession(base_url="http://127.0.0.1:9", http=lent) as session:
+            await lent.close()
+            with pytest.raises(ConfigurationError, match="has been closed"):
+                await session.fetch_certs()
+
+
+class TestRetries:
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize(
+        "fault", [GONE, http(429, b"", None), http(502, b"<html>", "text/html"), http(504, b"", None), hang_up]
+    )
+    @pytest.mark.parametrize(
+        ("good", "call"),
+        [
+            (CERTS, lambda s: s.fetch_certs()),
+            (http(200, {}), lambda s: s.fetch_openid_discovery()),
+            (http(200, {}), lambda s: s.fetch_user_info()),
+            (
+                http(201, {"device_code": "d", "user_code": "u", "verification_uri": "x"}),
+                lambda s: s.create_device_code(client_sid="OQ1", scopes=["openid"]),
+            ),
+        ],
+    )
+    async def test_what_harms_nobody_is_asked_again(self, fault, good, call):
+        async with RawServer(fault, good) as server, session_for(server) as session:
+            await call(session)
+        # aiohttp asks a GET again by itself where the connection that it had kept turned out to be closed.
+        assert len(server.requests) == 2
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("fault", [GONE, http(429, {"code": 20429}), http(502, b"", None), hang_up])
+    async def test_a_token_request_is_made_once(self, fault):
+        async with RawServer(fault, TOKEN) as server, session_for(server) as session:
+            with pytest.raises((ApiError, AnswerLostError)):
+                await session.create_token(grant_type="g", client_sid="OQ1", refresh_token="r")
+        assert len(server.requests) == 1
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+    async def test_what_will_not_change_is_not_asked_again(self, status):
+        async with RawServer(http(status, {"error": "x"})) as server, session_for(server) as session:
+            with pytest.raises(ApiError):
+                await session.fetch_certs()
+        assert len(server.requests) == 1
+
+    @pytest.mark.asyncio
+    async def test_giving_up_tells_how_often_and_how_long(self):
+        async with RawServer(GONE) as server, session_for(server, retry=RetryPolicy(attempts=3)) as session:
+            with pytest.raises(ServerError):
+                await session.fetch_certs()
+            assert len(server.requests) == 3
+        async with session_for(server, retry=RetryPolicy(attempts=3, base=1, cap=1)) as session:
+            with pytest.raises(TransportError) as caught:
+                await session.fetch_certs()
+            assert caught.value.attempts == 3
+            assert caught.value.elapsed == session.clock.monotonic() > 0
+
+    @pytest.mark.asyncio
+    async def test_retry_after_past_the_deadline_fails_now(self):
+        busy = http(503, b"", None, Retry_After="60")
+        async with RawServer(busy, CERTS) as server, session_for(server, timeout=30) as session:
+            with pytest.raises(ServerError) as caught:
+                await session.fetch_certs()
+            assert caught.value.retry_after == 60
+            assert session.clock.monotonic() == 0
+
+    @pytest.mark.asyncio
+    async def test_retry_after_within_the_deadline_is_waited_for(self):
+        busy = http(503, b"", None, Retry_After="3")
+        async with RawServer(busy, CERTS) as server, session_for(server) as session:
+            await session.fetch_certs()
+            assert session.clock.monotonic() >= 3
+
+
+class TestErrors:
+    @pytest.mark.asyncio
+    async def test_an_error_is_raised_without_anything_behind_it(self):
+        body = {"code": 20003, "message": f"Authenticate {PASSWORD}", "more_info": "https://e", "status": 401}
+        async with RawServer(http(401, body, Twilio_Request_Id="RQ1")) as server, session_for(server) as session:
+            with pytest.raises(InvalidClientError) as caught:
+                await session.fetch_certs()
+        assert caught.value.__context__ is None
+        assert caught.value.__cause__ is None
+        assert str(caught.value) == "401 Twilio error 20003: Authenticate *** (request RQ1)"
+
+    @pytest.mark.asyncio
+    async def test_an_answer_that_breaks_the_contract(self):
+        async with RawServer(http(200, b"<html>canary</html>", "text/html")) as server, session_for(server) as session:
+            with pytest.raises(ProtocolError) as caught:
+                await session.fetch_certs()
+        assert (caught.value.status, caught.value.content_type, caught.value.length) == (200, "text/html", 19)
+        assert "canary" not in str(caught.value)
+
+    @pytest.mark.asyncio
+    async def test_what_is_logged_holds_no_secret(self, caplog):
+        async with (
+            RawServer(http(400, {"error": "invalid_grant", "error_description": "ref-canary"})) as server,
+            session_for(server) as session,
+        ):
+            with caplog.at_level(logging.DEBUG), pytest.raises(InvalidGrantError):
+                await session.create_token(grant_type="refresh_token", client_sid="OQ1", refresh_token="ref-canary")
+        assert "POST /v1/token: 400 invalid_grant: ***" in caplog.text
+        assert "canary" not in caplog.text

@@ -1,0 +1,154 @@
+"""Revocation, the second generation's token endpoint, and user info bound to a subject."""
+
+from urllib.parse import parse_qsl
+
+import pytest
+
+from tests.helpers.raw_server import RawServer, hang_up, http
+from twilio_oauth_async import (
+    AnswerLostError,
+    ConfigurationError,
+    IdTokenError,
+    InvalidClientError,
+    OAuthSession,
+    ProtocolError,
+    ServerError,
+    VirtualClock,
+)
+
+ISSUER = "https://iam.twilio.com"
+SUBJECT = "US" + "1" * 32
+
+
+def session_for(server):
+    return OAuthSession("AC1", "p4ss", base_url=server.base_url, clock=VirtualClock())
+
+
+def discovery(server, **members):
+    return http(200, {"issuer": ISSUER, "revocation_endpoint": f"{server.base_url}/oauth2/revoke", **members})
+
+
+class TestRevocation:
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":"ignored"}'])
+    async def test_any_success_is_one_and_discovery_is_fetched_once(self, body):
+        async with RawServer() as server, session_for(server) as session:
+            server.answers = [discovery(server), http(200, body, None)]
+            await session.revoke_token("tok", client_sid="OQ1", client_secret="s")
+            await session.revoke_token("tok2", client_sid="OQ1")
+        assert [request.target for request in server.requests] == [
+            "/v1/.well-known/openid-configuration",
+            "/oauth2/revoke",
+            "/oauth2/revoke",
+        ]
+        assert server.requests[1].method == "POST"
+        assert parse_qsl(server.requests[1].body.decode()) == [
+            ("token", "tok"),
+            ("client_id", "OQ1"),
+            ("client_secret", "s"),
+        ]
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize(("answer", "kind"), [(http(503, b"", None), ServerError), (hang_up, AnswerLostError)])
+    async def test_a_failure_is_told_and_not_tried_again(self, answer, kind):
+        async with RawServer() as server, session_for(server) as session:
+            server.answers = [discovery(server), answer]
+            with pytest.raises(kind):
+                await session.revoke_token("tok", client_sid="OQ1")
+            assert len(server.requests) == 2
+
+    @pytest.mark.asyncio
+    async def test_no_token_goes_to_a_place_that_a_tampered_document_names(self):
+        async with RawServer(http(200, b"")) as evil, RawServer() as server, session_for(server) as session:
+            server.answers = [discovery(server, revocation_endpoint=evil.base_url + "/revoke")]
+            for _ in range(2):
+                with pytest.raises(ProtocolError):
+                    await session.revoke_token("tok", client_sid="OQ1")
+            # What was refused is not kept: the next call asks again.
+            assert len(server.requests) == 2
+        assert evil.requests == []
+
+    @pytest.mark.asyncio
+    async def test_a_server_without_revocation(self):
+        async with RawServer(http(200, {"issuer": ISSUER})) as server, session_for(server) as session:
+            with pytest.raises(ConfigurationError, match="revocation_endpoint"):
+                await session.revoke_token("tok", client_sid="OQ1")
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("given", [{"token": ""}, {"token": "a\n"}, {"client_sid": ""}])
+    async def test_bad_use(self, given):
+        async with RawServer() as server, session_for(server) as session:
+            server.answers = [discovery(server)]
+            with pytest.raises(ConfigurationError):
+                await session.revoke_token(given.get("token", "tok"), client_sid=given.get("client_sid", "OQ1"))
+
+
+class TestV2:
+    @pytest.mark.asyncio
+    async def test_every_parameter_and_no_account(self):
+        async with (
+            RawServer(http(200, {"access_token": "a", "expires_in": 60})) as server,
+            session_for(server) as session,
+        ):
+            token = await session.create_token_v2(
+                grant_type="g",
+                client_id="OQ1",
+                client_secret="s",
+                code="c",
+                code_verifier="v",
+                redirect_uri="http://127.0.0.1:1/cb",
+                audience="api",
+                refresh_token="r",
+                scope="a b",
+                account_sid="AC2",
+            )
+            assert (token.access_token_expires_at - session.clock.now()).total_seconds() == 60
+        [request] = server.requests
+        assert (request.method, request.target) == ("POST", "/v2/token?account_sid=AC2")
+        assert "authorization" not in request.headers
+        assert request.headers["connection"] == ["close"]
+        assert parse_qsl(request.body.decode()) == [
+            ("grant_type", "g"),
+            ("client_id", "OQ1"),
+            ("client_secret", "s"),
+            ("code", "c"),
+            ("code_verifier", "v"),
+            ("refresh_token", "r"),
+            ("redirect_uri", "http://127.0.0.1:1/cb"),
+            ("audience", "api"),
+            ("scope", "a b"),
+        ]
+
+    @pytest.mark.asyncio
+    async def test_what_twilio_answers_for_wrong_credentials(self):
+        answer = http(401, {"code": 321401, "message": "Invalid client", "status": 401})
+        async with RawServer(answer) as server, session_for(server) as session:
+            with pytest.raises(InvalidClientError):
+                await session.create_token_v2(grant_type="client_credentials", client_id="OQ1", client_secret="wrong")
+            assert len(server.requests) == 1
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize(
+        "given", [{"client_id": ""}, {"grant_type": ""}, {"scope": ""}, {"code": "\n"}, {"account_sid": ""}]
+    )
+    async def test_bad_use(self, given):
+        async with RawServer() as server, session_for(server) as session:
+            with pytest.raises(ConfigurationError):
+                await session.create_token_v2(**{"grant_type": "g", "client_id": "OQ1", **given})
+            assert server.requests == []
+
+
+class TestUserInfo:
+    @pytest.mark.asyncio
+    async def test_of_the_subject(self):
+        async with RawServer(http(200, {"user_sid": SUBJECT})) as server, session_for(server) as session:
+            assert (await session.fetch_user_info(access_token="a", subject=SUBJECT)).user_sid == SUBJECT
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("body", [{"user_sid": "US" + "2" * 32}, {}])
+    async def test_of_somebody_else(self, body):
+        async with RawServer(http(200, body)) as server, session_for(server) as session:
+            with pytest.raises(IdTokenError) as caught:
+                await session.fetch_user_info(access_token="a", subject=SUBJECT)
+        assert caught.value.claim == "sub"
+        assert "US" not in str(caught.value)

@@ -1,0 +1,125 @@
+"""`DeviceFlow.poll` and `events`, and a flow that moves from one process to another."""
+
+import asyncio
+
+import attrs
+import pytest
+
+from tests.helpers.raw_server import hang_up, http
+from tests.helpers.scripted_flow import CODE, PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
+from twilio_oauth_async import (
+    AccessDeniedError,
+    Approved,
+    CodeIssued,
+    ConfigurationError,
+    DeviceAuthorization,
+    DeviceCodeExpiredError,
+    DeviceFlow,
+    Pending,
+    ServerError,
+    SlowedDown,
+    Token,
+    Unreachable,
+)
+
+
+class TestAcrossProcesses:
+    @pytest.mark.asyncio
+    async def test_another_process_finishes_with_the_raised_interval(self):
+        async with ScriptedFlow(SLOW_DOWN, hang_up, PENDING, TOKEN) as setup:
+            state = await setup.flow.start()
+            for _ in range(2):
+                await setup.clock.sleep((state.next_poll_at - setup.clock.now()).total_seconds())
+                state = (await setup.flow.poll(state)).authorization
+            text = state.to_json()
+            other = DeviceFlow(setup.session, client_sid="OQ1", scopes=["openid"])
+            stored = DeviceAuthorization.from_json(text)
+            assert (stored.interval, stored.faults, stored.answer_lost) == (10.0, 1, True)
+            assert (await other.wait(stored)).access_token == "acc-canary"
+            assert setup.gaps == pytest.approx([5.05, 10.1, 20.2, 10.1])
+
+    @pytest.mark.asyncio
+    async def test_what_was_stored_is_judged_by_the_wall_clock(self):
+        async with ScriptedFlow(TOKEN) as setup:
+            state = await setup.flow.start()
+            setup.clock.shift_wall(301)
+            with pytest.raises(DeviceCodeExpiredError):
+                await setup.flow.wait(state)
+            with pytest.raises(DeviceCodeExpiredError):
+                await setup.flow.poll(state)
+            assert setup.times == []
+
+    @pytest.mark.asyncio
+    async def test_a_flow_of_another_client_is_refused(self):
+        async with ScriptedFlow(TOKEN) as setup:
+            state = attrs.evolve(await setup.flow.start(), client_sid="OQ2")
+            for call in (setup.flow.wait(state), setup.flow.poll(state), anext(setup.flow.events(state))):
+                with pytest.raises(ConfigurationError, match="another client_sid"):
+                    await call
+            assert setup.times == []
+
+
+class TestPoll:
+    @pytest.mark.asyncio
+    async def test_nothing_is_sent_before_it_is_time(self):
+        async with ScriptedFlow(TOKEN) as setup:
+            state = await setup.flow.start()
+            assert await setup.flow.poll(state) == Pending(state)
+            setup.clock.advance(5.04)
+            assert await setup.flow.poll(state) == Pending(state)
+            assert setup.times == []
+            setup.clock.advance(0.01)
+            assert (await setup.flow.poll(state)).token.access_token == "acc-canary"
+
+    @pytest.mark.asyncio
+    async def test_each_result(self):
+        async with ScriptedFlow(PENDING, SLOW_DOWN, http(500, b""), http(400, {"error": "access_denied"})) as setup:
+            state, kinds = await setup.flow.start(), []
+            for _ in range(3):
+                setup.clock.advance(60)
+                step = await setup.flow.poll(state)
+                kinds.append(type(step))
+                state = step.authorization
+            assert kinds == [Pending, SlowedDown, Unreachable]
+            assert type(step.error) is ServerError
+            setup.clock.advance(60)
+            with pytest.raises(AccessDeniedError):
+                await setup.flow.poll(state)
+
+
+class TestEvents:
+    @pytest.mark.asyncio
+    async def test_all_that_happens_in_order(self):
+        async with ScriptedFlow(PENDING, SLOW_DOWN, hang_up, TOKEN) as setup:
+            events = [event async for event in setup.flow.events()]
+        assert [type(event) for event in events] == [CodeIssued, Pending, SlowedDown, Unreachable, Approved]
+        assert events[0].authorization.user_code == "ABCD"
+        assert events[-1].token == Token(access_token="acc-canary")
+        assert setup.gaps == pytest.approx([5.05, 5.05, 10.1, 20.2])
+        assert "canary" not in repr(events)
+
+    @pytest.mark.asyncio
+    async def test_a_flow_under_way_is_taken_up(self):
+        async with ScriptedFlow(TOKEN) as setup:
+            state = await setup.flow.start()
+            events = [event async for event in setup.flow.events(state)]
+        assert events == [CodeIssued(state), Approved(Token(access_token="acc-canary"))]
+
+    @pytest.mark.asyncio
+    async def test_the_end_is_raised(self):
+        async with ScriptedFlow(PENDING, code={**CODE, "expires_in": 7}) as setup:
+            events = setup.flow.events()
+            assert [type(await anext(events)) for _ in range(2)] == [CodeIssued, Pending]
+            with pytest.raises(DeviceCodeExpiredError):
+                await anext(events)
+
+    @pytest.mark.asyncio
+    async def test_leaving_early_leaves_nothing(self):
+        async with ScriptedFlow(PENDING) as setup:
+            events = setup.flow.events()
+            async for event in events:
+                if isinstance(event, Pending):
+                    break
+            await events.aclose()
+            assert "sleepers=0" in repr(setup.clock)
+        assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,103 @@
+"""All that is around the bot and outlives it: Telegram, Twilio, a folder, and time."""
+
+import asyncio
+import re
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from _service import Service
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from bot_telegram import sign_in_bot
+
+from tests.helpers.fake_telegram import TOKEN, FakeTelegram
+from twilio_oauth_async import OAuthSession, RetryPolicy, VirtualClock
+from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
+
+
+class QuickSession(AiohttpSession):
+    """Closes without the quarter of a second that aiogram waits for TLS."""
+
+    async def close(self):
+        if self._session is not None:
+            await self._session.close()
+
+
+class World:
+    def __init__(self, folder):
+        self.clock = VirtualClock(auto=False)
+        self.telegram = FakeTelegram()
+        self.emulator = Emulator(clock=self.clock)
+        self.folder = folder
+        self.tokens = FileTokenStore(folder / "tokens.json")
+        self.flows = FileFlowStore(folder / "flows.json", clock=self.clock)
+        self.codes = []
+        """Pairs of a user and a code that they were given."""
+
+    async def __aenter__(self):
+        self._stack = AsyncExitStack()
+        await self._stack.enter_async_context(self.telegram)
+        await self._stack.enter_async_context(self.emulator)
+        return self
+
+    async def __aexit__(self, *_):
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def bot(self):
+        """A process with the bot, as `main` of the example makes it."""
+        async with (
+            OAuthSession(
+                self.emulator.account_sid,
+                self.emulator.auth_token,
+                base_url=self.emulator.base_url,
+                clock=self.clock,
+                retry=RetryPolicy.none(),
+            ) as session,
+            Bot(TOKEN, session=QuickSession(api=TelegramAPIServer.from_base(self.telegram.url))) as bot,
+            sign_in_bot(
+                bot, Service(session, self.emulator.client_sid, self.emulator.client_secret), self.folder
+            ) as dispatcher,
+        ):
+            polling = asyncio.create_task(
+                dispatcher.start_polling(
+                    bot, handle_signals=False, close_bot_session=False, allowed_updates=["message"]
+                )
+            )
+            try:
+                yield bot
+            finally:
+                await dispatcher.stop_polling()
+                await polling
+
+    async def ask(self, user, text, chat=None):
+        """What `user` is answered in the private chat."""
+        await self.telegram.say(user, text, chat)
+        return (await self.telegram.read(user)).text
+
+    async def code(self, user, chat=None):
+        """The code that `user` is given for /login."""
+        code = re.search(r"check that it shows the code (\S+-\S+)", await self.ask(user, "/login", chat))[1]
+        self.codes.append((user, code))
+        return code
+
+    async def decide(self, act, code, person=None):
+        """Somebody does it on Twilio's page, and the bot's next poll is due."""
+        await getattr(self.emulator, act)(code, *([person] if person else []))
+        self.clock.advance(6)
+
+    async def signed_in(self, user):
+        return await self.tokens.load(str(user)) is not None
+
+    async def secrets(self):
+        """What nobody may ever be told: all that went over the wire to Twilio, and what came back."""
+        found = {TOKEN, self.emulator.client_secret, self.emulator.auth_token}
+        for entry in self.emulator.requests:
+            found |= {value for name, value in entry.form.items() if name in {"DeviceCode", "RefreshToken", "token"}}
+            found.add(entry.headers.get("Authorization", "").partition(" ")[2])
+        for user, _ in self.codes:
+            if stored := await self.tokens.load(str(user)):
+                token = stored.token
+                found |= {token.access_token, token.refresh_token, token.id_token}
+        return {secret for secret in found if secret}

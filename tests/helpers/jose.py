@@ -1,0 +1,138 @@
+"""Makes tokens and keys, good and bad. It shares no code with the package: only `cryptography`, base64 and JSON."""
+
+import base64
+import functools
+import hashlib
+import json
+from datetime import UTC, datetime
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from twilio_oauth_async import IdTokenError
+from twilio_oauth_async.oidc import id_token
+from twilio_oauth_async.oidc.jwa import allowed_algorithms
+from twilio_oauth_async.oidc.jwks import PublicKeys
+from twilio_oauth_async.oidc.jws import read_compact
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STAMP = int(NOW.timestamp())
+ISSUER = "https://iam.twilio.com"
+CLIENT = "OQ" + "1" * 32
+ACCESS_TOKEN = "acc-canary"
+KID = "IC1"
+CLAIMS = {
+    "iss": ISSUER,
+    "sub": "US-canary",
+    "aud": CLIENT,
+    "azp": CLIENT,
+    "iat": STAMP,
+    "nbf": STAMP,
+    "exp": STAMP + 3600,
+    "auth_time": STAMP - 60,
+}
+
+_CURVES = {
+    "ES256": (ec.SECP256R1, "P-256", 32),
+    "ES384": (ec.SECP384R1, "P-384", 48),
+    "ES512": (ec.SECP521R1, "P-521", 66),
+}
+_HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+
+
+def b64(data: bytes | str) -> str:
+    """base64url without padding."""
+    return base64.urlsafe_b64encode(data.encode() if isinstance(data, str) else data).rstrip(b"=").decode()
+
+
+def unb64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def number(value: int, size: int | None = None) -> str:
+    """A number as a JWK carries it."""
+    return b64(value.to_bytes(size or max(1, (value.bit_length() + 7) // 8), "big"))
+
+
+@functools.cache
+def private_key(algorithm, name):
+    """A private key of `algorithm`: for one `name` the same in one run."""
+    if algorithm in _CURVES:
+        return ec.generate_private_key(_CURVES[algorithm][0]())
+    return rsa.generate_private_key(65_537, 2048)
+
+
+def jwk(algorithm="ES256", name="ours", **members):
+    """The public key of the same name; a member that is ... is left out."""
+    numbers = private_key(algorithm, name).public_key().public_numbers()
+    if algorithm in _CURVES:
+        _, crv, size = _CURVES[algorithm]
+        made = {"kty": "EC", "crv": crv, "x": number(numbers.x, size), "y": number(numbers.y, size)}
+    else:
+        made = {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e)}
+    made = {"kid": KID, "alg": algorithm, "use": "sig", "key_ops": []} | made | members
+    return {name: value for name, value in made.items() if value is not ...}
+
+
+def signature(message: bytes, algorithm="ES256", key=None) -> bytes:
+    """In the form of a JWS (RFC 7518 3.3 to 3.5)."""
+    key = key or private_key(algorithm, "ours")
+    digest = _HASHES[algorithm[2:]]()
+    if algorithm in _CURVES:
+        size = _CURVES[algorithm][2]
+        r, s = decode_dss_signature(key.sign(message, ec.ECDSA(digest)))
+        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+    pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
+    return key.sign(message, padding.PKCS1v15() if algorithm.startswith("RS") else pss, digest)
+
+
+def token(claims=CLAIMS, *, algorithm="ES256", header=None, key=None, signed=None, **changes) -> str:
+    """A compact JWS.
+
+    Args:
+        claims: an object, or the payload in bytes.
+        algorithm: what it is signed with, whatever the header says.
+        header: members beside or instead of the usual ones, or the header in bytes; a member that is ... is left out.
+        key: who signs; None: `private_key` of the algorithm.
+        signed: the signature, in place of a real one.
+        changes: claims beside or instead of those; one that is ... is left out.
+    """
+    if not isinstance(header, bytes):
+        members = {"alg": algorithm, "kid": KID, "typ": "JWT"} | (header or {})
+        header = json.dumps({name: value for name, value in members.items() if value is not ...}).encode()
+    if not isinstance(claims, bytes):
+        claims = json.dumps({name: value for name, value in (claims | changes).items() if value is not ...}).encode()
+    message = f"{b64(header)}.{b64(claims)}"
+    return f"{message}.{b64(signature(message.encode(), algorithm, key) if signed is None else signed)}"
+
+
+def at_hash(access_token: str, digest="sha256") -> str:
+    """OpenID Connect Core 3.1.3.6."""
+    whole = hashlib.new(digest, access_token.encode()).digest()
+    return b64(whole[: len(whole) // 2])
+
+
+def verify(text: str, *jwks, algorithms=("ES256", "RS256"), **options):
+    """The pure part of the verifier, from the text to the claims."""
+    message = read_compact(text, allowed_algorithms(algorithms))
+    keys = PublicKeys(jwks or (jwk(), jwk("RS256"))).fitting(message.algorithm, message.kid)
+    return id_token.verify(message, keys, **{"issuer": ISSUER, "client_sid": CLIENT, "now": NOW} | options)
+
+
+def refusal(text: str, *jwks, **options) -> IdTokenError:
+    """The error with which `verify` refuses it: fit for a log, and nothing hangs on it that is not."""
+    with pytest.raises(IdTokenError) as caught:
+        verify(text, *jwks, **options)
+    check_fit_for_a_log(caught.value)
+    return caught.value
+
+
+def check_fit_for_a_log(error):
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    shown = str(error) + repr(vars(error))
+    assert "canary" not in shown
+    assert str(error).isprintable()
+    assert len(str(error)) < 200

@@ -1,0 +1,61 @@
+"""A key set whose server answers by a script, on a virtual clock."""
+
+import asyncio
+
+from tests.helpers.jose import jwk
+from tests.helpers.raw_server import RawServer, http
+from twilio_oauth_async import IdTokenError, OAuthSession, RetryPolicy, VirtualClock
+from twilio_oauth_async.client.jwks_cache import KeySet
+from twilio_oauth_async.oidc.jwa import ALGORITHMS
+
+ES256 = ALGORITHMS["ES256"]
+DOWN = http(503, b"", None)
+
+
+def certs(*kids):
+    return http(200, {"keys": [jwk(kid=kid) for kid in kids]})
+
+
+class Scene:
+    """A key set whose server answers by a script; the last answer again and again."""
+
+    def __init__(self, *answers, auto=True, timeout=30.0):
+        self.clock = VirtualClock(auto=auto)
+        self.server = RawServer(*answers)
+        self.timeout = timeout
+
+    async def __aenter__(self):
+        await self.server.__aenter__()
+        self.session = OAuthSession(
+            base_url=self.server.base_url, clock=self.clock, retry=RetryPolicy.none(), timeout=self.timeout
+        )
+        await self.session.open()
+        self.keys = KeySet(self.session)
+        self.asked = []
+        exchange = self.session.exchange
+
+        async def spy(*args, timeout=None):
+            self.asked.append(timeout)
+            return await exchange(*args, timeout=timeout)
+
+        self.session.exchange = spy
+        return self
+
+    async def __aexit__(self, *_):
+        await self.session.close()
+        await self.server.__aexit__()
+        # Nothing of it goes on.
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    @property
+    def fetches(self):
+        return len(self.server.requests)
+
+    async def find(self, kid="a"):
+        return await self.keys.find(ES256, kid)
+
+    async def has(self, kid="a"):
+        try:
+            return len(await self.find(kid)) > 0
+        except IdTokenError as error:
+            return error.claim != "kid"

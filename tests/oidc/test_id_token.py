@@ -1,0 +1,319 @@
+"""What an id token must say to be believed (rules 27 to 29 and 31)."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import pytest
+
+from tests.helpers.jose import ACCESS_TOKEN, CLAIMS, CLIENT, NOW, STAMP, at_hash, jwk, refusal, token, verify
+from twilio_oauth_async import IdTokenClaims, IdTokenError
+from twilio_oauth_async.oidc import id_token
+
+OTHER = "OQ-canary"
+
+
+class TestClaims:
+    def test_every_claim_has_its_place(self):
+        claims = verify(
+            token(
+                nonce="n",
+                at_hash=at_hash(ACCESS_TOKEN),
+                acr="2",
+                amr=["pwd", "otp"],
+                name="Ada Example",
+                given_name="Ada",
+                family_name="Example",
+                email="ada@example.com",
+                email_verified=True,
+                phone_number="+15550100",
+                phone_number_verified=False,
+                sid="s",
+            )
+        )
+        assert claims == IdTokenClaims(
+            iss="https://iam.twilio.com",
+            sub="US-canary",
+            aud=(CLIENT,),
+            azp=CLIENT,
+            exp=datetime(2026, 1, 1, 1, tzinfo=UTC),
+            iat=NOW,
+            nbf=NOW,
+            auth_time=datetime(2025, 12, 31, 23, 59, tzinfo=UTC),
+            nonce="n",
+            at_hash=at_hash(ACCESS_TOKEN),
+            acr="2",
+            amr=("pwd", "otp"),
+            name="Ada Example",
+            given_name="Ada",
+            family_name="Example",
+            email="ada@example.com",
+            email_verified=True,
+            phone_number="+15550100",
+            phone_number_verified=False,
+            extra={"sid": "s"},
+        )
+        assert claims.exp.tzinfo is UTC
+
+    def test_what_is_required_is_enough(self):
+        claims = verify(token({name: CLAIMS[name] for name in ("iss", "sub", "aud", "exp", "iat")}))
+        assert claims.sub == "US-canary"
+        assert {field.name for field in attrs.fields(IdTokenClaims) if getattr(claims, field.name) is not None} == {
+            "iss", "sub", "aud", "exp", "iat", "extra",
+        }  # fmt: skip
+
+    def test_null_is_the_same_as_absent(self):
+        nothing = dict.fromkeys(["azp", "nbf", "auth_time", "nonce", "at_hash", "acr", "amr", "name", "email_verified"])
+        claims = verify(token(**nothing, other=None), access_token=ACCESS_TOKEN)
+        assert {getattr(claims, name) for name in nothing} == {None}
+        assert claims.extra == {"other": None}
+
+    @pytest.mark.parametrize("name", ["iss", "sub", "aud", "exp", "iat"])
+    @pytest.mark.parametrize("value", [..., None])
+    def test_what_everything_depends_on_must_be_there(self, name, value):
+        assert refusal(token(**{name: value})).claim == name
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(
+                (name, value)
+                for name in ("iss", "sub", "azp", "nonce", "at_hash", "acr")
+                for value in (5, ["x"], {}, True)
+            ),
+            *(("aud", value) for value in (5, {}, True, [5], [CLIENT, None], [[CLIENT]])),
+            *(("amr", value) for value in ("pwd", 5, [5], {"pwd": 1})),
+        ],
+    )
+    def test_a_claim_of_another_type_is_refused(self, name, value):
+        assert refusal(token(**{name: value})).claim == name
+
+    @pytest.mark.parametrize("subject", ["", "x" * 256, "ÜS"])
+    def test_a_subject_that_cannot_be_one(self, subject):
+        assert refusal(token(sub=subject)).claim == "sub"
+
+    def test_the_longest_subject(self):
+        assert verify(token(sub="x" * 255)).sub == "x" * 255
+
+    def test_odd_claims_about_the_person_do_not_cost_the_sign_in(self):
+        odd = {"name": 5, "email": ["a"], "email_verified": "true", "phone_number": {}}
+        claims = verify(token(**odd, given_name="Ada", extra="mine"))
+        assert claims.extra == {**odd, "extra": "mine"}
+        assert (claims.name, claims.email, claims.email_verified, claims.given_name) == (None, None, None, "Ada")
+
+    def test_personal_data_stays_out_of_the_repr(self):
+        names = ("nonce", "name", "given_name", "family_name", "email", "phone_number", "address")
+        private = dict.fromkeys(names, "canary")
+        claims = verify(token(sub="US1", **private))
+        assert "canary" not in repr(claims)
+        assert "US1" in repr(claims)
+        assert len({claims, verify(token(sub="US1", **private))}) == 1
+
+
+class TestForm:
+    """Rule 27, for the payload; `test_id_token_form.py` has the rest."""
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b'{"sub":"a","sub":"b"}',
+            b'{"a":{"b":1,"b":1}}',
+            b'{"exp":NaN}',
+            b'{"exp":Infinity}',
+            b'{"exp":1e999}',
+            b'{"exp":' + b"9" * 65 + b"}",
+            b'{"name":"\\ud800"}',
+            b'\xef\xbb\xbf{"sub":"a"}',
+            b'{"sub":"\xff"}',
+            b'{"sub":"a"} x',
+            b"",
+            b"[]",
+            b'"x"',
+            b"null",
+            b"{",
+            b"[" * 100_000,
+            b'{"a":' * 10_000,
+        ],
+        ids=lambda payload: repr(payload[:24]),
+    )
+    def test_claims_that_are_not_one_plain_object(self, payload):
+        assert refusal(token(payload)).claim is None
+
+    def test_two_subjects_are_refused_whichever_comes_first(self):
+        good = json.dumps(CLAIMS).encode()
+        assert verify(token(good)).sub == "US-canary"
+        for other in (b'{"sub":"US-canary",' + good[1:], good[:-1] + b',"sub":"US-other-canary"}'):
+            assert "repeated" in str(refusal(token(other)))
+
+
+class TestDates:
+    """Rule 28."""
+
+    @pytest.mark.parametrize("name", ["exp", "iat", "nbf", "auth_time"])
+    @pytest.mark.parametrize(
+        "value", [True, False, "1", str(STAMP + 60), "", [STAMP], {}, -1, -1.5, 253_402_300_800, 1e18, 10**40]
+    )
+    def test_what_is_not_a_date(self, name, value):
+        assert refusal(token(**{name: value})).claim == name
+
+    def test_a_fraction_of_a_second_counts(self):
+        claims = verify(token(iat=STAMP + 0.25, exp=STAMP + 0.5), leeway=1)
+        assert (claims.iat, claims.exp) == (NOW + timedelta(seconds=0.25), NOW + timedelta(seconds=0.5))
+
+    def test_the_last_second_that_a_date_can_hold(self):
+        assert verify(token(exp=253_402_300_799)).exp.year == 9999
+        assert refusal(token(nbf=253_402_300_799)).claim == "nbf"
+
+    @pytest.mark.parametrize(
+        ("claim", "offset", "leeway", "good"),
+        [
+            # Seconds from the date to now.
+            ("exp", -1, 0, True),
+            ("exp", -0.001, 0, True),
+            ("exp", 0, 0, False),
+            ("exp", 59.999, 60, True),
+            ("exp", 60, 60, False),
+            ("exp", 86_400, 60, False),
+            ("nbf", 0, 0, True),
+            ("nbf", -0.001, 0, False),
+            ("nbf", -60, 60, True),
+            ("nbf", -60.001, 60, False),
+            ("iat", 0, 0, True),
+            ("iat", -0.001, 0, False),
+            ("iat", -60, 60, True),
+            ("iat", -60.001, 60, False),
+            ("iat", 86_400 * 365, 60, True),
+        ],
+    )
+    def test_skew(self, claim, offset, leeway, good):
+        text = token({**CLAIMS, "iat": 0, "nbf": 0, "exp": 2 * STAMP, claim: STAMP})
+        options = {"now": NOW + timedelta(seconds=offset), "leeway": leeway}
+        if good:
+            verify(text, **options)
+        else:
+            assert refusal(text, **options).claim == claim
+
+
+class TestRecipient:
+    """Rule 29: by whom and for whom."""
+
+    @pytest.mark.parametrize(
+        "issuer",
+        [
+            "https://iam.twilio.com/",
+            "https://IAM.twilio.com",
+            "http://iam.twilio.com",
+            "iam.twilio.com",
+            "",
+            " https://iam.twilio.com",
+        ],
+    )
+    def test_the_issuer_is_compared_to_the_letter(self, issuer):
+        assert refusal(token(iss=issuer)).claim == "iss"
+
+    @pytest.mark.parametrize("audience", [CLIENT, [CLIENT], [CLIENT, "other"], ["other", CLIENT], [CLIENT, CLIENT]])
+    def test_the_audience_holds_the_client(self, audience):
+        assert verify(token(aud=audience)).aud == ((audience,) if isinstance(audience, str) else tuple(audience))
+
+    @pytest.mark.parametrize(
+        "audience", [OTHER, [OTHER], [], "", CLIENT.lower(), CLIENT + " ", CLIENT[:-1], f"{CLIENT},x"]
+    )
+    def test_an_audience_without_the_client(self, audience):
+        assert refusal(token(aud=audience)).claim == "aud"
+
+    @pytest.mark.parametrize("audience", [[CLIENT, "other"], [CLIENT, CLIENT]])
+    def test_several_audiences_need_an_authorized_party(self, audience):
+        assert refusal(token(aud=audience, azp=...)).claim == "azp"
+        assert verify(token(aud=[CLIENT], azp=...)).azp is None
+
+    @pytest.mark.parametrize("party", [OTHER, "", CLIENT.lower()])
+    def test_the_authorized_party_is_the_client(self, party):
+        assert refusal(token(azp=party)).claim == "azp"
+        assert refusal(token(azp=party, aud=[CLIENT, party])).claim == "azp"
+
+
+class TestBinding:
+    """Rule 29: of which sign-in, and with which access token."""
+
+    @pytest.mark.parametrize("nonce", ["n-0S6_WzA2Mj", "ü", "", "\ud800"])
+    def test_the_nonce_that_was_sent(self, nonce):
+        if nonce != "\ud800":
+            assert verify(token(nonce=nonce), nonce=nonce).nonce == nonce
+        for other in ("canary", "n-0S6_WzA2Mk", ..., None):
+            assert refusal(token(nonce=other), nonce=nonce).claim == "nonce"
+
+    def test_a_nonce_that_was_not_sent(self):
+        assert verify(token(nonce="n")).nonce == "n"
+
+    @pytest.mark.parametrize(
+        ("algorithm", "digest"),
+        [
+            ("ES256", "sha256"),
+            ("RS256", "sha256"),
+            ("ES384", "sha384"),
+            ("PS384", "sha384"),
+            ("ES512", "sha512"),
+            ("RS512", "sha512"),
+        ],
+    )
+    def test_at_hash_is_made_with_the_hash_of_the_signature(self, algorithm, digest):
+        keys = (jwk(algorithm),)
+        good = token(algorithm=algorithm, at_hash=at_hash(ACCESS_TOKEN, digest))
+        verify(good, *keys, algorithms=[algorithm], access_token=ACCESS_TOKEN)
+        for wrong in {at_hash(ACCESS_TOKEN, other) for other in ("sha256", "sha384", "sha512") if other != digest}:
+            bad = token(algorithm=algorithm, at_hash=wrong)
+            assert refusal(bad, *keys, algorithms=[algorithm], access_token=ACCESS_TOKEN).claim == "at_hash"
+
+    @pytest.mark.parametrize(
+        "value", [at_hash("other"), at_hash(ACCESS_TOKEN)[:-1], at_hash(ACCESS_TOKEN) + "=", "", "ü"]
+    )
+    def test_an_at_hash_of_something_else(self, value):
+        for access_token in (ACCESS_TOKEN, "\ud800", ""):
+            assert refusal(token(at_hash=value), access_token=access_token).claim == "at_hash"
+
+    def test_at_hash_counts_where_both_are_there(self):
+        assert verify(token(), access_token=ACCESS_TOKEN).at_hash is None
+        assert verify(token(at_hash="other")).at_hash == "other"
+
+
+class TestRefreshed:
+    """Rule 31."""
+
+    def claims(self, **changes):
+        return verify(token(**changes))
+
+    def test_another_token_of_the_same_sign_in(self):
+        first = self.claims(nonce="n", aud=[CLIENT, "other"])
+        for changes in (
+            {"nonce": "n"},
+            {"nonce": ...},
+            {"exp": STAMP + 7200, "iat": STAMP + 1},
+            {"auth_time": ...},
+            {"aud": ["other", CLIENT]},
+        ):
+            id_token.check_refreshed(self.claims(**{"nonce": "n", "aud": [CLIENT, "other"], **changes}), first)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"iss": "other"},
+            {"sub": "US-other-canary"},
+            {"aud": ("other-canary", CLIENT)},
+            {"auth_time": NOW},
+            {"nonce": "m"},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_of_somebody_or_something_else(self, changes):
+        first = self.claims(nonce="n")
+        with pytest.raises(IdTokenError) as caught:
+            id_token.check_refreshed(attrs.evolve(first, **changes), first)
+        assert caught.value.claim in changes
+        assert "canary" not in str(caught.value)
+
+    def test_the_one_before_is_read_though_it_has_expired(self):
+        stored = token(exp=STAMP - 86_400, algorithm="RS256")
+        assert refusal(stored).claim == "exp"
+        assert id_token.read_stored(stored).sub == "US-canary"
+        with pytest.raises(IdTokenError):
+            id_token.read_stored("x.y")

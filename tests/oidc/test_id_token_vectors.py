@@ -1,0 +1,64 @@
+"""The examples of the JOSE RFCs: their signatures verify, and what shows what an id token must not be is refused."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.jose import check_fit_for_a_log
+from twilio_oauth_async import IdTokenError
+from twilio_oauth_async.oidc.id_token import check_signature
+from twilio_oauth_async.oidc.jwa import ALGORITHMS
+from twilio_oauth_async.oidc.jwk import import_public_key
+from twilio_oauth_async.oidc.jwks import PublicKeys
+from twilio_oauth_async.oidc.jws import read_compact
+from twilio_oauth_async.protocol.codec import Malformed
+
+FOLDER = Path(__file__).parent
+SIGNATURES = json.loads((FOLDER / "signatures.json").read_text())["signatures"]
+KEYS = json.loads((FOLDER / "keys.json").read_text())["keys"]
+
+
+def name(vector):
+    return f"{vector['from']} {vector['what']}"
+
+
+def check(token, jwk):
+    """Everything about the signature, and nothing about the claims, of which most examples have none."""
+    message = read_compact(token, ALGORITHMS)
+    check_signature(message, PublicKeys([jwk]).fitting(message.algorithm, message.kid))
+    return message.payload
+
+
+@pytest.mark.parametrize("vector", [v for v in SIGNATURES if "refused" not in v], ids=name)
+def test_signatures_that_verify(vector):
+    token, jwk = vector["token"], vector["jwk"]
+    header, payload, signature = token.split(".")
+    assert check(token, jwk) == base64.urlsafe_b64decode(payload + "==")
+    other = "A" if signature[0] != "A" else "B"
+    for bad in (f"{header}.{payload}.{other}{signature[1:]}", f"{header}.{other}{payload[1:]}.{signature}"):
+        with pytest.raises(IdTokenError, match="signature"):
+            check(bad, jwk)
+
+
+@pytest.mark.parametrize("vector", [v for v in SIGNATURES if "refused" in v], ids=name)
+def test_what_an_id_token_must_not_be(vector):
+    with pytest.raises(IdTokenError) as caught:
+        check(vector["token"], vector["jwk"])
+    assert caught.value.claim == vector["refused"]
+    check_fit_for_a_log(caught.value)
+
+
+@pytest.mark.parametrize("vector", [v for v in KEYS if "refused" in v], ids=name)
+def test_keys_that_are_passed_over(vector):
+    with pytest.raises(Malformed) as caught:
+        import_public_key(vector["jwk"], ALGORITHMS[vector["algorithm"]])
+    assert str(caught.value) == vector["refused"]
+
+
+@pytest.mark.parametrize("vector", [v for v in KEYS if "refused" not in v], ids=name)
+def test_a_key_is_imported_whole(vector):
+    """RFC 7638 3.1: the thumbprint is over all that makes the key."""
+    key = import_public_key(vector["jwk"], ALGORITHMS[vector["algorithm"]])
+    assert key._key.thumbprint() == vector["thumbprint"]

@@ -1,0 +1,220 @@
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twilio_oauth_async import ConfigurationError
+from twilio_oauth_async.protocol import codec
+
+
+@attrs.frozen(kw_only=True)
+class Sample:
+    text: str
+    number: float | None = None
+    whole: int | None = None
+    flag: bool | None = None
+    date: datetime | None = None
+    words: tuple[str, ...] | None = None
+    things: tuple[Mapping[str, object], ...] | None = None
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_reads_what_others_write(value):
+    assert codec.decode_json(json.dumps(value).encode()) == value
+    assert codec.decode_json(codec.encode_json(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b'{"a":1} x', "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b'"\xff"', "not UTF-8"),
+        (b'{"a":NaN}', "NaN or infinity"),
+        (b'{"a":-Infinity}', "NaN or infinity"),
+        (b'{"a":1e999}', "a number that is too large"),
+        (b'{"a":1,"a":2}', "a repeated member"),
+        (b'{"x":{"a":1,"\\u0061":2}}', "a repeated member"),
+        (b'{"a":"\\ud800"}', "half a surrogate pair in a string"),
+        (b'{"\\udfff":1}', "half a surrogate pair in a string"),
+        (b'{"a":' + b"9" * 5000 + b"}", "a number that is too long"),
+        (b'{"a":0.' + b"9" * 5000 + b"}", "a number that is too long"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, "nested too deeply"),
+    ],
+)
+def test_refuses(body, reason):
+    with pytest.raises(codec.Malformed) as caught:
+        codec.decode_json(body)
+    assert str(caught.value) == reason
+    # The parser's own error quotes the input; it must not hang on behind ours.
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_depth_limit_counts_structure_not_text():
+    assert codec.decode_json(b"[" * 32 + b"]" * 32) is not None
+    assert codec.decode_json(json.dumps(["[{" * 500, '"[' * 50, "\\[" * 50]).encode()) is not None
+    assert codec.decode_json(json.dumps([[]] * 500).encode()) == [[]] * 500
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    assert codec.decode_json(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize(
+    "body", [b'"\\"' * 30_000, b'"' + b"\\" * 99_999, b"{" + b'"' * 99_999, b"[" * 33 + b'"\\"' * 30_000]
+)
+def test_input_on_which_a_careless_pattern_takes_minutes(body):
+    with pytest.raises(codec.Malformed):
+        codec.decode_json(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Fri, 31 Jul 2015 04:00:00 GMT", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+        ("Fri, 31 Jul 2015 04:00:00 +0000", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+        ("Fri, 31 Jul 2015 04:00:00 -0000", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+        ("Fri, 31 Jul 2015 06:00:00 +0200", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+        ("31 Jul 2015 04:00:00", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+        ("Fri, 31 Jul 2015 04:00:00 XYZ", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+        ("2015-07-31T04:00:00Z", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+        ("2015-07-31T06:00:00.250+02:00", datetime(2015, 7, 31, 4, 0, 0, 250_000, tzinfo=UTC)),
+        ("2015-07-31T04:00:00", datetime(2015, 7, 31, 4, tzinfo=UTC)),
+    ],
+)
+def test_dates(text, expected):
+    date = codec.parse_date(text)
+    assert date == expected
+    assert date.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "tomorrow",
+        "20260-01-01T00:00:00Z",
+        "2015-13-01",
+        "Fri, 99 Jul 2015 04:00:00 GMT",
+        "0001-01-01T00:00:00+14:00",
+        "1" * 500,
+    ],
+)
+def test_what_is_no_date(text):
+    with pytest.raises(codec.Malformed, match="not a date"):
+        codec.parse_date(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [(5, 5), (5.5, 5.5), ("5", 5), ("5.5", 5.5), (-1, -1), (0, 0)],
+)
+def test_numbers_also_as_text(value, number):
+    assert codec.read_number(value) == number
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, False, "", "five", "nan", "inf", float("inf"), [5], "5" * 65, 10**400, "\u0665"]
+)
+def test_what_is_no_number(value):
+    assert codec.read_number(value) is None
+
+
+def test_structure_takes_every_kind_of_member():
+    given = {
+        "text": "a",
+        "number": 1,
+        "whole": 2,
+        "flag": True,
+        "date": "2015-07-31T04:00:00Z",
+        "words": ["b"],
+        "things": [{"kty": "EC"}],
+        "unknown": 1,
+    }
+    assert codec.structure(given, Sample) == Sample(
+        text="a",
+        number=1.0,
+        whole=2,
+        flag=True,
+        date=datetime(2015, 7, 31, 4, tzinfo=UTC),
+        words=("b",),
+        things=({"kty": "EC"},),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"text": ["x"]}, "text: not a string"),
+        ({"text": 1}, "text: not a string"),
+        ({"whole": True}, "whole: not a whole number"),
+        ({"whole": 3599.9}, "whole: not a whole number"),
+        ({"whole": "5"}, "whole: not a whole number"),
+        ({"number": "5"}, "number: not a number"),
+        ({"number": True}, "number: not a number"),
+        ({"flag": 1}, "flag: not true or false"),
+        ({"date": 5}, "date: not a string"),
+        ({"date": "then"}, "date: not a date in RFC 2822 or ISO 8601 form"),
+        ({"words": "ab"}, "words: not a list"),
+        ({"words": [1]}, "words: not a string"),
+        ({"things": ["x"]}, "things: not an object"),
+    ],
+)
+def test_structure_coerces_nothing_and_names_the_place_only(change, reason):
+    with pytest.raises(codec.Malformed) as caught:
+        codec.structure({"text": "SECRET", **change}, Sample)
+    assert str(caught.value) == reason
+    assert caught.value.__context__ is None
+
+
+def test_structure_names_what_is_missing():
+    with pytest.raises(codec.Malformed, match=r"^text: missing$"):
+        codec.structure({"number": 1}, Sample)
+
+
+def test_structure_of_something_else_than_an_object():
+    with pytest.raises(codec.Malformed):
+        codec.structure(["text"], Sample)
+
+
+def test_a_mistake_in_a_class_of_ours_is_not_blamed_on_the_server():
+    @attrs.frozen
+    class Broken:
+        member: "Nowhere"  # noqa: F821
+
+    with pytest.raises(NameError):
+        codec.structure({"member": 1}, Broken)
+
+
+def test_stored_values_come_back():
+    sample = Sample(text="a", date=datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))))
+    text = codec.encode_json(codec.unstructure(sample))
+    assert codec.restore(text, Sample) == sample
+    assert codec.restore(text.encode(), Sample) == sample
+    assert '"2026-01-01T00:00:00+00:00"' in text
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"text":1}', b"\xff", "\ud800"])
+def test_what_was_not_stored_by_us_is_refused_without_a_context(text):
+    with pytest.raises(ConfigurationError, match="not a stored Sample") as caught:
+        codec.restore(text, Sample)
+    assert caught.value.__context__ is None

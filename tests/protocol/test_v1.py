@@ -1,0 +1,320 @@
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
+
+import pytest
+from multidict import CIMultiDict
+
+from twilio_oauth_async import ConfigurationError, ProtocolError, errors
+from twilio_oauth_async.protocol import models, v1
+from twilio_oauth_async.protocol.messages import Context, Response
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CONTEXT = Context(now=NOW, base_url="https://oauth.example/base")
+CODE = {
+    "device_code": "d" * 32,
+    "user_code": "aBcDeFgHi",
+    "verification_uri": "v1/oauth2/device/activate",
+    "expires_in": 299,
+    "interval": 5,
+}
+
+
+def answer(body, status=201, content_type="application/json"):
+    return Response(status=status, headers=CIMultiDict({"Content-Type": content_type}), body=json.dumps(body).encode())
+
+
+def form(request):
+    return parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True)
+
+
+def test_gets_are_plain():
+    for request, path in (
+        (v1.build_openid_discovery(), "/v1/.well-known/openid-configuration"),
+        (v1.build_certs(), "/v1/certs"),
+        (v1.build_user_info(), "/v1/userinfo"),
+    ):
+        assert (request.method, request.path, request.body, dict(request.headers)) == ("GET", path, None, {})
+        assert request.repeatable
+
+
+def test_device_code_request_repeats_its_lists():
+    request = v1.build_device_code(client_sid="OQ1", scopes=["openid", "a:b"], audiences=["x", "y"])
+    assert (request.method, request.path, request.repeatable) == ("POST", "/v1/device/code", True)
+    assert request.headers == {"Content-Type": "application/x-www-form-urlencoded"}
+    assert form(request) == [
+        ("ClientSid", "OQ1"),
+        ("Scopes", "openid"),
+        ("Scopes", "a:b"),
+        ("Audiences", "x"),
+        ("Audiences", "y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"client_sid": ""}, "client_sid"),
+        ({"client_sid": None}, "client_sid"),
+        ({"client_sid": "a b"}, "client_sid"),
+        ({"scopes": []}, "at least one scope"),
+        ({"scopes": "openid"}, "must be a list"),
+        ({"scopes": ["a b"]}, "scopes"),
+        ({"scopes": ["a\n"]}, "scopes"),
+        ({"scopes": ['a"']}, "scopes"),
+        ({"scopes": ["ü"]}, "scopes"),
+        ({"scopes": [""]}, "scopes"),
+        ({"scopes": [None]}, "scopes"),
+        ({"audiences": "x"}, "must be a list"),
+        ({"audiences": ["a b"]}, "audiences"),
+    ],
+)
+def test_device_code_requests_that_cannot_be_right(change, message):
+    with pytest.raises(ConfigurationError, match=message):
+        v1.build_device_code(**{"client_sid": "OQ1", "scopes": ["openid"], **change})
+
+
+def test_token_request_takes_every_parameter_of_the_contract():
+    request = v1.build_token(
+        grant_type="g",
+        client_sid="OQ1",
+        client_secret="s&1",
+        code="c",
+        code_verifier="v",
+        device_code="d",
+        device_id="i",
+        refresh_token="r",
+    )
+    assert form(request) == [
+        ("GrantType", "g"),
+        ("ClientSid", "OQ1"),
+        ("ClientSecret", "s&1"),
+        ("Code", "c"),
+        ("CodeVerifier", "v"),
+        ("DeviceCode", "d"),
+        ("RefreshToken", "r"),
+        ("DeviceId", "i"),
+    ]
+    assert request.secrets == ("s&1", "c", "v", "d", "r")
+    assert not request.repeatable
+
+
+@pytest.mark.parametrize(
+    ("given", "fresh"), [({"device_code": "d"}, False), ({"refresh_token": "r"}, True), ({"code": "c"}, True)]
+)
+def test_what_can_be_used_once_travels_over_a_fresh_connection(given, fresh):
+    assert v1.build_token(grant_type="g", client_sid="OQ1", **given).fresh_connection is fresh
+
+
+@pytest.mark.parametrize(
+    "given", [{"grant_type": ""}, {"client_sid": ""}, {"code": ""}, {"device_code": "a\r\nb"}, {"client_secret": "ü"}]
+)
+def test_token_requests_that_cannot_be_right(given):
+    with pytest.raises(ConfigurationError) as caught:
+        v1.build_token(**{"grant_type": "g", "client_sid": "OQ1", **given})
+    assert not any(value and value in str(caught.value) for value in given.values())
+
+
+@pytest.mark.parametrize("status", [200, 201, 203])
+def test_device_code_answer(status):
+    got = v1.parse_device_code(
+        answer({**CODE, "verification_uri_complete": "v1/a?user_code=aBcDeFgHi", "new": 1}, status), CONTEXT
+    )
+    assert got == models.DeviceCode(
+        device_code="d" * 32,
+        user_code="aBcDeFgHi",
+        verification_uri="https://oauth.example/base/v1/oauth2/device/activate",
+        verification_uri_complete="https://oauth.example/base/v1/a?user_code=aBcDeFgHi",
+        expires_in=299.0,
+        interval=5.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "absolute"),
+    [
+        ("/activate", "https://oauth.example/activate"),
+        ("https://www.twilio.com/activate", "https://www.twilio.com/activate"),
+        ("//www.twilio.com/x", "https://www.twilio.com/x"),
+        ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x"),
+    ],
+)
+def test_verification_uri_becomes_absolute(uri, absolute):
+    assert v1.parse_device_code(answer({**CODE, "verification_uri": uri}), CONTEXT).verification_uri == absolute
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "javascript:alert(1)",
+        "http://evil.example/",
+        "data:text/html,x",
+        "a b",
+        "https://[",
+        "\x1b[31m",
+        "",
+    ],
+)
+@pytest.mark.parametrize("name", ["verification_uri", "verification_uri_complete"])
+def test_nobody_is_sent_to_an_unsafe_place(name, uri):
+    got = v1.parse_device_code(answer({**CODE, name: uri}), CONTEXT)
+    assert type(got) is ProtocolError
+    assert str(got).startswith(f"{name}: not an https URL")
+
+
+@pytest.mark.parametrize("name", ["device_code", "user_code", "verification_uri"])
+@pytest.mark.parametrize("value", [None, "absent"])
+def test_device_code_members_that_must_be_there(name, value):
+    body = {k: v for k, v in CODE.items() if k != name} if value == "absent" else {**CODE, name: None}
+    got = v1.parse_device_code(answer(body), CONTEXT)
+    assert type(got) is ProtocolError
+    assert str(got).startswith(f"{name}: missing")
+    assert got.status == 201
+
+
+@pytest.mark.parametrize("name", ["device_code", "user_code"])
+@pytest.mark.parametrize("value", ["", "a\nb", "a\x00", "ü", 5])
+def test_device_code_members_that_cannot_be_shown_or_sent(name, value):
+    assert type(v1.parse_device_code(answer({**CODE, name: value}), CONTEXT)) is ProtocolError
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "warns"),
+    [
+        (5.5, 5.5, False),
+        ("5", 5.0, False),
+        (None, None, False),
+        (0, 0.0, False),
+        (True, None, True),
+        ("x", None, True),
+        ([], None, True),
+    ],
+)
+@pytest.mark.parametrize("name", ["interval", "expires_in"])
+def test_numbers_of_the_device_code(name, value, number, warns, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert getattr(v1.parse_device_code(answer({**CODE, name: value}), CONTEXT), name) == number
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warns
+
+
+def test_token_answer():
+    body = {
+        "access_token": "a",
+        "access_token_expires_at": "2026-01-01T01:00:00Z",
+        "refresh_token": "r",
+        "refresh_token_expires_at": "Fri, 02 Jan 2026 00:00:00 +0000",
+        "id_token": "i",
+        "token_type": "bearer",
+        "scope": "openid",
+        "other": {},
+    }
+    assert v1.parse_token(answer(body), CONTEXT) == models.Token(
+        access_token="a",
+        access_token_expires_at=NOW + timedelta(hours=1),
+        refresh_token="r",
+        refresh_token_expires_at=NOW + timedelta(days=1),
+        id_token="i",
+        scope="openid",
+    )
+
+
+def test_token_answer_with_lifetimes():
+    body = {"access_token": "a", "refresh_token": None, "id_token": None, "expires_in": "3600"}
+    assert v1.parse_token(answer(body, 200), CONTEXT) == models.Token(
+        access_token="a", access_token_expires_at=NOW + timedelta(hours=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "warns"),
+    [
+        ({}, False),
+        ({"access_token_expires_at": None}, False),
+        ({"access_token_expires_at": "garbage"}, True),
+        ({"access_token_expires_at": "20260-01-01T00:00:00Z"}, True),
+        ({"access_token_expires_at": 5}, True),
+        ({"expires_in": "x"}, True),
+        ({"expires_in": 10**12}, True),
+        ({"expires_in": True}, True),
+    ],
+)
+def test_a_token_without_a_readable_end_is_kept(given, warns, caplog):
+    with caplog.at_level(logging.WARNING):
+        got = v1.parse_token(answer({"access_token": "a", **given}), CONTEXT)
+    assert got == models.Token(access_token="a")
+    assert bool(caplog.records) is warns
+
+
+@pytest.mark.parametrize("name", ["access_token", "refresh_token", "id_token"])
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b", "a b", "", "ü"])
+def test_no_token_can_break_a_header(name, value):
+    got = v1.parse_token(answer({"access_token": "a", name: value}), CONTEXT)
+    assert type(got) is ProtocolError
+    assert str(got).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("value", ["mac", "", 5, [], "Bearer x"])
+def test_unknown_token_types_are_refused(value):
+    got = v1.parse_token(answer({"access_token": "a", "token_type": value}), CONTEXT)
+    assert type(got) is ProtocolError
+    assert "token_type" in str(got)
+
+
+@pytest.mark.parametrize("body", [{}, {"access_token": None}, {"refresh_token": "r"}, {"message": "hello"}])
+def test_no_token_without_an_access_token(body):
+    got = v1.parse_token(answer(body, 200), CONTEXT)
+    assert type(got) is ProtocolError
+    assert str(got).startswith("access_token: missing")
+
+
+def test_tokens_are_opaque_and_may_be_long():
+    for token in ("x" * 65_536, "not.a.jwt", "~+/="):
+        assert v1.parse_token(answer({"access_token": token}), CONTEXT).access_token == token
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 401])
+def test_pending_in_any_status_that_speaks(status):
+    for body in (
+        {"error": "authorization_pending"},
+        {"message": "authorization_pending"},
+        {"code": "authorization_pending"},
+    ):
+        got = v1.parse_token(answer(body, status), CONTEXT)
+        assert type(got) is errors.AuthorizationPendingError
+        assert got.status == status
+
+
+def test_204_holds_no_token():
+    response = Response(status=204, headers=CIMultiDict(), body=b"")
+    got = v1.parse_token(response, CONTEXT)
+    assert type(got) is ProtocolError
+    assert got.status == 204
+
+
+def test_user_info():
+    request = v1.build_user_info("token")
+    assert request.headers == {"Authorization": "Bearer token"}
+    assert request.secrets == ("token",)
+    body = {"user_sid": "US" + "a" * 32, "email": "a@b", "first_name": None, "url": "https://e", "more": 1}
+    assert v1.parse_user_info(answer(body), CONTEXT) == models.UserInfo(
+        user_sid="US" + "a" * 32, email="a@b", url="https://e"
+    )
+    assert type(v1.parse_user_info(answer({"user_sid": "US1"}), CONTEXT)) is ProtocolError
+    for token in ("", "a\r\nb", "a b"):
+        with pytest.raises(ConfigurationError):
+            v1.build_user_info(token)
+
+
+def test_discovery_and_certs_as_they_stand():
+    body = {
+        "issuer": "https://iam.twilio.com",
+        "id_token_signing_alg_values_supported": ["ECDSA", "RSA256"],
+        "jwk_uri": "x",
+    }
+    got = v1.parse_openid_discovery(answer(body, 200), CONTEXT)
+    assert got.id_token_signing_alg_values_supported == ("ECDSA", "RSA256")
+    keys = [{"kty": "EC", "kid": "IC1", "key_ops": []}, {"kty": "odd"}]
+    assert v1.parse_certs(answer({"keys": keys, "url": "u"}, 200), CONTEXT) == models.Certs(keys=tuple(keys), url="u")
+    assert v1.parse_certs(answer({"keys": None}, 200), CONTEXT) == models.Certs()
+    assert type(v1.parse_certs(answer({"keys": ["x"]}, 200), CONTEXT)) is ProtocolError

@@ -1,0 +1,306 @@
+"""Who drives a flow: one process at a time, whatever clocks, kills and other programs do."""
+
+import asyncio
+import itertools
+
+import attrs
+import pytest
+
+from tests.helpers.pool import Pooled, killed
+from twilio_oauth_async import DeviceFlow, DeviceFlowError, StoredToken, StoreError, Token
+from twilio_oauth_async.sign_in.driver import CLAIM, SAVING
+from twilio_oauth_async.sign_in.pool import DeviceFlowPool
+
+pytestmark = pytest.mark.asyncio
+
+
+def polls(setup):
+    return [entry.status for entry in setup.emulator.requests.to("poll")]
+
+
+async def test_a_claim_counts_from_when_it_is_made():
+    """The next poll of a flow that nobody has driven for a while was due long ago."""
+    async with Pooled() as setup:
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+        setup.clock.advance(CLAIM + 20)
+        async with setup.pool() as pool, setup.pool() as other:
+            assert await other.take_up() == []
+            flow = await setup.flows.load(sign_in.id)
+            assert (flow.claimed_until - setup.clock.now()).total_seconds() == pytest.approx(CLAIM, abs=6)
+            await setup.emulator.approve(sign_in.user_code)
+            await pool.result(sign_in.id)
+        assert polls(setup) == [201]
+
+
+async def test_between_the_polls_of_two_processes_lies_an_interval():
+    async with Pooled() as setup:
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+            await setup.clock.sleep(13)
+        async with setup.pool() as pool:
+            await setup.clock.sleep(13)
+        assert min(setup.emulator.requests.poll_gaps()) >= 5
+        assert (await setup.flows.load(sign_in.id)).authorization.interval == 5
+
+
+async def test_what_a_slow_server_was_found_to_be_is_carried_over():
+    async with Pooled() as setup:
+        async with setup.pool() as pool:
+            setup.emulator.faults.on("poll").times(2).html(502)
+            sign_in = await pool.submit("ada")
+            while (await setup.flows.load(sign_in.id)).authorization.faults < 2:
+                await asyncio.sleep(0)
+        assert (await setup.flows.load(sign_in.id)).authorization.answer_lost
+
+
+async def test_what_could_not_be_stored_is_stored_with_the_next_poll():
+    async with Pooled() as setup, setup.pool() as pool:
+        setup.emulator.faults.on("poll").error("slow_down")
+        sign_in = await pool.submit("ada")
+        save = setup.flows.save
+
+        async def down(*_):
+            setup.flows.save = save
+            raise StoreError("down")
+
+        setup.flows.save = down
+        await setup.clock.sleep(8)
+        assert (await setup.flows.load(sign_in.id)).authorization.interval == 5
+        await setup.clock.sleep(12)
+        assert (await setup.flows.load(sign_in.id)).authorization.interval == 10
+
+
+async def test_the_claim_is_kept_while_the_token_cannot_be_saved():
+    """A second process would exchange the code again, which revokes what the first is about to save."""
+    async with Pooled() as setup, setup.pool() as pool, setup.pool() as other:
+        sign_in = await pool.submit("ada")
+        await setup.emulator.approve(sign_in.user_code)
+        save, times = setup.tokens.save, []
+
+        async def rarely(key, stored):
+            assert await other.take_up() == []
+            times.append(setup.clock.monotonic())
+            if len(times) < 6:
+                raise StoreError("down")
+            await save(key, stored)
+
+        setup.tokens.save = rarely
+        await pool.result(sign_in.id)
+        assert [later - earlier for earlier, later in itertools.pairwise(times)] == pytest.approx([2, 4, 8, 16, 32])
+        assert polls(setup) == [201]
+
+
+async def test_the_refresh_of_an_older_token_is_not_taken_for_an_approval():
+    async with Pooled() as setup:
+        older = StoredToken(token=Token(access_token="older"), generation=1, obtained_at=setup.clock.now())
+        await setup.tokens.save("ada", older)
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+        await setup.tokens.save("ada", attrs.evolve(older, generation=2))
+        async with setup.pool() as pool:
+            assert (await pool.find(sign_in.id)).state == "pending"
+            await setup.emulator.approve(sign_in.user_code)
+            await pool.result(sign_in.id)
+        assert (await setup.tokens.load("ada")).generation == 3
+
+
+async def test_who_signed_out_meanwhile_is_signed_in_by_an_approval():
+    async with Pooled() as setup:
+        older = StoredToken(token=Token(access_token="older"), generation=7, obtained_at=setup.clock.now())
+        await setup.tokens.save("ada", older)
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+            await setup.tokens.delete("ada")
+            delete = setup.flows.delete
+
+            async def down(_):
+                raise StoreError("killed before this")
+
+            setup.flows.delete = down
+            await setup.emulator.approve(sign_in.user_code)
+            await pool.result(sign_in.id)
+        setup.flows.delete = delete
+        setup.clock.advance(SAVING + 6)
+        async with setup.pool() as pool:
+            await pool.result(sign_in.id)
+        assert polls(setup) == [201]
+
+
+async def test_a_token_that_was_granted_and_never_saved_is_told_without_another_exchange():
+    async with Pooled() as setup:
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+        flow = await setup.flows.load(sign_in.id)
+        await setup.flows.save(attrs.evolve(flow, generation_before=0, owner=None))
+        async with setup.pool() as pool:
+            with pytest.raises(DeviceFlowError, match="ended before it was saved"):
+                await pool.result(sign_in.id)
+        assert polls(setup) == []
+
+
+@pytest.mark.parametrize("change", [{"scopes": ["openid", "profile"]}, {"audiences": ["a"]}, {"client_sid": "OQ2"}])
+async def test_what_another_program_asked_for_is_left_to_it(change):
+    """They share a flow store, but perhaps not the place where tokens go."""
+    async with Pooled() as setup:
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+        options = {"client_sid": setup.flow.client_sid, "scopes": ["openid"], "client_secret": "s", **change}
+        another = DeviceFlow(setup.session, **options)
+        async with DeviceFlowPool(another, tokens=setup.tokens, flows=setup.flows) as pool:
+            assert await pool.take_up() == []
+        async with setup.pool() as pool:
+            assert await pool.take_up() == []
+            assert (await pool.submit("ada")).id == sign_in.id
+
+
+@pytest.mark.parametrize("seconds", [CLAIM + 10, CLAIM + 40])
+async def test_a_flow_that_was_lost_while_the_machine_stood_still_is_not_polled(seconds):
+    async with Pooled() as setup, setup.pool() as pool, setup.pool() as other:
+        sign_in = await pool.submit("ada")
+        await setup.clock.sleep(7)
+        await setup.emulator.approve(sign_in.user_code)
+        setup.clock.shift_wall(seconds)
+        assert await other.take_up() == [sign_in]
+        outcomes = await asyncio.gather(other.result(sign_in.id), pool.result(sign_in.id), return_exceptions=True)
+        assert outcomes[0] is None
+        assert "another process has taken the sign-in over" in str(outcomes[1])
+        # The other takes the jump for time that has passed, is told to slow down, and polls again.
+        assert polls(setup) == [400, 400, 201]
+
+
+async def test_whether_a_flow_was_lost_cannot_be_seen(caplog):
+    async with Pooled() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+        await setup.emulator.approve(sign_in.user_code)
+        claim = setup.flows.claim
+
+        async def down(*_):
+            setup.flows.claim = claim
+            raise StoreError("down")
+
+        setup.flows.claim = down
+        setup.clock.shift_wall(CLAIM + 10)
+        await pool.result(sign_in.id)
+    assert "could not be seen: down" in caplog.text
+
+
+async def test_a_poll_under_way_is_finished_before_the_pool_closes():
+    async with Pooled() as setup:
+        exchange, asked, answer = setup.session.exchange, asyncio.Event(), asyncio.Event()
+
+        async def slow(request, parse, **options):
+            outcome = await exchange(request, parse, **options)
+            if isinstance(outcome, Token):
+                asked.set()
+                await answer.wait()
+            return outcome
+
+        setup.session.exchange = slow
+        pool = await setup.pool().__aenter__()
+        sign_in = await pool.submit("ada")
+        await setup.emulator.approve(sign_in.user_code)
+        await asked.wait()
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        answer.set()
+        await closing
+        assert await setup.tokens.load("ada") is not None
+        assert await setup.flows.load(sign_in.id) is None
+
+
+async def test_a_poll_under_way_that_brings_nothing_is_the_last():
+    async with Pooled() as setup:
+        exchange, asked, answer = setup.session.exchange, asyncio.Event(), asyncio.Event()
+
+        async def slow(request, parse, **options):
+            if b"DeviceCode" in (request.body or b""):
+                asked.set()
+                await answer.wait()
+            return await exchange(request, parse, **options)
+
+        setup.session.exchange = slow
+        pool = await setup.pool().__aenter__()
+        sign_in = await pool.submit("ada")
+        await asked.wait()
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        answer.set()
+        await closing
+        assert polls(setup) == [400]
+        assert [flow.id for flow in await setup.flows.list_due()] == [sign_in.id]
+
+
+async def test_whoever_insists_is_not_held_up_by_a_poll_under_way():
+    async with Pooled() as setup:
+        asked = asyncio.Event()
+
+        async def hangs(*_, **__):
+            asked.set()
+            await asyncio.Event().wait()
+
+        pool = await setup.pool().__aenter__()
+        await pool.submit("ada")
+        setup.session.exchange = hangs
+        await asked.wait()
+        closing = asyncio.create_task(pool.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        while pool._tasks:
+            await asyncio.sleep(0)
+
+
+async def test_closing_lets_listeners_go_although_the_store_makes_a_mistake():
+    async with Pooled() as setup:
+        pool = await setup.pool().__aenter__()
+        waiting = [asyncio.create_task(pool.result((await pool.submit(user)).id)) for user in "ab"]
+        await asyncio.sleep(0)
+
+        async def mistaken(*_):
+            raise KeyError
+
+        setup.flows.claim = mistaken
+        with pytest.raises(KeyError):
+            await pool.close()
+        for waits in waiting:
+            with pytest.raises(DeviceFlowError, match="the pool was closed"):
+                await waits
+
+
+async def test_closing_twice_and_cancelling_meanwhile():
+    async with Pooled() as setup:
+        pool = await setup.pool().__aenter__()
+        sign_ins = [await pool.submit(user) for user in "abcd"]
+        waiting = [asyncio.create_task(pool.result(sign_in.id)) for sign_in in sign_ins]
+        await asyncio.sleep(0)
+        setup.make_flows_wait()
+        await asyncio.gather(pool.close(), pool.close(), pool.cancel(sign_ins[2].id))
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(outcome, DeviceFlowError) for outcome in outcomes)
+        assert {flow.id for flow in await setup.flows.list_due()} == {sign_ins[n].id for n in (0, 1, 3)}
+
+
+async def test_what_is_cancelled_while_it_is_taken_up_twice_stays_cancelled():
+    async with Pooled(auto=False) as setup:
+        sign_in = await killed(setup, "ada")
+        async with setup.pool() as pool:
+            setup.clock.advance(CLAIM + 6)
+            claim, first, second = setup.flows.claim, asyncio.Event(), asyncio.Event()
+
+            async def slow(*args):
+                ours = await claim(*args)
+                if first.is_set():
+                    await second.wait()
+                first.set()
+                return ours
+
+            setup.flows.claim = slow
+            looks = [asyncio.create_task(pool.take_up()) for _ in range(2)]
+            while not any(look.done() for look in looks):
+                await asyncio.sleep(0)
+            await pool.cancel(sign_in.id)
+            second.set()
+            assert sorted(await asyncio.gather(*looks)) == [[], [sign_in]]
+            assert (await pool.find(sign_in.id)).state == "cancelled"

@@ -1,0 +1,87 @@
+"""Optional packages are imported late, and where one is missing the error says what to install."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from twilio_oauth_async.extras import from_extra
+
+EXTRAS = "filelock platformdirs cryptography keyring redis"
+FILE = "from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring; "
+REDIS = "from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore; "
+
+MISSING = [
+    ("filelock", FILE, "file"),
+    ("platformdirs", FILE + "FileTokenStore()", "file"),
+    ("platformdirs", FILE + "FileFlowStore()", "file"),
+    ("cryptography", FILE + "FileTokenStore('x', encryption='k')", "encryption"),
+    ("cryptography", FILE + "FileTokenStore('x', encryption=Keyring())", "encryption"),
+    ("keyring", FILE + "FileTokenStore('x', encryption=Keyring())", "encryption"),
+    ("redis", REDIS + "RedisTokenStore(None)", "redis"),
+    ("redis", REDIS + "RedisFlowStore(None)", "redis"),
+]
+LOADED = [
+    ("import twilio_oauth_async.stores.memory", ""),
+    (REDIS, ""),
+    (FILE + "FileTokenStore('x'); Keyring()", "filelock"),
+    (FILE + "FileTokenStore()", "filelock platformdirs"),
+]
+GUARD = "from twilio_oauth_async.extras import from_extra\nwith from_extra('file', 'filelock'): import nowhere"
+
+RUN_EACH = """
+import json, os, sys
+for missing, code in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        sys.modules.update({missing: None} if missing else {})
+        told = ""
+        try:
+            exec(code)
+        except ModuleNotFoundError as error:
+            told = f"{error.name}: {error}"
+        print(json.dumps([told, [name for name in sys.argv[2].split() if sys.modules.get(name)]]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """What each piece of code came to, in a process of its own that had imported nothing; forked for speed."""
+    cases = [*((missing, code) for missing, code, _ in MISSING), *(("", code) for code, _ in LOADED), ("", GUARD)]
+    run = subprocess.run(
+        [sys.executable, "-c", RUN_EACH, json.dumps(cases), EXTRAS], capture_output=True, text=True, check=True
+    )
+    return dict(zip(cases, map(json.loads, run.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize(("missing", "code", "extra"), MISSING)
+def test_the_error_names_the_extra(outcomes, missing, code, extra):
+    told, _ = outcomes[missing, code]
+    assert told.startswith(missing)
+    assert told.endswith(f": this needs {missing}: pip install 'twilio-oauth-async[{extra}]'")
+
+
+@pytest.mark.parametrize(("code", "needed"), LOADED)
+def test_nothing_is_imported_that_is_not_used(outcomes, code, needed):
+    assert outcomes["", code] == ["", needed.split()]
+
+
+def test_other_missing_modules_are_not_blamed_on_an_extra(outcomes):
+    assert outcomes["", GUARD][0] == "nowhere: No module named 'nowhere'"
+
+
+def test_the_error_leads_to_its_cause():
+    with pytest.raises(ModuleNotFoundError, match="this needs nowhere") as caught:
+        with from_extra("file", "nowhere"):
+            importlib.import_module("nowhere")
+    assert caught.value.name == "nowhere"
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    with pytest.raises(ModuleNotFoundError, match="No module named"):
+        with from_extra("file", "filelock"):
+            importlib.import_module("nowhere")

@@ -1,0 +1,6 @@
+"""All that talks to the authorization server: `OAuthSession`, its transport and retries, key set and ID token verifier.
+
+The only folder that opens an `aiohttp.ClientSession` to the authorization server.
+
+May import: `oidc`, `protocol`, `clock`, `telemetry`, `extras`, `errors`.
+"""

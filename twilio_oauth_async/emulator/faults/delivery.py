@@ -1,0 +1,64 @@
+"""Sending an answer badly, straight to the transport: in drips, cut short, or with the connection broken."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from aiohttp import web
+
+from twilio_oauth_async.clock import Clock
+from twilio_oauth_async.emulator.faults.plan import Break, Plan
+
+_TURNS_TO_ARRIVE = 3
+"""Turns of the loop that what was written is given to be read, before a reset that would overtake it."""
+
+
+async def send_badly(
+    answer: web.Response, transport: asyncio.Transport, plan: Plan, clock: Clock, closing: asyncio.Event
+) -> None:
+    """Send `answer`, or as much of it as `plan` says, and end the connection."""
+    if plan.sends_head:
+        body = answer.body if isinstance(answer.body, bytes) else b""
+        stops_inside = plan.broken is not None and plan.broken.moment == "inside"
+        keep = min(plan.keep, 0.5) if stops_inside else plan.keep
+        transport.write(_head(answer, len(body) + plan.length_error, announce_close=plan.broken is None))
+        await _write(body[: int(len(body) * keep)], transport, plan, clock)
+    await end(transport, plan.broken or Break("hang_up", "after"), closing)
+
+
+async def end(transport: asyncio.Transport, broken: Break, closing: asyncio.Event) -> None:
+    """End the connection as told; a stall lasts until the emulator stops."""
+    if broken.how == "stall":
+        await closing.wait()
+    elif broken.how == "reset":
+        for _ in range(_TURNS_TO_ARRIVE):
+            await asyncio.sleep(0)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # Closing with a linger time of zero is what makes the kernel send RST instead of FIN.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    transport.close()
+
+
+async def _write(body: bytes, transport: asyncio.Transport, plan: Plan, clock: Clock) -> None:
+    if plan.drip is None:
+        transport.write(body)
+        return
+    pause, chunk = plan.drip
+    for start in range(0, len(body), chunk):
+        await clock.sleep(pause)
+        if transport.is_closing():
+            return
+        transport.write(body[start : start + chunk])
+
+
+def _head(answer: web.Response, length: int, *, announce_close: bool) -> bytes:
+    headers = answer.headers.copy()
+    headers["Content-Length"] = str(max(length, 0))
+    if announce_close:
+        headers["Connection"] = "close"
+    lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -1,0 +1,132 @@
+"""One key of a key set (RFC 7517), judged by our own rules and then handed to the JOSE library.
+
+This is the only place on the client's side that knows that library, and it does one thing: tell whether a signature
+is by a key. It is imported when it is first needed, since it and `cryptography` take their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, cast
+
+import attrs
+
+from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.oidc import base64url
+from twilio_oauth_async.oidc.jwa import Algorithm, jwa_name
+from twilio_oauth_async.protocol.codec import Malformed
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, RSAKey
+
+MIN_RSA_BITS = 2048
+"""RFC 7518 3.3."""
+
+MAX_RSA_BITS = 8192
+"""Beyond this one verification takes longer than it is worth."""
+
+MIN_RSA_EXPONENT = 65_537
+"""FIPS 186-5 A.1.1: with 1 everybody signs, and smaller ones have a history of forgeries."""
+
+MAX_RSA_EXPONENT = 2**32 - 1
+"""Verification takes time in proportion to its length, and nobody needs a longer one."""
+
+_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 6.2.2, 6.3.2, 6.4.1
+
+
+@attrs.frozen(eq=False)
+class PublicKey:
+    """A key that may be used with one algorithm."""
+
+    algorithm: Algorithm
+    _verify: Callable[[bytes, bytes, ECKey | RSAKey], bool] = attrs.field(repr=False)
+    _key: ECKey | RSAKey = attrs.field(repr=False)
+
+    def signed(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature` is this key's, of `message`."""
+        return self._verify(message, signature, self._key)
+
+
+def require_jose() -> None:
+    """Load the JOSE library.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    found = True
+    try:
+        import joserfc.jws  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError:
+        found = False
+    if not found:
+        raise ConfigurationError("id tokens need the package joserfc: pip install 'twilio-oauth-async[jwt]'")
+
+
+def import_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> PublicKey:
+    """A JWK made ready to verify signatures of `algorithm`. Its certificate members, if any, count for nothing.
+
+    Raises:
+        Malformed: it is not for this algorithm, not for signatures, or too weak to be believed.
+    """
+    from joserfc.jwk import ECKey, RSAKey
+    from joserfc.jws import JWSRegistry
+
+    if jwk.get("kty") != algorithm.kty:
+        raise Malformed("kty: not a key for this algorithm")
+    _check_purpose(jwk, algorithm)
+    numbers = _ec_numbers(jwk, algorithm) if algorithm.kty == "EC" else _rsa_numbers(jwk)
+    key: ECKey | RSAKey | None = None
+    try:
+        key = (ECKey if algorithm.kty == "EC" else RSAKey).import_key(numbers)
+    except ValueError:
+        key = None
+    if key is None:
+        # RFC 8725 3.4: with a point that is not on its curve, the arithmetic is that of another and weaker one.
+        raise Malformed("x, y: not a point on the curve")
+    scheme = JWSRegistry(algorithms=[algorithm.name]).get_alg(algorithm.name)
+    return PublicKey(algorithm, scheme.verify, key)
+
+
+def _check_purpose(jwk: Mapping[str, object], algorithm: Algorithm) -> None:
+    use = jwk.get("use")
+    if use is not None and use != "sig":  # RFC 7517 4.2
+        raise Malformed("use: not for signatures")
+    key_ops = jwk.get("key_ops")
+    # RFC 7517 4.3. Twilio publishes an empty list, which restricts nothing.
+    if key_ops not in (None, []) and not (isinstance(key_ops, list) and "verify" in cast("list[object]", key_ops)):
+        raise Malformed("key_ops: not for verifying")
+    alg = jwk.get("alg")
+    if alg is not None and not (isinstance(alg, str) and jwa_name(alg) == algorithm.name):  # RFC 7517 4.4
+        raise Malformed("alg: for another algorithm")
+    if _PRIVATE_MEMBERS & jwk.keys():
+        # A private key that was published is everybody's.
+        raise Malformed("a private key")
+
+
+def _ec_numbers(jwk: Mapping[str, object], algorithm: Algorithm) -> dict[str, str | list[str]]:
+    if jwk.get("crv") != algorithm.crv:
+        raise Malformed("crv: not the curve of this algorithm")
+    x, y = (_number(jwk, name) for name in ("x", "y"))
+    if {len(x), len(y)} != {algorithm.coordinate_size}:
+        raise Malformed("x, y: not of the curve's size")  # RFC 7518 6.2.1.2
+    return {"kty": "EC", "crv": algorithm.crv or "", "x": base64url.encode(x), "y": base64url.encode(y)}
+
+
+def _rsa_numbers(jwk: Mapping[str, object]) -> dict[str, str | list[str]]:
+    n, e = (_number(jwk, name) for name in ("n", "e"))
+    # The numbers are what counts: RFC 7518 6.3.1.1 knows of libraries that put a zero octet in front.
+    modulus, exponent = (int.from_bytes(number, "big") for number in (n, e))
+    if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
+        raise Malformed("n: too short or too long")
+    if modulus % 2 == 0:
+        raise Malformed("n: even")
+    if not MIN_RSA_EXPONENT <= exponent <= MAX_RSA_EXPONENT or exponent % 2 == 0:
+        raise Malformed("e: too small, too large or even")
+    return {"kty": "RSA", "n": base64url.encode(n), "e": base64url.encode(e)}
+
+
+def _number(jwk: Mapping[str, object], name: str) -> bytes:
+    text = jwk.get(name)
+    if not isinstance(text, str):
+        raise Malformed(f"{name}: missing or not a string")
+    return base64url.decode(text.encode("ascii", "replace"))

@@ -1,0 +1,221 @@
+"""What an answer that is no success means: one place for every dialect that Twilio is known to speak.
+
+RFC 6749 5.2 (``error``), Twilio's classic body (``code``, ``message``, ``more_info``, ``status``), RFC 9457
+(``title``, ``detail``, ``status``) and the list form (``errors``). Which of them answers a pending device grant is
+not documented, so an OAuth code is looked for in each member that could hold one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from twilio_oauth_async.errors import (
+    AccessDeniedError,
+    ApiError,
+    AuthorizationPendingError,
+    DeviceCodeExpiredError,
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+    SlowDownError,
+    UnauthorizedClientError,
+    UnsupportedGrantTypeError,
+)
+from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol.messages import Context, Response
+from twilio_oauth_async.protocol.redaction import clean
+
+MAX_RETRY_AFTER = 86_400.0
+"""Seconds. A ``Retry-After`` beyond a day is taken for a mistake, and for not given."""
+
+_BY_ERROR: dict[str, type[ApiError]] = {
+    "invalid_request": InvalidRequestError,  # RFC 6749 5.2, as the next five
+    "invalid_client": InvalidClientError,
+    "invalid_grant": InvalidGrantError,
+    "unauthorized_client": UnauthorizedClientError,
+    "unsupported_grant_type": UnsupportedGrantTypeError,
+    "invalid_scope": InvalidScopeError,
+    "authorization_pending": AuthorizationPendingError,  # RFC 8628 3.5, as the next three
+    "slow_down": SlowDownError,
+    "access_denied": AccessDeniedError,
+    "expired_token": DeviceCodeExpiredError,
+}
+
+_BY_TWILIO_CODE: dict[int, type[ApiError]] = {
+    20001: InvalidRequestError,
+    20003: InvalidClientError,  # "Authenticate"
+    20429: RateLimitedError,
+    70051: InvalidScopeError,
+    321401: InvalidClientError,
+    321402: InvalidClientError,  # empty client id
+    321403: UnsupportedGrantTypeError,
+    321405: InvalidClientError,  # empty client secret
+    322402: InvalidClientError,
+    322403: InvalidRequestError,
+}
+
+
+class Unreadable(Exception):  # noqa: N818 - says what the body is
+    """A body that holds no JSON object; only ever seen inside of the pure floor."""
+
+
+def read_object(response: Response) -> dict[str, object]:
+    """The JSON object in the body.
+
+    Raises:
+        Unreadable: another media type or charset, no JSON, or no object.
+    """
+    media_type, charset = _content_type(response)
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise Unreadable("not JSON by its content type")
+    if charset not in {"", "utf-8", "utf8", "us-ascii"}:
+        # RFC 8259 8.1: JSON between systems is UTF-8.
+        raise Unreadable("a charset other than UTF-8")
+    if not response.body:
+        raise Unreadable("no body")
+    reason: str | None = None
+    value: object = None
+    try:
+        value = codec.decode_json(response.body)
+    except codec.Malformed as error:
+        reason = str(error)
+    if reason is not None:
+        raise Unreadable(reason)
+    if not isinstance(value, dict):
+        raise Unreadable("no JSON object")
+    return cast("dict[str, object]", value)
+
+
+def protocol_error(response: Response, reason: str, context: Context) -> ProtocolError:
+    """A `ProtocolError` that describes the answer without a word of its body."""
+    return ProtocolError(
+        reason,
+        status=response.status,
+        content_type=clean(_content_type(response)[0], context.sent, max_length=80) or None,
+        length=len(response.body),
+        request_id=_request_id(response, context),
+    )
+
+
+def read_error(response: Response, context: Context) -> ApiError | ProtocolError:
+    """The error that an unsuccessful answer stands for.
+
+    5xx and 429 speak through their status, since gateways answer them with pages of their own; any other answer
+    must say in a readable body what is wrong.
+    """
+    reason: str | None = None
+    body: dict[str, object] = {}
+    try:
+        body = read_object(response)
+    except Unreadable as error:
+        reason = str(error)
+    if reason is not None and response.status != 429 and response.status < 500:
+        return protocol_error(response, reason, context)
+    if 300 <= response.status < 400:
+        return protocol_error(response, "a redirect, which is never followed", context)
+    return error_from_body(response, body, context)
+
+
+def error_from_body(response: Response, body: Mapping[str, object], context: Context) -> ApiError:
+    """The `ApiError` that `body` describes; its class by OAuth code, Twilio code and status, in this order."""
+    details = _details(body)
+    error = _oauth_code(details)
+    code = _twilio_code(details)
+    by_status = RateLimitedError if response.status == 429 else ApiError
+    kind = _BY_ERROR.get(error or "") or _BY_TWILIO_CODE.get(code or 0) or by_status
+    if response.status >= 500:
+        kind = ServerError
+
+    def text(*names: str) -> str | None:
+        found = next((value for name in names if isinstance(value := details.get(name), str) and value), None)
+        return None if found is None else clean(found, context.sent)
+
+    raw_error = details.get("error")
+    if error is None and isinstance(raw_error, str):
+        error = clean(raw_error, context.sent, max_length=80)
+    return kind(
+        status=response.status,
+        error=error,
+        code=code,
+        description=text("error_description", "message", "detail", "title", "user_error"),
+        more_info=text("more_info", "error_uri", "type"),
+        request_id=_request_id(response, context),
+        retry_after=read_retry_after(response.headers.get("Retry-After"), context.now),
+    )
+
+
+def says_error(body: Mapping[str, object]) -> bool:
+    """Whether a body without a token describes an error, whatever its status says."""
+    details = _details(body)
+    return _oauth_code(details) is not None or "error" in details or _twilio_code(details) is not None
+
+
+def read_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a ``Retry-After`` header (RFC 9110 10.2.3): a number of seconds or an HTTP date.
+
+    None where it is absent, negative, neither of the two, or further away than `MAX_RETRY_AFTER`.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    seconds = codec.read_number(value)
+    if seconds is None:
+        try:
+            seconds = (codec.parse_date(value) - now).total_seconds()
+        except codec.Malformed:
+            return None
+        # A date that has just passed means "now", not "never mind".
+        seconds = max(seconds, 0.0)
+    return seconds if 0 <= seconds <= MAX_RETRY_AFTER and math.isfinite(seconds) else None
+
+
+def _details(body: Mapping[str, object]) -> Mapping[str, object]:
+    """The members that describe the error: those at the top, or in the first of ``errors``, or inside ``error``."""
+    errors = body.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        return {**body, **cast("dict[str, Any]", errors[0])}
+    nested = body.get("error")
+    if isinstance(nested, dict):
+        return {**body, "error": None, **cast("dict[str, Any]", nested)}
+    return body
+
+
+def _oauth_code(details: Mapping[str, object]) -> str | None:
+    """The code of RFC 6749 or 8628 in whichever member it stands, in its standard spelling."""
+    for name in ("error", "code", "message", "title", "detail"):
+        value = details.get(name)
+        if isinstance(value, str) and len(value) <= 40:
+            spelled = value.strip(" .").lower().replace(" ", "_").replace("-", "_")
+            if spelled in _BY_ERROR:
+                return spelled
+    return None
+
+
+def _twilio_code(details: Mapping[str, object]) -> int | None:
+    number = codec.read_number(details.get("code"))
+    if number is None or number != int(number) or not 0 < number < 10_000_000:
+        return None
+    return int(number)
+
+
+def _content_type(response: Response) -> tuple[str, str]:
+    """Media type and charset, lower case, empty where not given."""
+    media_type, *parameters = response.headers.get("Content-Type", "").split(";")
+    charset = ""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip().strip('"').lower()
+    return media_type.strip().lower(), charset
+
+
+def _request_id(response: Response, context: Context) -> str | None:
+    value = response.headers.get("Twilio-Request-Id")
+    return clean(value, context.sent, max_length=64) if value else None

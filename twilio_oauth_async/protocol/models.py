@@ -1,0 +1,112 @@
+"""The answers of the API as values: one class per schema of the contract, every field under its wire name.
+
+All are frozen. Those that hold a secret leave it out of their ``repr`` and refuse to be pickled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import attrs
+
+from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol.serializable import Secretive, Storable
+
+_USER_SID = re.compile(r"US[0-9a-fA-F]{32}")
+
+
+def _check_aware(_: object, attribute: attrs.Attribute[datetime | None], value: datetime | None) -> None:
+    if value is not None and value.tzinfo is None:
+        raise ConfigurationError(f"{attribute.name} must be an aware datetime, for example datetime.now(UTC)")
+
+
+def _check_user_sid(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is not None and not _USER_SID.fullmatch(value):
+        raise ConfigurationError(f"{attribute.name}: not US and 32 hexadecimal digits")
+
+
+@attrs.frozen(kw_only=True)
+class OpenidDiscovery:
+    """What the authorization server says of itself (``oauth.v1.openid_discovery``).
+
+    The endpoints named here are not the paths that this package calls; those are fixed by the contract.
+    """
+
+    issuer: str | None = None
+    authorization_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
+    userinfo_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    jwk_uri: str | None = None
+    """Twilio's spelling of OIDC's ``jwks_uri``."""
+    response_type_supported: tuple[str, ...] | None = None
+    subject_type_supported: tuple[str, ...] | None = None
+    id_token_signing_alg_values_supported: tuple[str, ...] | None = None
+    """As the server spells them: Twilio writes ``ECDSA`` and ``RSA256`` for ES256 and RS256."""
+    scopes_supported: tuple[str, ...] | None = None
+    claims_supported: tuple[str, ...] | None = None
+    url: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Certs:
+    """The server's public keys (``oauth.v1.certs``)."""
+
+    keys: tuple[Mapping[str, object], ...] | None = None
+    """One JWK (RFC 7517) each, as received: which of them can be used is not judged here."""
+    url: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DeviceCode(Secretive):
+    """A device code and what the person needs to approve it (``oauth.v1.device_code``, RFC 8628 3.2)."""
+
+    device_code: str = attrs.field(repr=False)
+    user_code: str
+    verification_uri: str
+    """Absolute; a relative one has been resolved against the base URL."""
+    verification_uri_complete: str | None = None
+    expires_in: float | None = None
+    """Seconds, as the server said; None where it said nothing that is a number."""
+    interval: float | None = None
+    """Seconds, as the server said; None where it said nothing that is a number."""
+
+
+@attrs.frozen(kw_only=True)
+class Token(Storable):
+    """What a token endpoint gave (``oauth.v1.token``); v1 wire names, whichever endpoint it came from.
+
+    Tokens are opaque (RFC 6749 1.4): nothing here looks into one.
+    """
+
+    access_token: str = attrs.field(repr=False)
+    access_token_expires_at: datetime | None = attrs.field(default=None, validator=_check_aware)
+    """UTC; None: unknown."""
+    refresh_token: str | None = attrs.field(default=None, repr=False)
+    refresh_token_expires_at: datetime | None = attrs.field(default=None, validator=_check_aware)
+    """UTC; None: unknown."""
+    id_token: str | None = attrs.field(default=None, repr=False)
+    token_type: str = "Bearer"  # noqa: S105 - a type
+    scope: str | None = None
+    """The scope granted where the server named it, which may be less than was asked for (RFC 6749 3.3)."""
+
+    def expires_within(self, seconds: float, now: datetime) -> bool:
+        """Whether the access token ends no later than `seconds` after `now`; False where its end is unknown."""
+        return self.access_token_expires_at is not None and self.access_token_expires_at <= now + timedelta(
+            seconds=seconds
+        )
+
+
+@attrs.frozen(kw_only=True)
+class UserInfo:
+    """Who signed in, as far as they consented (``oauth.v1.user_info``)."""
+
+    user_sid: str | None = attrs.field(default=None, validator=_check_user_sid)
+    first_name: str | None = None
+    last_name: str | None = None
+    friendly_name: str | None = None
+    email: str | None = None
+    url: str | None = None

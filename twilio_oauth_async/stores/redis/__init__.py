@@ -1,0 +1,13 @@
+"""Stores on a Redis server or cluster, for many hosts. Need the extra ``redis``.
+
+Names of keys, with the default prefix and a key ``ann``: ``twilio-oauth:1:{ann}:token`` (a hash), ``…:lock`` and
+``…:fence``; of all flows together ``twilio-oauth:1:{flows}:pending`` (a hash) and ``…:due`` (a sorted set).
+"""
+
+from __future__ import annotations
+
+from twilio_oauth_async.stores.redis.calls import RedisClient
+from twilio_oauth_async.stores.redis.flows import RedisFlowStore
+from twilio_oauth_async.stores.redis.tokens import RedisTokenStore
+
+__all__ = ["RedisClient", "RedisFlowStore", "RedisTokenStore"]
