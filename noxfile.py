@@ -21,7 +21,7 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 ROOT = Path(__file__).parent
 WITHOUT_COVERAGE = ("browser", "examples_bot", "examples_web", "fire", "interop", "protocol/fuzz", "test_examples.py")
-CODE = ("twilio_oauth_async", "tests", "examples", "benchmarks", "noxfile.py")
+CODE = ("twilio_oauth_async", "tests", "examples", "benchmarks", "noxfile.py", ".ci/check_wording.py")
 TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
 
 
@@ -63,10 +63,14 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
-    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    """Check style, format, imports between folders, spelling and wording."""
+    # import-linter follows the imports of the package, which has to be there for that.
+    install(session, "lint")
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
+    session.run("lint-imports", "--no-logo")
+    session.run("codespell")
+    session.run("python", ".ci/check_wording.py")
 
 
 @nox.session

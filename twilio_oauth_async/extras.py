@@ -1,4 +1,7 @@
-"""Packages that only some stores need: imported late, and where one is missing the error names the extra."""
+"""Optional packages: imported only where they are used; where one is missing, the error names what to install.
+
+May import: nothing of the package. Every folder may use it, the emulator too.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,31 @@ import contextlib
 from collections.abc import Generator
 
 
+class MissingExtraError(ModuleNotFoundError):
+    """An optional package is not installed; the message says what to install."""
+
+    def __init__(self, package: str, requirement: str) -> None:
+        """`package` is missing; `requirement` is what pip installs it with."""
+        super().__init__(f"this needs {package}: pip install '{requirement}'", name=package)
+
+
 @contextlib.contextmanager
 def from_extra(extra: str, *packages: str) -> Generator[None]:
-    """Guard an import of `packages`, which the extra brings.
+    """Guard an import of `packages`, which the extra `extra` of this package installs.
 
     Raises:
-        ModuleNotFoundError: one of them is missing; the message says what to install.
+        MissingExtraError: one of `packages` is not installed.
+    """
+    with from_requirement(f"twilio-oauth-async[{extra}]", *packages):
+        yield
+
+
+@contextlib.contextmanager
+def from_requirement(requirement: str, *packages: str) -> Generator[None]:
+    """Guard an import of `packages`, which ``pip install 'requirement'`` installs.
+
+    Raises:
+        MissingExtraError: one of `packages` is not installed.
     """
     try:
         yield
@@ -19,6 +41,4 @@ def from_extra(extra: str, *packages: str) -> Generator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in packages:
             raise
-        raise ModuleNotFoundError(
-            f"this needs {package}: pip install 'twilio-oauth-async[{extra}]'", name=error.name
-        ) from error
+        raise MissingExtraError(package, requirement) from error

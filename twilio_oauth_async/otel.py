@@ -25,12 +25,11 @@ The names are stable. No attribute holds a value that was sent or received.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from twilio_oauth_async import telemetry
-from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.telemetry import Attributes, CounterName, HistogramName, SpanName
 
 if TYPE_CHECKING:
@@ -53,11 +52,10 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
         meter_provider: where metrics go; None: the global one.
 
     Raises:
-        ConfigurationError: the extra is not installed.
+        MissingExtraError: the extra ``otel`` is not installed.
     """
-    if importlib.util.find_spec("opentelemetry") is None:
-        raise ConfigurationError("this needs OpenTelemetry's API: pip install 'twilio-oauth-async[otel]'")
-    from opentelemetry import metrics, trace
+    with from_extra("otel", "opentelemetry"):
+        from opentelemetry import metrics, trace
 
     tracer = trace.get_tracer("twilio_oauth_async", tracer_provider=tracer_provider)
     meter = metrics.get_meter("twilio_oauth_async", meter_provider=meter_provider)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from twilio_oauth_async.extras import MissingExtraError, from_extra
+
 if TYPE_CHECKING:
     from twilio_oauth_async.client.session import OAuthSession
     from twilio_oauth_async.clock import VirtualClock
@@ -17,15 +19,16 @@ if TYPE_CHECKING:
 def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
     """``pytest_asyncio.fixture``; where that is missing, a fixture of the same name that says so once it is used."""
     try:
-        import pytest_asyncio
-    except ModuleNotFoundError as error:
-        missing = error.name
+        with from_extra("pytest", "pytest_asyncio"):
+            import pytest_asyncio
+    except MissingExtraError as error:
+        message = str(error)
 
-        def tell() -> None:
-            raise _extra_is_missing(missing)
+        def fail() -> None:
+            pytest.fail(message, pytrace=False)
 
-        tell.__doc__ = function.__doc__
-        return pytest.fixture(tell, name=function.__name__)
+        fail.__doc__ = function.__doc__
+        return pytest.fixture(fail, name=function.__name__)
     return pytest_asyncio.fixture(function)
 
 
@@ -63,18 +66,13 @@ async def twilio_oauth_session(
 
 def _load_emulator() -> type[Emulator]:
     try:
-        from twilio_oauth_async.emulator import Emulator
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("twilio_oauth_async"):
-            raise  # a mistake of our own, which no extra mends
-        raise _extra_is_missing(error.name) from None
-    return Emulator
-
-
-def _extra_is_missing(package: str | None) -> BaseException:
-    return pytest.fail.Exception(
-        f"the fixtures of twilio-oauth-async need {package}: pip install 'twilio-oauth-async[pytest]'", pytrace=False
-    )
+        with from_extra("pytest", "jinja2", "joserfc", "cryptography"):
+            from twilio_oauth_async.emulator import Emulator
+    except MissingExtraError as error:
+        missing = str(error)
+    else:
+        return Emulator
+    pytest.fail(missing, pytrace=False)
 
 
 def _demand_one_event_loop(request: pytest.FixtureRequest) -> None:

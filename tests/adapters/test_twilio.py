@@ -282,7 +282,7 @@ def run(code):
 
 def test_without_the_sdk_the_error_says_what_to_install():
     result = run("import sys; sys.modules['twilio'] = None; import twilio_oauth_async.adapters.twilio")
-    assert result.stderr.splitlines()[-1].endswith("pip install 'twilio>=9.4.1'")
+    assert result.stderr.splitlines()[-1].endswith("pip install 'twilio>=9.13'")
     assert "twilio.auth_strategy" not in result.stderr.splitlines()[-1]
 
 

@@ -213,4 +213,4 @@ def test_help_tells_every_option_and_exit_code(capsys):
 def test_a_missing_extra_is_named(package, monkeypatch, capsys):
     forget(monkeypatch, package)
     assert main(["emulator"]) == 2
-    assert f"twilio-oauth needs the package {package}, which is not installed" in capsys.readouterr().err
+    assert f"twilio-oauth: this needs {package}: pip install" in capsys.readouterr().err

@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from twilio_oauth_async.extras import MissingExtraError
+
 
 def _installed() -> tuple[ModuleType, ...]:
     found: list[ModuleType] = []
@@ -25,7 +27,7 @@ def _installed() -> tuple[ModuleType, ...]:
         if line not in found:  # httpx2.alias_httpx() makes both names one module
             found.append(line)
     if not found:
-        raise ModuleNotFoundError("this needs httpx2: pip install 'twilio-oauth-async[httpx]'", name="httpx2")
+        raise MissingExtraError("httpx2", "twilio-oauth-async[httpx]")
     return tuple(found)
 
 

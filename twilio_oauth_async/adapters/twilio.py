@@ -26,16 +26,13 @@ import contextlib
 
 from twilio_oauth_async.adapters.bearer import TokenSource, authorization
 from twilio_oauth_async.errors import ConfigurationError, TransportError
+from twilio_oauth_async.extras import from_requirement
 
-try:
+with from_requirement("twilio>=9.13", "twilio"):
     # The SDK has type hints in places, and no py.typed.
     from twilio.auth_strategy.auth_strategy import AuthStrategy  # pyright: ignore[reportMissingTypeStubs]
     from twilio.auth_strategy.auth_type import AuthType  # pyright: ignore[reportMissingTypeStubs]
     from twilio.credential.credential_provider import CredentialProvider  # pyright: ignore[reportMissingTypeStubs]
-except ModuleNotFoundError as _error:
-    if (_error.name or "").partition(".")[0] != "twilio":
-        raise
-    raise ModuleNotFoundError("this needs Twilio's SDK: pip install 'twilio>=9.4.1'", name=_error.name) from None
 
 
 class BearerStrategy(AuthStrategy):

@@ -1,6 +1,8 @@
-"""The `twilio-oauth` command.
+"""The command ``twilio-oauth``. Needs the extra ``cli``.
 
-Nothing of the extra `cli` is imported before `main` runs, and each command imports what it alone needs.
+Nothing of the extra is imported before `main` runs, and each command imports what it alone needs.
+
+May import: every other folder. No other folder imports this one.
 """
 
 from __future__ import annotations
@@ -8,28 +10,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from twilio_oauth_async.extras import MissingExtraError, from_extra
+
 INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended: 128 and the number of SIGINT."""
 WRONG_USAGE = 2
 
-_OF_THE_EXTRA = frozenset({"click", "cryptography", "jinja2", "joserfc", "markupsafe", "rich"})
+_PACKAGES = ("click", "cryptography", "jinja2", "joserfc", "markupsafe", "rich")
+"""Installed by the extra `cli`."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line `args`, the process's own where it is None; the result is the exit code."""
     try:
-        from twilio_oauth_async.cli.commands import run
+        with from_extra("cli", *_PACKAGES):
+            from twilio_oauth_async.cli.commands import run
 
-        return run(args)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _OF_THE_EXTRA:
-            raise
-        print(
-            f"twilio-oauth needs the package {missing}, which is not installed. Run:\n"
-            "  pip install 'twilio-oauth-async[cli]'",
-            file=sys.stderr,
-        )
+            return run(args)
+    except MissingExtraError as error:
+        print(f"twilio-oauth: {error}", file=sys.stderr)
         return WRONG_USAGE
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)

@@ -42,7 +42,8 @@ class IdTokenVerifier:
             leeway: seconds that the issuer's clock may differ from the session's, at most 60.
 
         Raises:
-            ConfigurationError: any of these cannot be used, or the extra ``jwt`` is not installed.
+            ConfigurationError: any of these cannot be used.
+            MissingExtraError: the extra ``jwt`` is not installed.
         """
         check_client(client_sid)
         if issuer is not None and not is_secure(issuer):

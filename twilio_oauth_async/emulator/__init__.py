@@ -1,14 +1,16 @@
-"""A complete authorization server on loopback, for demos, tests and development."""
+"""A complete authorization server on loopback, for demos, tests and development. Needs the extra ``emulator``.
+
+A second, independent implementation: it shares no code with the client, so that one mistake cannot hide on both sides.
+
+May import: `clock`, `extras`. Inside, imports go down: `server`, `app`, `control`, `pages`, `endpoints`, `faults`,
+`rules`, `messages`.
+"""
 
 from __future__ import annotations
 
-try:
+from twilio_oauth_async.extras import from_extra
+
+with from_extra("emulator", "jinja2", "joserfc", "cryptography"):
     from twilio_oauth_async.emulator.server import Emulator
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] not in {"jinja2", "joserfc", "cryptography"}:
-        raise
-    raise ModuleNotFoundError(
-        f"the emulator needs {error.name}: pip install 'twilio-oauth-async[emulator]'", name=error.name
-    ) from error
 
 __all__ = ["Emulator"]

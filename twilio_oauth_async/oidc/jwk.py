@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
-from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.oidc import base64url
 from twilio_oauth_async.oidc.jwa import Algorithm, jwa_name
 from twilio_oauth_async.protocol.codec import Malformed
@@ -51,15 +51,10 @@ def require_jose() -> None:
     """Load the JOSE library.
 
     Raises:
-        ConfigurationError: it is not installed.
+        MissingExtraError: the extra ``jwt`` is not installed.
     """
-    found = True
-    try:
+    with from_extra("jwt", "joserfc", "cryptography"):
         import joserfc.jws  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError:
-        found = False
-    if not found:
-        raise ConfigurationError("id tokens need the package joserfc: pip install 'twilio-oauth-async[jwt]'")
 
 
 def import_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> PublicKey:

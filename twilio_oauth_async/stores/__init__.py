@@ -1,1 +1,7 @@
-"""Where tokens and pending flows are kept. Each store is imported from its own module; `base` says what one must do."""
+"""Where tokens and pending flows are kept: one contract (`base`), one module or folder per backend.
+
+A backend is imported by its own name, and imports its optional packages itself: `memory`, `file` (extra ``file``),
+`redis` (extra ``redis``).
+
+May import: `protocol`, `clock`, `extras`, `errors`. Not `client`, `grants` or `tokens`.
+"""

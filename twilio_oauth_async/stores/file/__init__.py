@@ -1,4 +1,7 @@
-"""Stores in a file, for a command, a bot, or the processes of one machine. Need the extra ``file``."""
+"""Stores in a file, for a command, a bot, or the processes of one machine. Need the extra ``file``.
+
+May import: the modules of `stores` that backends share, and what `stores` may import.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Names of keys, with the default prefix and a key ``ann``: ``twilio-oauth:1:{ann}:token`` (a hash), ``…:lock`` and
 ``…:fence``; of all flows together ``twilio-oauth:1:{flows}:pending`` (a hash) and ``…:due`` (a sorted set).
+
+May import: the modules of `stores` that backends share, and what `stores` may import.
 """
 
 from __future__ import annotations
