@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import attrs
 import pytest
 
 from tests.helpers.managed import Managed
@@ -94,7 +93,7 @@ async def test_a_flow_that_fails(told):
 async def test_retries(told):
     async with ScriptedFlow() as setup:
         setup.server.answers = [http(503, b"", None), http(200, {"keys": []})]
-        setup.session._exchange = attrs.evolve(setup.session._exchange, retry=RetryPolicy(attempts=2))
+        setup.session._retry = RetryPolicy(attempts=2)
         await setup.session.fetch_certs()
     assert told.spans()[0][1] == {"http.request.method": "GET", "url.path": "/v1/certs", "attempts": 2, "outcome": "ok"}
     assert told.metrics()["twilio_oauth.retries", ("url.path", "/v1/certs")] == 1

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         UnsupportedGrantTypeError,
     )
     from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
-    from twilio_oauth_async.grants.base import Grant
+    from twilio_oauth_async.grants.base import Grant, GrantIdentity
     from twilio_oauth_async.grants.client_credentials import ClientCredentials
     from twilio_oauth_async.grants.device_flow import CodeIssued, DeviceFlow, DeviceFlowEvent
     from twilio_oauth_async.oidc.claims import IdTokenClaims
@@ -85,6 +85,7 @@ __all__ = [
     "FileTokenStore",
     "FlowStore",
     "Grant",
+    "GrantIdentity",
     "IdTokenClaims",
     "IdTokenError",
     "IdTokenVerifier",
@@ -162,6 +163,7 @@ _MODULE_OF = {
     "UnsupportedGrantTypeError": "errors",
     "DeviceFlowPool": "sign_in.pool",
     "Grant": "grants.base",
+    "GrantIdentity": "grants.base",
     "IdTokenClaims": "oidc.claims",
     "IdTokenVerifier": "client.id_token_verifier",
     "Certs": "protocol.models",

@@ -18,7 +18,7 @@ async def test_the_keys_at_hand_are_used_for_an_hour(down, caplog):
         for _ in range(59):
             scene.clock.advance(60)
             assert await scene.has("a")
-        assert "those at hand stay in use" in caplog.text
+        assert "still using the cached keys" in caplog.text
         # After the first five minutes it is asked again, once a minute.
         assert 50 <= len(scene.asked) <= 57
         scene.clock.advance(60)

@@ -95,7 +95,7 @@ def test_from_env(environ, username, password, host):
     session = OAuthSession.from_env(environ, timeout=7)
     assert session.base_url == f"https://{host}"
     assert session.timeout == 7
-    assert session._exchange.authorization == "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+    assert session._authorization == "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 def test_arguments_go_before_the_environment():

@@ -109,7 +109,7 @@ async def provoke(fault, call, good):
             except TwilioOAuthError as error:
                 told.extend(told_by(error))
             told.append(repr(session))
-            told.extend([repr(vars(session._transport)), repr(session._exchange)])
+            told.append(repr(vars(session._transport)))
     return told, server
 
 

@@ -251,7 +251,9 @@ class TestRun:
     async def test_a_plain_function_is_called_in_a_thread(self):
         seen = []
         async with Setup(redirect_uri=None, open_browser=seen.append, timeout=0.1) as setup:
-            with pytest.raises(AuthorizationError, match="did not come back in time") as caught:
+            with pytest.raises(
+                AuthorizationError, match="no callback from the browser within the time limit"
+            ) as caught:
                 await setup.flow.run()
         assert seen[0].startswith(setup.emulator._backend.base_url)
         assert caught.value.__context__ is None

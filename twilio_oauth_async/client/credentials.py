@@ -1,4 +1,4 @@
-"""Who calls the API: an account or an API key, given or found in the environment."""
+"""Credentials of an account or API key, from arguments or the environment, and the server that they are for."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import aiohttp
 from twilio_oauth_async.errors import ConfigurationError
 
 _PAIRS = (("TWILIO_API_KEY", "TWILIO_API_SECRET"), ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"))
-"""An API key goes before the auth token, as in Twilio's own SDKs: it can be revoked alone."""
+"""An API key is preferred to the auth token, as in Twilio's own SDKs: it can be revoked alone."""
 
 
 def basic_authorization(username: str | None, password: str | None) -> str | None:
-    """The ``Authorization`` header for both, None for neither.
+    """Return the value of the ``Authorization`` header (RFC 7617); None if both arguments are None.
 
     Raises:
-        ConfigurationError: one without the other, an empty one, or a user name with a colon.
+        ConfigurationError: one argument is None and the other is not, one is empty, or `username` has a colon.
     """
     if (username is None) != (password is None):
         raise ConfigurationError("username and password belong together: give both or neither")
@@ -29,11 +29,11 @@ def basic_authorization(username: str | None, password: str | None) -> str | Non
     return aiohttp.encode_basic_auth(username, password)
 
 
-def from_environment(environ: Mapping[str, str]) -> tuple[str, str]:
-    """User name and password.
+def credentials_from(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return user name and password from the variables that Twilio's own SDKs read.
 
     Raises:
-        ConfigurationError: no complete pair is set.
+        ConfigurationError: `environ` holds no complete pair.
     """
     for username_variable, password_variable in _PAIRS:
         username, password = environ.get(username_variable), environ.get(password_variable)
@@ -43,3 +43,19 @@ def from_environment(environ: Mapping[str, str]) -> tuple[str, str]:
         "no credentials in the environment: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, "
         "or TWILIO_API_KEY and TWILIO_API_SECRET"
     )
+
+
+def server_from(
+    environ: Mapping[str, str], base_url: str | None, region: str | None, edge: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """Return base URL, region and edge; a variable of `environ` counts only where the arguments leave it open.
+
+    The credentials are sent to this server, so an argument that names one is never mixed with a variable that names
+    another one.
+    """
+    if base_url is None and region is None and edge is None:
+        base_url = environ.get("TWILIO_OAUTH_URL") or None
+    if base_url is None:
+        region = region or environ.get("TWILIO_REGION") or None
+        edge = edge or environ.get("TWILIO_EDGE") or None
+    return base_url, region, edge

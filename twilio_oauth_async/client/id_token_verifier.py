@@ -1,4 +1,4 @@
-"""`IdTokenVerifier`: who signed in, said by a token that was checked against the server's keys."""
+"""`IdTokenVerifier`: verifies ID tokens with the keys of the server."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from twilio_oauth_async.protocol.v1 import check_client
 
 
 class IdTokenVerifier:
-    """Verifies the id tokens that one client gets (OpenID Connect Core 3.1.3.7). Needs the extra ``jwt``.
+    """Verifies the ID tokens of one client (OpenID Connect Core 3.1.3.7). Needs the extra ``jwt``.
 
-    Make one and keep it: it holds the server's keys, which it fetches over the session when it first needs them and
-    again every five minutes or so. Any number of tasks of one event loop may use it at once.
+    Create one and keep it: it caches the keys of the server. It fetches them over the session when it first needs
+    them, and again when they are older than five minutes. Any number of tasks of one event loop can use it at once.
     """
 
     def __init__(
@@ -32,17 +32,18 @@ class IdTokenVerifier:
         algorithms: Sequence[str] = ("ES256", "RS256"),
         leeway: float = rules.MAX_LEEWAY,
     ) -> None:
-        """Nothing is sent here.
+        """Create a verifier; nothing is sent.
 
         Args:
-            session: where the keys come from; it must be open when a token is verified.
+            session: fetches the keys; it must be open when a token is verified.
             client_sid: the SID of the OAuth app that the tokens are issued to.
-            issuer: who must have issued them, to the letter; None: the session's issuer.
-            algorithms: those that are accepted, by the names of RFC 7518 or of Twilio's discovery document.
-            leeway: seconds that the issuer's clock may differ from the session's, at most 60.
+            issuer: the required issuer, compared exactly; None: the issuer of the session.
+            algorithms: the accepted signature algorithms, by the names of RFC 7518 or of Twilio's discovery document.
+            leeway: seconds by which the clocks of issuer and session may differ, at most 60.
 
         Raises:
-            ConfigurationError: any of these cannot be used.
+            ConfigurationError: `client_sid` is empty, `issuer` is not an https URL, `algorithms` is empty or names one
+                that is not allowed, or `leeway` is out of range.
             MissingExtraError: the extra ``jwt`` is not installed.
         """
         check_client(client_sid)
@@ -61,20 +62,23 @@ class IdTokenVerifier:
     async def verify(
         self, id_token: str, *, nonce: str | None = None, access_token: str | None = None
     ) -> IdTokenClaims:
-        """Give the claims of an id token, once everything about it was found right.
+        """Verify an ID token and return its claims.
 
         Args:
-            id_token: as it came with the tokens.
-            nonce: the one that was sent with the authorization request; None: none was sent.
-            access_token: the one that came with it, which ``at_hash`` is compared with where the id token has that.
+            id_token: the ID token of a token response.
+            nonce: the nonce of the authorization request; None: the request had none.
+            access_token: the access token of the same response; compared with the claim ``at_hash`` if there is one.
 
         Raises:
-            IdTokenError: it must not be believed.
-            TransportError: the server's keys are needed and cannot be had; `ProtocolError` and `ApiError` likewise.
+            IdTokenError: the ID token is invalid.
+            TransportError: the keys of the server are needed and could not be fetched; `ProtocolError` and `ApiError`
+                likewise.
             ConfigurationError: `id_token` is not a string.
         """
         if not isinstance(id_token, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("id_token must be a string; did the server give one? It takes the scope openid")
+            raise ConfigurationError(
+                "id_token must be a string; the server issues an ID token only with the scope openid"
+            )
         message = read_compact(id_token, self._allowed)
         algorithm, kid = message.algorithm, message.kid
         keys = self._keys.at_hand(algorithm, kid) or await self._keys.find(algorithm, kid)
@@ -90,15 +94,15 @@ class IdTokenVerifier:
         )
 
     async def verify_refreshed(self, id_token: str, *, previous: str, access_token: str | None = None) -> IdTokenClaims:
-        """Verify an id token that came with a refresh: it must also be of the same person and client as before.
+        """Verify the ID token of a refresh response: user, issuer and client must be the same as before.
 
         Args:
-            id_token: the new one.
-            previous: the one before it, which was verified when it came and has been kept safe since.
-            access_token: the one that came with the new one.
+            id_token: the new ID token.
+            previous: the ID token before it, which was verified when it was received and stored safely since then.
+            access_token: the access token of the same response.
 
         Raises:
-            IdTokenError: as `verify`, or it is about somebody or something else (OpenID Connect Core 12.2).
+            IdTokenError: as `verify`, or ``iss``, ``sub`` or ``aud`` has changed (OpenID Connect Core 12.2).
             TransportError: as `verify`.
         """
         claims = await self.verify(id_token, access_token=access_token)

@@ -1,9 +1,8 @@
-"""The issuer's keys, fetched when they are needed and kept while they are good (OpenID Connect Core 10.1.1).
+"""The cached key set of the issuer, fetched when it is needed (OpenID Connect Core 10.1.1).
 
-Fetches are shared: whoever needs the keys while they are on their way waits for the same request. It runs in a task of
-its own, so that a waiter who is cancelled does not take it away from the others, and it belongs to those who wait for
-it: the last one to leave cancels it and sees it end. So no task outlives the calls that it was started for, and
-nothing has to be closed.
+Concurrent calls share one request. The request runs in a task of its own, so that a cancelled call does not cancel it
+for the others. The last call that waits for the task cancels it and waits for its end. So no task outlives the calls
+that it was started for, and nothing has to be closed.
 """
 
 from __future__ import annotations
@@ -24,43 +23,44 @@ from twilio_oauth_async.protocol import v1
 from twilio_oauth_async.protocol.models import Certs
 
 FRESH_FOR = 300.0
-"""Seconds after which the keys are fetched anew; a key that was withdrawn is believed for no longer than this."""
+"""Seconds after which the keys are fetched again; a withdrawn key is accepted for no longer than this."""
 
 SEARCH_GAP = 60.0
-"""Seconds between two fetches for the sake of unknown key ids, which anybody can make up."""
+"""Seconds between two fetches because of an unknown key ID; an attacker can invent any number of key IDs."""
 
 RETRY_GAP = 60.0
-"""Seconds after a failed fetch in which the keys at hand are used without another try."""
+"""Seconds after a failed fetch in which the cached keys are used without another attempt."""
 
 USABLE_FOR = 3600.0
-"""Seconds that keys are used while no newer ones can be had.
+"""Seconds that cached keys are used while newer ones cannot be fetched.
 
-An outage of an hour, about the lifetime of an id token, locks nobody out; and whoever can keep the endpoint from us
-cannot make a withdrawn key live on for longer.
+An outage of one hour, about the lifetime of an ID token, locks no user out. An attacker who blocks the endpoint cannot
+keep a withdrawn key in use for longer.
 """
 
 REFRESH_TIMEOUT = 5.0
-"""Seconds that a call waits for newer keys when it could do with those at hand."""
+"""Seconds that a call waits for newer keys while the cached ones are still usable."""
 
 _log = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class _Fetch:
-    """A request under way."""
+    """A request in progress."""
 
     task: asyncio.Task[None]
     waiting: int = 0
+    """The number of calls that wait for it."""
 
 
 class KeySet:
-    """The key set of one session's server. Any number of tasks of one event loop may use it at once.
+    """The key set of the server of one session. Any number of tasks of one event loop can use it at once.
 
-    Time is the monotonic side of the session's clock.
+    All times are those of the monotonic clock of the session.
     """
 
     def __init__(self, session: OAuthSession) -> None:
-        """Nothing is fetched here."""
+        """Create an empty cache; nothing is fetched."""
         self._session = session
         self._keys = PublicKeys(())
         self._refresh_at = self._usable_until = self._search_at = -math.inf
@@ -68,42 +68,42 @@ class KeySet:
         self._under_way: _Fetch | None = None
 
     def at_hand(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
-        """What `find` would give where the keys are fresh and it need not wait; else nothing."""
+        """Return the keys that `find` would return without a request; empty if the cache has to be refreshed."""
         if self._session.clock.monotonic() >= self._refresh_at:
             return ()
         return self._keys.fitting(algorithm, kid)
 
     async def find(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
-        """The keys that a token may be signed with; at least one.
+        """Return the keys that may have signed a token; at least one.
 
         Args:
-            algorithm: of the token.
-            kid: its key id; None: it names none.
+            algorithm: the signature algorithm of the token.
+            kid: the key ID of the token; None: it has none.
 
         Raises:
-            IdTokenError: the server has no such key, as far as may be asked.
-            TransportError: the server could not be asked, so nobody knows; `ProtocolError` and `ApiError` likewise.
+            IdTokenError: the key set has no such key.
+            TransportError: the key set could not be fetched; `ProtocolError` and `ApiError` likewise.
         """
         now = self._session.clock.monotonic()
-        asked = True
+        fetched = True
         if now >= self._usable_until:
-            # Nothing to fall back on: every call tries, however the last one went.
+            # There are no usable keys: every call tries, also after a failure.
             await self._fetch(None)
         elif now >= self._refresh_at and self._pending is None:
-            # One call looks for newer keys. Those that come meanwhile need not wait for it.
+            # One call fetches newer keys. Other calls use the cached keys meanwhile.
             await self._fetch(REFRESH_TIMEOUT)
         else:
-            asked = False
+            fetched = False
         keys = self._usable(algorithm, kid)
-        if not keys and not asked and self._may_search(now):
+        if not keys and not fetched and self._may_search(now):
             await self._fetch(None)
             keys = self._usable(algorithm, kid)
         if keys:
             return keys
         if self._failure is not None:
-            # A copy for each: what is raised collects the frames that it went through.
+            # A copy for each caller: an exception collects the frames that it passes through.
             raise copy.copy(self._failure)
-        raise IdTokenError("the server has no usable key that the id token may be signed with", claim="kid")
+        raise IdTokenError("the key set has no key for this ID token", claim="kid")
 
     def _usable(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
         if self._session.clock.monotonic() >= self._usable_until:
@@ -111,7 +111,7 @@ class KeySet:
         return self._keys.fitting(algorithm, kid)
 
     def _may_search(self, now: float) -> bool:
-        """Whether an unknown key is worth a request: it may be new, and it may be made up."""
+        """Whether a fetch is allowed for an unknown key ID: it may be a new key, or an invention of an attacker."""
         if self._pending is None:
             if now < self._search_at:
                 return False
@@ -124,18 +124,18 @@ class KeySet:
         return fetch if fetch is not None and not fetch.task.done() else None
 
     async def _fetch(self, timeout: float | None) -> None:
-        """Wait for the request under way, or start one; how it went stands in the attributes."""
+        """Wait for the request in progress, or start one; the attributes then hold its result."""
         fetch = self._pending
         if fetch is None:
             fetch = self._under_way = _Fetch(asyncio.create_task(self._load(timeout), name="fetch certs"))
         fetch.waiting += 1
         try:
-            # Unlike `await task`, this leaves the task alone where the waiter is cancelled.
+            # Unlike `await task`, this does not cancel the task when the caller is cancelled.
             await asyncio.wait({fetch.task})
         finally:
             fetch.waiting -= 1
             if not fetch.waiting and not fetch.task.done():
-                # Out of sight before it is cancelled, so that nobody joins what is about to die.
+                # Removed before it is cancelled, so that no other call joins a cancelled task.
                 self._under_way = None
                 fetch.task.cancel()
                 await asyncio.wait({fetch.task})
@@ -148,14 +148,14 @@ class KeySet:
         except TwilioOAuthError as error:
             outcome = error.with_traceback(None)
         if isinstance(outcome, Certs) and outcome.keys is None:
-            # An empty set is an answer; an answer without one must not take the keys at hand away.
+            # An empty list is a valid response. A response without a list must not delete the cached keys.
             outcome = ProtocolError("the key set has no keys")
         now = self._session.clock.monotonic()
         if isinstance(outcome, TwilioOAuthError):
             self._failure = outcome
             self._refresh_at = now + RETRY_GAP
             if now < self._usable_until:
-                _log.warning("newer keys cannot be had, those at hand stay in use: %s", outcome)
+                _log.warning("could not fetch the key set; still using the cached keys: %s", outcome)
             return
         self._keys = PublicKeys(outcome.keys or ())
         self._failure = None

@@ -1,7 +1,7 @@
-"""When to send a request again, and the package's only use of ``backoff``.
+"""Retries of requests that may be sent more than once (the GETs and the request for a device code).
 
-Only what may be asked twice gets here (the GETs and the request for a device code). The first attempt is made
-outside of ``backoff``: a call that succeeds at once, which is nearly every one, pays nothing for it.
+The only module that uses ``backoff``. The first attempt is made outside ``backoff``, so a call that succeeds at once
+has no overhead.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often and how far apart a request is sent again."""
+    """The number of attempts for one request, and the waits between them."""
 
     attempts: int = 4
-    """In all, the first one included."""
+    """The largest number of attempts, the first one included."""
     base: float = 0.2
-    """Seconds. The wait before attempt n+1 is random, between nothing and ``min(cap, base * 2**(n-1))``."""
+    """Seconds. The wait before attempt n+1 is random, between 0 and ``min(cap, base * 2**(n-1))``."""
     cap: float = 5.0
     """Seconds."""
 
@@ -36,14 +36,14 @@ class RetryPolicy:
 
     @classmethod
     def none(cls) -> RetryPolicy:
-        """One attempt, no more."""
+        """Return a policy of one attempt."""
         return cls(attempts=1)
 
     def wait(self, failures: int, retry_after: float | None) -> float:
-        """Seconds to wait after so many `failures`.
+        """Return the seconds to wait after `failures` failed attempts.
 
-        Full jitter spreads clients that failed together. ``Retry-After`` is a floor under it: less would be refused
-        again.
+        Full jitter spreads clients that failed together. It is added to ``Retry-After``: the server refuses a request
+        that comes earlier.
         """
         jitter = random.uniform(0.0, min(self.cap, self.base * 2.0 ** min(failures - 1, 32)))  # noqa: S311 - no secret
         return jitter + (retry_after or 0.0)
@@ -51,19 +51,20 @@ class RetryPolicy:
 
 @attrs.frozen
 class Attempt(Generic[T]):
-    """What one attempt brought."""
+    """The result of one attempt."""
 
     outcome: T
     again: bool
-    """A fault that may have passed by the next attempt."""
+    """The attempt failed in a way that may not happen again: a retry is useful."""
     retry_after: float | None = None
+    """Seconds, from the response header."""
 
 
 Send: TypeAlias = Callable[[], Awaitable[Attempt[T]]]
 
 
-class _Again(Exception):  # noqa: N818 - a signal to backoff, never seen outside
-    """Carries the wait and nothing of the answer: backoff hands it to every handler."""
+class _RetryNeeded(Exception):  # noqa: N818 - a signal to backoff, never raised to a caller
+    """Carries the wait and nothing of the response: backoff passes it to every handler."""
 
     def __init__(self, wait: float) -> None:
         super().__init__()
@@ -71,24 +72,24 @@ class _Again(Exception):  # noqa: N818 - a signal to backoff, never seen outside
 
 
 async def send_with_retry(send: Send[T], policy: RetryPolicy, clock: Clock, deadline: float) -> tuple[Attempt[T], int]:
-    """Call `send` until it brings an answer, the policy is used up, or the next wait would pass the deadline.
+    """Call `send` until it succeeds, all attempts are used, or the next wait would pass the deadline.
 
     Args:
-        send: one attempt.
-        policy: how often and how far apart.
-        clock: what waits.
-        deadline: on the clock's monotonic side.
+        send: makes one attempt.
+        policy: the number of attempts and the waits between them.
+        clock: sleeps.
+        deadline: a time of the monotonic clock, in seconds.
 
     Returns:
-        The last attempt and how many there were.
+        The last attempt and the number of attempts.
     """
     attempt = await send()
     if not attempt.again or policy.attempts == 1:
         return attempt, 1
-    return await _go_on(attempt, send, policy, clock, deadline)
+    return await _retry(attempt, send, policy, clock, deadline)
 
 
-async def _go_on(
+async def _retry(
     attempt: Attempt[T], send: Send[T], policy: RetryPolicy, clock: Clock, deadline: float
 ) -> tuple[Attempt[T], int]:
     made = 1
@@ -97,28 +98,28 @@ async def _go_on(
     async def once() -> None:
         nonlocal attempt, made, is_replay
         if is_replay:
-            is_replay = False  # the attempt that failed before backoff was asked
+            is_replay = False  # backoff's first call stands for the attempt that has failed already
         else:
             attempt = await send()
             made += 1
         if attempt.again:
-            raise _Again(policy.wait(made, attempt.retry_after))
+            raise _RetryNeeded(policy.wait(made, attempt.retry_after))
 
     async def sleep(details: Any) -> None:
         await clock.sleep(details["exception"].wait)
 
-    def too_late(again: Exception) -> bool:
-        return isinstance(again, _Again) and clock.monotonic() + again.wait >= deadline
+    def is_too_late(error: Exception) -> bool:
+        return isinstance(error, _RetryNeeded) and clock.monotonic() + error.wait >= deadline
 
-    # The names are backoff's: its own wait stays at zero, since only our clock may wait; it logs nothing, since it
-    # would log what is not ours; and it keeps no time, since it keeps it by the wall clock.
+    # backoff itself neither waits (interval=0, jitter=None: only our clock sleeps), nor logs (it would log the
+    # exception), nor limits the time (max_time follows the wall clock).
     await backoff.on_exception(
         backoff.constant,
-        _Again,
+        _RetryNeeded,
         interval=0,
         max_tries=policy.attempts,
         jitter=None,
-        giveup=too_late,
+        giveup=is_too_late,
         on_backoff=sleep,
         raise_on_giveup=False,
         logger=None,

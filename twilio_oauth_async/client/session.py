@@ -1,42 +1,75 @@
-"""`OAuthSession`: one method per endpoint."""
+"""`OAuthSession`: one method per endpoint, and `exchange`, which sends one request and returns its outcome."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 import os
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
 import aiohttp
 
-from twilio_oauth_async.client.credentials import basic_authorization, from_environment
-from twilio_oauth_async.client.exchange import Exchange
-from twilio_oauth_async.client.retry import RetryPolicy
-from twilio_oauth_async.client.transport import Transport
+from twilio_oauth_async import telemetry
+from twilio_oauth_async.client.credentials import basic_authorization, credentials_from, server_from
+from twilio_oauth_async.client.retry import Attempt, RetryPolicy, send_with_retry
+from twilio_oauth_async.client.transport import Failure, Transport
 from twilio_oauth_async.clock import Clock, SystemClock
-from twilio_oauth_async.errors import (
-    ApiError,
-    ConfigurationError,
-    IdTokenError,
-    ProtocolError,
-    TwilioOAuthError,
-)
+from twilio_oauth_async.errors import ApiError, ConfigurationError, IdTokenError, TransportError, TwilioOAuthError
 from twilio_oauth_async.protocol import v1, v2
 from twilio_oauth_async.protocol.discovery import DiscoveredEndpoint, trusted_endpoint
 from twilio_oauth_async.protocol.endpoints import choose_base_url, is_secure
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
+from twilio_oauth_async.protocol.serializable import Secretive
 
 T = TypeVar("T")
+P = ParamSpec("P")
+Parse: TypeAlias = Callable[[Response, Context], v1.Parsed[T]]
+Endpoint: TypeAlias = Callable[Concatenate["OAuthSession", P], Coroutine[Any, Any, T]]
+
+_log = logging.getLogger(__name__)
+
+_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
-class OAuthSession:
-    """A connection to Twilio's OAuth API. Any number of tasks of one event loop may use it at once.
+def _sends(
+    build: Callable[P, Request], parse: Parse[T], model: type[T]
+) -> Callable[[Callable[[OAuthSession], None]], Endpoint[P, T]]:
+    """Turn an empty method into the endpoint whose request `build` makes and whose response `parse` reads.
 
-    Use it as an async context manager, or call `open` and `close`. Every method raises, besides what it names,
-    `TransportError` where no answer came, `ProtocolError` where the answer breaks the contract, `ApiError` where the
-    server refused, and `ConfigurationError` where the call or the session cannot be right.
+    The method has the parameters of `build`, so that they are written once; only its name and docstring are its own.
+    """
+
+    def decorate(method: Callable[[OAuthSession], None]) -> Endpoint[P, T]:
+        @functools.wraps(method)
+        async def endpoint(self: OAuthSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return _raised(await self.exchange(build(*args, **kwargs), parse))
+
+        # What help(), editors and Sphinx show.
+        own, built = inspect.signature(method), inspect.signature(build)
+        parameters = [*own.parameters.values(), *built.parameters.values()]
+        endpoint.__dict__["__signature__"] = built.replace(parameters=parameters, return_annotation=model.__name__)
+        endpoint.__annotations__ = {**build.__annotations__, "return": model.__name__}
+        return endpoint
+
+    return decorate
+
+
+class OAuthSession(Secretive):
+    """A connection to Twilio's OAuth API. Any number of tasks of one event loop can use it at once.
+
+    Use it as an async context manager, or call `open` and `close`.
+
+    Every method that sends a request raises, besides the errors that it names:
+
+    - `TransportError`: no response arrived.
+    - `ProtocolError`: the response breaks the contract.
+    - `ApiError`: the server returned an error.
+    - `ConfigurationError`: an argument is invalid, or the session is not open; nothing was sent.
     """
 
     def __init__(
@@ -57,37 +90,43 @@ class OAuthSession:
         max_response_bytes: int = 1 << 20,
         clock: Clock = SystemClock(),  # noqa: B008 - stateless
     ) -> None:
-        """Nothing is sent or opened here.
+        """Create a session; nothing is opened or sent.
 
         Args:
-            username: Account SID, or the SID of an API key. None, with `password`: no credentials are sent.
-            password: auth token, or the secret of the API key.
-            base_url: where the API is; None: ``https://oauth[.edge][.region].twilio.com``.
-            region: Twilio region, for example ``ie1``.
-            edge: Twilio edge, for example ``dublin``; implies region ``us1`` where none is given.
-            issuer: who must have issued id tokens and discovery.
-            timeout: seconds for a whole call, its retries and their waits included.
-            retry: how the requests that may be repeated are.
+            username: the Account SID, or the SID of an API key. None, with `password`: no credentials are sent.
+            password: the auth token, or the secret of the API key.
+            base_url: the URL of the API; None: ``https://oauth[.edge][.region].twilio.com``.
+            region: a Twilio region, for example ``ie1``.
+            edge: a Twilio edge, for example ``dublin``; implies region ``us1`` where no region is given.
+            issuer: the required issuer of ID tokens and of the discovery document.
+            timeout: seconds for a whole call, with its retries and the waits between them.
+            retry: how requests are retried that may be sent more than once.
             http: a session whose connector is shared. Its headers, cookies and credentials are neither used nor
-                touched, and it is not closed.
-            proxy: URL of an HTTP proxy; the environment is not asked for one.
-            ssl_context: for example with a company's own certificates; it must verify.
-            trace_configs: handed on to aiohttp.
-            max_response_bytes: largest answer that is read, decoded, in bytes.
-            clock: where time comes from.
+                changed, and it is not closed.
+            proxy: the URL of an HTTP proxy; the environment is not searched for one.
+            ssl_context: an SSL context, for example with the certificates of a company; it must verify the server.
+            trace_configs: passed to aiohttp.
+            max_response_bytes: the largest response body that is read, in bytes after decompression.
+            clock: the source of time.
 
         Raises:
-            ConfigurationError: any of these cannot be used.
+            ConfigurationError: `username` without `password` or the reverse, a user name with a colon, a `timeout`
+                that is not a positive number, a `base_url` or `issuer` that is not https, a `base_url` together with
+                `region` or `edge`, or an `ssl_context` that does not verify the server.
         """
-        authorization = basic_authorization(username, password)
         if not timeout > 0 or timeout == float("inf"):
             raise ConfigurationError("timeout must be a positive number of seconds")
-        self.base_url = choose_base_url(base_url, region, edge)
         if not is_secure(issuer):
             raise ConfigurationError("issuer must be an https URL")
+        self.base_url = choose_base_url(base_url, region, edge)
         self.issuer = issuer
         self.timeout = float(timeout)
         self.clock = clock
+        self._retry = retry
+        self._authorization = basic_authorization(username, password)
+        # Masked wherever the server repeats them: the password, and the header that holds it in base64.
+        sent = (password, (self._authorization or "").removeprefix("Basic "))
+        self._secrets = tuple(secret for secret in sent if secret)
         self._discovery: OpenidDiscovery | None = None
         self._transport = Transport(
             http=http,
@@ -95,14 +134,6 @@ class OAuthSession:
             ssl_context=ssl_context,
             trace_configs=trace_configs,
             max_response_bytes=max_response_bytes,
-        )
-        self._exchange = Exchange(
-            transport=self._transport,
-            base_url=self.base_url,
-            authorization=authorization,
-            secrets=tuple(secret for secret in (password, (authorization or "").removeprefix("Basic ")) if secret),
-            retry=retry,
-            clock=clock,
         )
 
     @classmethod
@@ -123,21 +154,18 @@ class OAuthSession:
         max_response_bytes: int = 1 << 20,
         clock: Clock = SystemClock(),  # noqa: B008 - stateless
     ) -> Self:
-        """A session by the variables that Twilio's own SDKs read, and one of ours for the server.
+        """Create a session from the environment variables that Twilio's own SDKs read.
 
-        ``TWILIO_API_KEY`` with ``TWILIO_API_SECRET`` goes before ``TWILIO_ACCOUNT_SID`` with ``TWILIO_AUTH_TOKEN``.
-        Where no argument says which server it is, ``TWILIO_OAUTH_URL`` does, as ``twilio-oauth emulator`` prints it;
-        without that ``TWILIO_REGION`` and ``TWILIO_EDGE`` stand in for the arguments that are missing.
+        ``TWILIO_API_KEY`` with ``TWILIO_API_SECRET`` is preferred to ``TWILIO_ACCOUNT_SID`` with
+        ``TWILIO_AUTH_TOKEN``. Where `base_url`, `region` and `edge` are all missing, ``TWILIO_OAUTH_URL`` names the
+        server (``twilio-oauth emulator`` prints it). Where that is not set either, ``TWILIO_REGION`` and
+        ``TWILIO_EDGE`` replace missing arguments.
 
         Raises:
-            ConfigurationError: no complete pair of credentials is set, or as the constructor.
+            ConfigurationError: the variables hold no complete pair of credentials, or as the constructor.
         """
-        username, password = from_environment(environ)
-        if base_url is None and region is None and edge is None:
-            base_url = environ.get("TWILIO_OAUTH_URL") or None
-        if base_url is None:
-            region = region or environ.get("TWILIO_REGION") or None
-            edge = edge or environ.get("TWILIO_EDGE") or None
+        username, password = credentials_from(environ)
+        base_url, region, edge = server_from(environ, base_url, region, edge)
         return cls(
             username,
             password,
@@ -156,15 +184,15 @@ class OAuthSession:
         )
 
     async def open(self) -> None:
-        """Get ready to send; does nothing where it is already done.
+        """Create the HTTP session; does nothing if it is already open.
 
         Raises:
-            ConfigurationError: the lent session is closed.
+            ConfigurationError: the session given as `http` is closed.
         """
         await self._transport.open()
 
     async def close(self) -> None:
-        """Close the connections of our own; does nothing where it is already done."""
+        """Close the connections that this session has opened; does nothing if it is already closed."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -180,132 +208,80 @@ class OAuthSession:
         state = "open" if self._transport.is_open else "closed"
         return f"OAuthSession(base_url={self.base_url!r}, {state})"
 
-    def __reduce__(self) -> Any:
-        raise TypeError("OAuthSession holds credentials and connections and refuses to be pickled")
+    @_sends(v1.build_openid_discovery, v1.parse_openid_discovery, OpenidDiscovery)
+    def fetch_openid_discovery(self) -> None:
+        """Send ``GET /v1/.well-known/openid-configuration``; retried."""
 
-    async def fetch_openid_discovery(self) -> OpenidDiscovery:
-        """``GET /v1/.well-known/openid-configuration``; retried on a passing fault."""
-        return _raised(await self.exchange(v1.build_openid_discovery(), v1.parse_openid_discovery))
+    @_sends(v1.build_certs, v1.parse_certs, Certs)
+    def fetch_certs(self) -> None:
+        """Send ``GET /v1/certs``; retried."""
 
-    async def fetch_certs(self) -> Certs:
-        """``GET /v1/certs``; retried on a passing fault."""
-        return _raised(await self.exchange(v1.build_certs(), v1.parse_certs))
-
-    async def create_device_code(
-        self, *, client_sid: str, scopes: Sequence[str], audiences: Sequence[str] = ()
-    ) -> DeviceCode:
-        """``POST /v1/device/code`` (RFC 8628 3.1); retried on a passing fault.
+    @_sends(v1.build_device_code, v1.parse_device_code, DeviceCode)
+    def create_device_code(self) -> None:
+        """Send ``POST /v1/device/code`` (RFC 8628 3.1); retried.
 
         Args:
             client_sid: the SID of the OAuth app.
-            scopes: at least one.
-            audiences: whom the token is meant for.
+            scopes: at least one scope.
+            audiences: the intended audiences of the token.
         """
-        request = v1.build_device_code(client_sid=client_sid, scopes=scopes, audiences=audiences)
-        return _raised(await self.exchange(request, v1.parse_device_code))
 
-    async def create_token(
-        self,
-        *,
-        grant_type: str,
-        client_sid: str,
-        client_secret: str | None = None,
-        code: str | None = None,
-        code_verifier: str | None = None,
-        device_code: str | None = None,
-        device_id: str | None = None,
-        refresh_token: str | None = None,
-    ) -> Token:
-        """``POST /v1/token``; sent exactly once.
+    @_sends(v1.build_token, v1.parse_token, Token)
+    def create_token(self) -> None:
+        """Send ``POST /v1/token``, exactly once.
 
-        The arguments are the form parameters of the contract, ``GrantType`` to ``RefreshToken``. With a code or a
-        refresh token the request goes over a fresh connection.
+        The arguments are the form parameters of the contract, ``GrantType`` to ``RefreshToken``. A request with a
+        code or a refresh token is sent over a new connection.
 
         Raises:
-            AnswerLostError: the server may have acted, and what the request carried may be used up.
-            AuthorizationPendingError: a device code that nobody has decided on; `SlowDownError`,
+            AnswerLostError: the server may have processed the request; the code or refresh token may be used up.
+            AuthorizationPendingError: the user has not approved or denied the device code yet; `SlowDownError`,
                 `AccessDeniedError` and `DeviceCodeExpiredError` likewise (RFC 8628 3.5).
         """
-        request = v1.build_token(
-            grant_type=grant_type,
-            client_sid=client_sid,
-            client_secret=client_secret,
-            code=code,
-            code_verifier=code_verifier,
-            device_code=device_code,
-            device_id=device_id,
-            refresh_token=refresh_token,
-        )
-        return _raised(await self.exchange(request, v1.parse_token))
 
-    async def create_token_v2(
-        self,
-        *,
-        grant_type: str,
-        client_id: str,
-        client_secret: str | None = None,
-        code: str | None = None,
-        code_verifier: str | None = None,
-        redirect_uri: str | None = None,
-        audience: str | None = None,
-        refresh_token: str | None = None,
-        scope: str | None = None,
-        account_sid: str | None = None,
-    ) -> Token:
-        """``POST /v2/token``; sent exactly once, and without the session's own credentials.
+    @_sends(v2.build_token_v2, v1.parse_token, Token)
+    def create_token_v2(self) -> None:
+        """Send ``POST /v2/token``, exactly once and without the credentials of the session.
 
-        The arguments are the parameters of RFC 6749; `account_sid` goes into the query. Raises as `create_token`.
+        The arguments are the parameters of RFC 6749; `account_sid` is sent in the query. Raises as `create_token`.
         """
-        request = v2.build_token_v2(
-            grant_type=grant_type,
-            client_id=client_id,
-            client_secret=client_secret,
-            code=code,
-            code_verifier=code_verifier,
-            redirect_uri=redirect_uri,
-            audience=audience,
-            refresh_token=refresh_token,
-            scope=scope,
-            account_sid=account_sid,
-        )
-        return _raised(await self.exchange(request, v1.parse_token))
 
     async def fetch_user_info(self, *, access_token: str | None = None, subject: str | None = None) -> UserInfo:
-        """``GET /v1/userinfo``; retried on a passing fault.
+        """Send ``GET /v1/userinfo``; retried.
 
         Args:
-            access_token: sent as Bearer; None: the session's own credentials are sent.
-            subject: the ``sub`` of the id token that came with the access token; it must be of the same person.
+            access_token: sent as a Bearer token; None: the credentials of the session are sent.
+            subject: the ``sub`` claim of the ID token that was issued with the access token; must match.
 
         Raises:
-            IdTokenError: the answer is about somebody else (OIDC Core 5.3.2).
+            IdTokenError: the response is about another user than `subject` (OIDC Core 5.3.2).
         """
         info = _raised(await self.exchange(v1.build_user_info(access_token), v1.parse_user_info))
         if subject is not None and info.user_sid != subject:
-            raise IdTokenError("the user info is not of the id token's subject", claim="sub")
+            raise IdTokenError("the user info belongs to another user than the ID token", claim="sub")
         return info
 
     async def revoke_token(self, token: str, *, client_sid: str, client_secret: str | None = None) -> None:
-        """Make an access or refresh token worthless (RFC 7009); sent exactly once.
+        """Revoke an access or refresh token (RFC 7009); the request is sent exactly once.
 
         Args:
-            token: a refresh token takes its access tokens with it.
-            client_sid: the app that it was issued to.
-            client_secret: of a confidential app.
+            token: with a refresh token, the server revokes its access tokens too.
+            client_sid: the SID of the OAuth app that the token was issued to.
+            client_secret: the secret of a confidential app.
 
         Raises:
             ConfigurationError: the server has no revocation endpoint.
-            ServerError: 503 means that the token is still alive (RFC 7009 2.2.1).
+            ServerError: with status 503 the token is still valid (RFC 7009 2.2.1).
         """
         url = await self.discovered_endpoint("revocation_endpoint")
         request = v1.build_revocation(url, token, client_sid=client_sid, client_secret=client_secret)
         _raised(await self.exchange(request, v1.parse_revocation))
 
     async def discovered_endpoint(self, name: DiscoveredEndpoint) -> str:
-        """An endpoint that no contract fixes; discovery is fetched when first needed, and kept.
+        """Return the URL of an endpoint that the contract does not fix; discovery is fetched once and kept.
 
         Raises:
-            ProtocolError: the document is of another issuer, or names a place that is not allowed.
+            ProtocolError: the discovery document has another issuer, or the URL is not on an allowed host.
             ConfigurationError: the server has no such endpoint.
         """
         discovery = self._discovery or await self.fetch_openid_discovery()
@@ -314,27 +290,72 @@ class OAuthSession:
         return url
 
     async def exchange(
-        self,
-        request: Request,
-        parse: Callable[[Response, Context], T | ApiError | ProtocolError],
-        *,
-        timeout: float | None = None,
+        self, request: Request, parse: Parse[T], *, timeout: float | None = None
     ) -> T | TwilioOAuthError:
-        """Send one request of `protocol` and give its outcome as a value: the model, or the error, not raised.
+        """Send one request and return its outcome as a value: the model, or the error, which is not raised.
 
         Args:
-            request: from a build function.
+            request: from a build function of `protocol`.
             parse: the parse function that belongs to it.
-            timeout: seconds; None or more than the session's: the session's.
+            timeout: seconds for all attempts and the waits between them; None or more than the timeout of the
+                session: the timeout of the session.
 
         Raises:
             ConfigurationError: the session is not open.
         """
         limit = self.timeout if timeout is None else min(timeout, self.timeout)
-        return await self._exchange(request, parse, limit)
+        observer = telemetry.observer
+        if observer is None:
+            return (await self._send(request, parse, limit))[0]
+        attributes: telemetry.Attributes = {"http.request.method": request.method, "url.path": request.path}
+        started = self.clock.monotonic()
+        with observer.span("twilio_oauth.request", attributes) as results:
+            outcome, attempts = await self._send(request, parse, limit)
+            result = type(outcome).__name__ if isinstance(outcome, TwilioOAuthError) else "ok"
+            results.update({"attempts": attempts, "outcome": result})
+        seconds = self.clock.monotonic() - started
+        observer.record("twilio_oauth.request.duration", seconds, {"url.path": request.path, "outcome": result})
+        if attempts > 1:
+            observer.count("twilio_oauth.retries", {"url.path": request.path}, attempts - 1)
+        return outcome
+
+    async def _send(self, request: Request, parse: Parse[T], timeout: float) -> tuple[T | TwilioOAuthError, int]:
+        """Send `request`, with retries where they are allowed; return the outcome and the number of attempts."""
+        started = self.clock.monotonic()
+        deadline = started + timeout
+        headers: Mapping[str, str] = request.headers
+        if self._authorization is not None and request.with_account and "Authorization" not in headers:
+            headers = {"Authorization": self._authorization, **headers}
+        sent = self._secrets + request.secrets
+
+        async def attempt() -> Attempt[T | TwilioOAuthError]:
+            # aiohttp reads a timeout of 0 as no timeout.
+            left = max(deadline - self.clock.monotonic(), 0.001)
+            response = await self._transport.send(self.base_url, request, headers, left)
+            if isinstance(response, Failure):
+                return Attempt(response.error, again=response.retryable)
+            context = Context(now=self.clock.now(), base_url=self.base_url, sent=sent)
+            outcome: T | TwilioOAuthError = parse(response, context)
+            retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
+            return Attempt(outcome, again=response.status in _RETRIED_STATUSES, retry_after=retry_after)
+
+        if request.repeatable:
+            last, attempts = await send_with_retry(attempt, self._retry, self.clock, deadline)
+        else:
+            last, attempts = await attempt(), 1
+        elapsed = self.clock.monotonic() - started
+        outcome = last.outcome
+        if isinstance(outcome, TransportError):
+            outcome.attempts = attempts
+            outcome.elapsed = elapsed
+        if _log.isEnabledFor(logging.DEBUG):
+            result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
+            _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)
+        return outcome, attempts
 
 
 def _raised(outcome: T | TwilioOAuthError) -> T:
+    """Return a model, raise an error."""
     if isinstance(outcome, TwilioOAuthError):
         raise outcome
     return outcome

@@ -1,7 +1,8 @@
-"""The only client-side door to aiohttp: one request, one deadline, an answer of bounded size, no redirects.
+"""Sends one HTTP request with aiohttp: one deadline, a response of limited size, no redirects.
 
-Failures come back as values, never with aiohttp's exception behind them: its reprs hold the ``Authorization``
-header, and ``raise ... from None`` would still leave it in ``__context__``.
+The only module of the client that sends requests. Failures are returned as values, never chained to an exception of
+aiohttp: the repr of such an exception holds the ``Authorization`` header, and ``raise ... from None`` still leaves it
+in ``__context__``.
 """
 
 from __future__ import annotations
@@ -25,28 +26,28 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for one TCP and TLS handshake."""
 
 READ_TIMEOUT = 15.0
-"""Seconds without a byte from the server; half of the default deadline, so that a second attempt fits in."""
+"""Seconds without a byte from the server: half of the default deadline, so that there is time for a second attempt."""
 
 MAX_CONNECTIONS = 256
-"""Open at once on a connector of our own: 10,000 flows at an interval of 5 s are 2,000 short requests a second."""
+"""Open connections of our own connector: 10,000 flows with an interval of 5 s are 2,000 short requests a second."""
 
 _CHUNK = 64 * 1024
 
 
 @attrs.frozen
 class Failure:
-    """No usable answer."""
+    """The request got no usable response."""
 
     error: TransportError | ProtocolError
     retryable: bool
-    """A fault that may have passed by the next attempt."""
+    """The next attempt may succeed."""
 
 
-Answer: TypeAlias = Response | Failure
+Result: TypeAlias = Response | Failure
 
 
 class Transport:
-    """Owns the ``ClientSession``; the connector under it may be lent."""
+    """Owns the ``ClientSession``; its connector may be borrowed from the caller."""
 
     def __init__(
         self,
@@ -57,10 +58,11 @@ class Transport:
         trace_configs: Sequence[aiohttp.TraceConfig],
         max_response_bytes: int,
     ) -> None:
-        """See `OAuthSession` for the arguments.
+        """Create a transport; nothing is opened. `OAuthSession` documents the arguments.
 
         Raises:
-            ConfigurationError: a context that does not verify (RFC 6749 10.9), or a size limit below one.
+            ConfigurationError: `ssl_context` does not verify the server (RFC 6749 10.9), or `max_response_bytes` is
+                less than 1.
         """
         if ssl_context is not None and not (
             ssl_context.verify_mode is ssl.CERT_REQUIRED and ssl_context.check_hostname
@@ -70,7 +72,7 @@ class Transport:
             )
         if max_response_bytes < 1:
             raise ConfigurationError("max_response_bytes must be at least 1")
-        self._lent = http
+        self._borrowed = http
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._trace_configs = list(trace_configs)
@@ -84,21 +86,21 @@ class Transport:
         return self._session is not None
 
     async def open(self) -> None:
-        """Make the ``ClientSession``.
+        """Create the ``ClientSession``; does nothing if it is already open.
 
         Raises:
-            ConfigurationError: the lent session is closed.
+            ConfigurationError: the borrowed session is closed.
         """
         if self._session is not None:
             return
-        if self._lent is None:
+        if self._borrowed is None:
             connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
-        elif self._lent.connector is None or self._lent.closed:
-            raise ConfigurationError("the aiohttp.ClientSession lent as http= is closed")
+        elif self._borrowed.connector is None or self._borrowed.closed:
+            raise ConfigurationError("the aiohttp.ClientSession given as http= is closed")
         else:
-            connector = self._lent.connector
-        self._session = self._open_over(connector, aiohttp.ClientResponse, owner=self._lent is None)
-        self._single_use = self._open_over(connector, _LastResponse, owner=False)
+            connector = self._borrowed.connector
+        self._session = self._open_over(connector, aiohttp.ClientResponse, owner=self._borrowed is None)
+        self._single_use = self._open_over(connector, _ClosingResponse, owner=False)
 
     def _open_over(
         self, connector: aiohttp.BaseConnector, response_class: type[aiohttp.ClientResponse], *, owner: bool
@@ -115,36 +117,36 @@ class Transport:
         )
 
     async def close(self) -> None:
-        """Close what is our own."""
+        """Close the sessions, and the connector if it is our own."""
         sessions, self._session, self._single_use = (self._single_use, self._session), None, None
         for session in sessions:
             if session is not None:
                 await session.close()
 
-    async def send(self, base_url: str, request: Request, headers: Mapping[str, str], timeout: float) -> Answer:
-        """One attempt.
+    async def send(self, base_url: str, request: Request, headers: Mapping[str, str], timeout: float) -> Result:
+        """Send `request` once.
 
         Args:
-            base_url: without a trailing slash.
-            request: what to send.
-            headers: all of its headers.
-            timeout: seconds for everything, from the wait for a free connection to the last byte.
+            base_url: the URL of the API, without a trailing slash.
+            request: the request.
+            headers: all headers of the request.
+            timeout: seconds from the wait for a free connection to the last byte of the response.
 
         Raises:
-            ConfigurationError: not open.
+            ConfigurationError: the transport is not open, or the borrowed session has been closed.
         """
         session = self._single_use if request.fresh_connection else self._session
         if session is None:
             raise ConfigurationError("the session is not open: use 'async with OAuthSession(...)', or await open()")
         if session.closed:
-            raise ConfigurationError("the aiohttp.ClientSession lent as http= has been closed")
+            raise ConfigurationError("the aiohttp.ClientSession given as http= has been closed")
         url = request.url or base_url + request.path + (f"?{request.query}" if request.query else "")
         sent = CIMultiDict(headers)
         target = URL(url, encoded=True)
         server_hostname: str | None = None
         if request.fresh_connection:
-            # aiohttp pools by host, port and server name. Naming the host, which TLS would do anyway, gives these
-            # requests a pool of their own; "close" (RFC 9112 9.6) and _LastResponse keep it empty.
+            # aiohttp pools connections by host, port and server name. A server name, which TLS would send anyway,
+            # gives these requests a pool of their own; "close" (RFC 9112 9.6) and _ClosingResponse keep it empty.
             server_hostname = target.host
             sent["Connection"] = "close"
         failure: Failure
@@ -167,7 +169,7 @@ class Transport:
                 response.close()
                 failure = Failure(
                     ProtocolError(
-                        f"an answer of more than {self._max_response_bytes} bytes, of which no more was read",
+                        f"the response has more than {self._max_response_bytes} bytes",
                         status=response.status,
                     ),
                     retryable=False,
@@ -177,14 +179,14 @@ class Transport:
         return failure
 
     def _verification(self, target: URL) -> ssl.SSLContext | bool:
-        """aiohttp's ``ssl`` argument; True: the connector's own setting, which on one of ours is to verify."""
-        if self._ssl_context is None and self._lent is not None and target.scheme == "https":
-            # A lent connector may have verification switched off; a context in the request goes before it.
+        """Return aiohttp's ``ssl`` argument; True: the setting of the connector, and our own connector verifies."""
+        if self._ssl_context is None and self._borrowed is not None and target.scheme == "https":
+            # A borrowed connector may have verification turned off. A context in the request overrides that.
             self._ssl_context = ssl.create_default_context()
         return True if self._ssl_context is None else self._ssl_context
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """The decoded body, or None where it is over the limit; never more than a chunk beyond the limit in memory."""
+        """Return the decoded body, or None if it is too large; at most one chunk more than the limit is in memory."""
         body = bytearray()
         while chunk := await response.content.read(_CHUNK):
             body += chunk
@@ -193,8 +195,8 @@ class Transport:
         return bytes(body)
 
 
-class _LastResponse(aiohttp.ClientResponse):
-    """An answer whose connection is closed after it, also where the server would keep it open."""
+class _ClosingResponse(aiohttp.ClientResponse):
+    """A response whose connection is closed after it, even if the server would keep it open."""
 
     async def start(self, connection: Connection) -> Self:
         if connection.protocol is not None:
@@ -204,12 +206,13 @@ class _LastResponse(aiohttp.ClientResponse):
 
 
 def _failure(error: Exception, request: Request) -> Failure:
-    """What an exception means: did anything reach the server, and may the next attempt do better?
+    """Return the failure that `error` stands for: whether the request may have been sent, and whether to retry.
 
-    Messages name the kind of fault only; the text of aiohttp's and the system's exceptions is not ours to vouch for.
+    Messages name only the kind of failure. Exception texts of aiohttp and of the system are not included, because they
+    may hold secrets.
     """
     if isinstance(error, aiohttp.ClientSSLError):
-        return Failure(TransportError("the TLS handshake failed: the server's certificate cannot be trusted"), False)
+        return Failure(TransportError("the TLS handshake failed: the certificate of the server is not trusted"), False)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Failure(TransportError("no connection within the time limit"), True)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -217,9 +220,11 @@ def _failure(error: Exception, request: Request) -> Failure:
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
         return Failure(TransportError("no connection to the server"), True)
     if isinstance(error, aiohttp.ClientResponseError):
-        return Failure(ProtocolError("an answer whose head is not HTTP, or too large"), False)
-    # From here on the request may have been sent in part or whole.
-    reason = "no complete answer within the time limit" if isinstance(error, TimeoutError) else "the connection broke"
+        return Failure(ProtocolError("the head of the response is not HTTP, or too large"), False)
+    # From here on, all or a part of the request may have been sent.
+    reason = (
+        "no complete response within the time limit" if isinstance(error, TimeoutError) else "the connection failed"
+    )
     kind = TransportError if request.repeatable else AnswerLostError
     return Failure(kind(reason), True)
 

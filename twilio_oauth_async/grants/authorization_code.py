@@ -1,4 +1,4 @@
-"""`AuthorizationCodeFlow`: a person approves in a browser that comes back with a code (RFC 6749 4.1, RFC 7636)."""
+"""`AuthorizationCodeFlow`: a user approves in a browser (RFC 6749 4.1), with PKCE (RFC 7636)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import AuthorizationError, ConfigurationError
-from twilio_oauth_async.grants.base import refresh_with, revocable
+from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.loopback import LoopbackListener
 from twilio_oauth_async.protocol import authorization_request, endpoints
 from twilio_oauth_async.protocol.authorization_request import Api, PendingAuthorization
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 OpenBrowser: TypeAlias = Callable[[str], Awaitable[Any] | Any]
 
-_MAX_REMEMBERED = 10_000
+_MAX_USED_STATES = 10_000
+"""The number of used ``state`` values that are kept, so that each callback counts once."""
 
 
-class AuthorizationCodeFlow:
-    """Signs people in through their browser, with PKCE. One serves any number of sign-ins at once. A grant.
+class AuthorizationCodeFlow(GrantBase):
+    """The authorization code grant with PKCE. One object serves any number of sign-ins at once.
 
     A web backend uses `start` and `finish`; a local program uses `run`.
     """
@@ -45,23 +46,24 @@ class AuthorizationCodeFlow:
         timeout: float = 300.0,
         verifier: IdTokenVerifier | None = None,
     ) -> None:
-        """Nothing is sent here.
+        """Create a flow; nothing is sent.
 
         Args:
-            session: lent; it must be open when something is sent, and stays so.
+            session: borrowed, not closed; it must be open when a request is sent.
             client_sid: the SID of the OAuth app.
-            redirect_uri: where the browser is sent back to, as registered. `run` takes a loopback one, or None for a
-                free port on 127.0.0.1 (RFC 8252 7.3).
-            scopes: what the program wants to do.
-            client_secret: of a confidential app.
+            redirect_uri: the registered redirect URI. `run` needs one on loopback, or None for a free port on
+                127.0.0.1 (RFC 8252 7.3).
+            scopes: the scopes to request.
+            client_secret: the secret of a confidential app.
             api: the generation of endpoints to use.
-            open_browser: is given the URL by `run`, for example ``webbrowser.open``; nothing is opened unasked. A plain
-                function is called in a thread.
-            timeout: seconds that `run` waits for the browser to come back.
-            verifier: checks the id token, the nonce included, before a token is given out.
+            open_browser: called by `run` with the URL, for example ``webbrowser.open``; no browser is opened unless it
+                is given. A plain function is called in a thread.
+            timeout: seconds that `run` waits for the callback.
+            verifier: verifies the ID token, with its nonce, before a token is returned.
 
         Raises:
-            ConfigurationError: any of these cannot be used.
+            ConfigurationError: `client_sid` is empty, a scope cannot be sent, `api` is unknown, `timeout` is not
+                positive, or `redirect_uri` is neither https nor on loopback, or has a fragment.
         """
         check_client(client_sid)
         check_scopes(scopes)
@@ -73,11 +75,8 @@ class AuthorizationCodeFlow:
             raise ConfigurationError(
                 "redirect_uri must be https, or http on loopback, without a fragment (RFC 6749 3.1.2)"
             )
-        self.session = session
-        self.client_sid = client_sid
-        self.scopes = tuple(scopes)
+        super().__init__(session, client_sid=client_sid, client_secret=client_secret, scopes=scopes)
         self._redirect_uri = redirect_uri
-        self._client_secret = client_secret
         self._api: Api = api
         self._open_browser = open_browser
         self._timeout = timeout
@@ -87,33 +86,29 @@ class AuthorizationCodeFlow:
     def __repr__(self) -> str:
         return f"AuthorizationCodeFlow(client_sid={self.client_sid!r}, scopes={self.scopes!r}, api={self._api!r})"
 
-    @property
-    def interactive(self) -> bool:
-        """True: a person approves."""
-        return True
-
     async def start(self) -> PendingAuthorization:
-        """Make a request: send the browser to its ``url``, and keep it with the browser that began.
+        """Create an authorization request: redirect the browser to its ``url``, and store it for this browser only.
 
         Raises:
-            ConfigurationError: no `redirect_uri` was given.
+            ConfigurationError: the flow has no `redirect_uri`.
             TransportError, ProtocolError, ApiError: the authorization endpoint could not be discovered (v1).
         """
         if self._redirect_uri is None:
-            raise ConfigurationError("start() needs a redirect_uri; only run() can listen on one of its own")
+            raise ConfigurationError("start() needs a redirect_uri; only run() can listen on a port of its own")
         return await self._begin(self._redirect_uri)
 
     async def finish(self, pending: PendingAuthorization, callback_url: str) -> Token:
-        """Exchange the code that the browser came back with; the exchange is sent once, over a fresh connection.
+        """Exchange the code of the callback for a token; the request is sent once, over a new connection.
 
         Args:
-            pending: what `start` gave for this browser. Good once.
-            callback_url: the URL that was called, or its path and query.
+            pending: the result of `start` for this browser. It can be used once.
+            callback_url: the URL of the callback, or its path and query.
 
         Raises:
-            AuthorizationError: a wrong ``state`` or ``iss``, a second use, or the person refused (see ``error``).
-            IdTokenError: the id token must not be believed.
-            AnswerLostError: the code may have been used up: begin anew.
+            AuthorizationError: ``state`` or ``iss`` is wrong, the callback was used before, or the user denied (see
+                ``error``).
+            IdTokenError: the ID token is invalid.
+            AnswerLostError: the code may be used up; start again.
             TransportError, ProtocolError, ApiError: the exchange failed.
         """
         if pending.client_sid != self.client_sid:
@@ -122,23 +117,23 @@ class AuthorizationCodeFlow:
         if pending.state in self._used:
             raise AuthorizationError("this callback was used before")
         self._used[pending.state] = None
-        if len(self._used) > _MAX_REMEMBERED:
+        if len(self._used) > _MAX_USED_STATES:
             self._used.popitem(last=False)
-        token = await self._exchange(pending, code)
+        token = await self._send_code(pending, code)
         if self._verifier is not None and token.id_token is not None:
             await self._verifier.verify(token.id_token, nonce=pending.nonce, access_token=token.access_token)
         return token
 
     async def run(self) -> Token:
-        """Open the browser, wait on loopback for it to come back, and exchange the code.
+        """Open the browser, wait on loopback for the callback, and exchange the code.
 
         Raises:
-            ConfigurationError: there is no `open_browser`, or the `redirect_uri` is not on 127.0.0.1.
-            AuthorizationError: nobody came back in time; or as `finish`, with all that it raises.
+            ConfigurationError: there is no `open_browser`, or `redirect_uri` is not on 127.0.0.1.
+            AuthorizationError: no callback arrived in time; or as `finish`, with everything that it raises.
         """
         if self._open_browser is None:
             raise ConfigurationError(
-                "run() needs open_browser, for example webbrowser.open; start() and finish() do without"
+                "run() needs open_browser, for example webbrowser.open; start() and finish() do not"
             )
         pending: PendingAuthorization | None = None
 
@@ -150,24 +145,16 @@ class AuthorizationCodeFlow:
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._show(self._open_browser, pending.url)
-                    callback = await listener.answer()
+                    callback = await listener.callback()
             except TimeoutError:
                 callback = None
         if callback is None:
-            raise AuthorizationError("the browser did not come back in time")
+            raise AuthorizationError("no callback from the browser within the time limit")
         return await self.finish(pending, callback)
 
     async def obtain(self) -> Token:
-        """`run`, as a grant calls it."""
+        """Call `run`; part of the `Grant` protocol."""
         return await self.run()
-
-    async def refresh(self, token: Token) -> Token:
-        """The next token by the refresh token; raises as `Grant.refresh`."""
-        return await refresh_with(self._send_refresh, token)
-
-    async def revoke(self, token: Token) -> None:
-        """Make `token` worthless (RFC 7009); raises as `OAuthSession.revoke_token`."""
-        await self.session.revoke_token(revocable(token), client_sid=self.client_sid, client_secret=self._client_secret)
 
     async def _begin(self, redirect_uri: str) -> PendingAuthorization:
         if self._api == "v1":
@@ -182,7 +169,7 @@ class AuthorizationCodeFlow:
             issuer=self.session.issuer,
         )
 
-    async def _exchange(self, pending: PendingAuthorization, code: str) -> Token:
+    async def _send_code(self, pending: PendingAuthorization, code: str) -> Token:
         if self._api == "v1":
             return await self.session.create_token(
                 grant_type="authorization_code",
@@ -202,12 +189,7 @@ class AuthorizationCodeFlow:
 
     async def _send_refresh(self, refresh_token: str) -> Token:
         if self._api == "v1":
-            return await self.session.create_token(
-                grant_type="refresh_token",
-                client_sid=self.client_sid,
-                client_secret=self._client_secret,
-                refresh_token=refresh_token,
-            )
+            return await super()._send_refresh(refresh_token)
         return await self.session.create_token_v2(
             grant_type="refresh_token",
             client_id=self.client_sid,
@@ -220,8 +202,8 @@ class AuthorizationCodeFlow:
             return LoopbackListener(accepts=accepts)
         parts = urlsplit(self._redirect_uri)
         if parts.scheme != "http" or parts.hostname != "127.0.0.1":
-            raise ConfigurationError("run() listens on 127.0.0.1: give such a redirect_uri, or none")
-        # RFC 8252 7.3: a port that is not named is any.
+            raise ConfigurationError("run() listens on 127.0.0.1: give a redirect_uri with that host, or None")
+        # RFC 8252 7.3: without a port in the redirect URI, any port is allowed.
         return LoopbackListener(port=parts.port or 0, path=parts.path or "/", accepts=accepts)
 
     @staticmethod
@@ -229,7 +211,7 @@ class AuthorizationCodeFlow:
         if inspect.iscoroutinefunction(open_browser):
             await open_browser(url)
             return
-        # webbrowser.open may wait for the browser to start.
+        # In a thread: webbrowser.open may block until the browser has started.
         shown = await asyncio.to_thread(open_browser, url)
         if inspect.isawaitable(shown):
             await shown

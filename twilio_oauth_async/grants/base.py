@@ -1,68 +1,152 @@
-"""What a way to a token has to offer to `TokenManager`, and the one refresh that all of them share."""
+"""The `Grant` protocol that `TokenManager` needs, and the base class of this package's own grants."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import attrs
 
+from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import LoginRequired
 from twilio_oauth_async.protocol.models import Token
 
 
+@attrs.frozen(kw_only=True)
+class GrantIdentity:
+    """Which client obtains tokens from which server, and for what. Holds no secret."""
+
+    client_sid: str
+    """The SID of the OAuth app; ``client_id`` in RFC 6749."""
+    server: str
+    """The base URL of the authorization server."""
+    scopes: tuple[str, ...] = ()
+    """The requested scopes; the server may grant fewer (RFC 6749 3.3)."""
+    audiences: tuple[str, ...] = ()
+    """The requested audiences."""
+
+
 class Grant(Protocol):
-    """`DeviceFlow`, `AuthorizationCodeFlow` and `ClientCredentials` are grants."""
+    """A way to obtain tokens. `DeviceFlow`, `AuthorizationCodeFlow` and `ClientCredentials` are grants."""
 
     @property
     def interactive(self) -> bool:
-        """Whether `obtain` needs a person."""
+        """Whether `obtain` needs a user."""
+        ...
+
+    @property
+    def identity(self) -> GrantIdentity:
+        """The client and server that the tokens belong to, and the requested scopes and audiences."""
         ...
 
     async def obtain(self) -> Token:
-        """Get a first token."""
+        """Obtain the first token."""
         ...
 
     async def refresh(self, token: Token) -> Token:
-        """Get the next one without a person (RFC 6749 6).
+        """Obtain the next token without a user (RFC 6749 6).
 
-        Sent exactly once. What comes back is complete: a refresh token that the answer left out is the old one.
+        The request is sent exactly once. The result is complete: what the response omits is taken from `token`.
 
         Raises:
-            LoginRequired: `token` has no refresh token.
-            AnswerLostError: the refresh token may have been used up.
-            InvalidGrantError: it has been used up, revoked, or is too old.
+            LoginRequired: `token` has no refresh token; nothing was sent.
+            AnswerLostError: the server may have processed the request; the refresh token may be used up.
+            InvalidGrantError: the refresh token is used up, revoked or expired.
         """
         ...
 
     async def revoke(self, token: Token) -> None:
-        """Tell the server that the token is not needed any more (RFC 7009)."""
+        """Revoke `token` at the server (RFC 7009)."""
         ...
 
 
+class GrantBase:
+    """The part that the grants of this package share: the identity of the client, refresh and revocation."""
+
+    def __init__(
+        self,
+        session: OAuthSession,
+        *,
+        client_sid: str,
+        client_secret: str | None,
+        scopes: Sequence[str] = (),
+        audiences: Sequence[str] = (),
+    ) -> None:
+        """Store the arguments; the subclass has checked them."""
+        self.session = session
+        self._client_secret = client_secret
+        self._identity = GrantIdentity(
+            client_sid=client_sid, server=session.base_url, scopes=tuple(scopes), audiences=tuple(audiences)
+        )
+
+    @property
+    def identity(self) -> GrantIdentity:
+        """The client and server that the tokens belong to, and the requested scopes and audiences."""
+        return self._identity
+
+    @property
+    def client_sid(self) -> str:
+        """The SID of the OAuth app."""
+        return self._identity.client_sid
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The requested scopes."""
+        return self._identity.scopes
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The requested audiences."""
+        return self._identity.audiences
+
+    @property
+    def interactive(self) -> bool:
+        """Whether `obtain` needs a user: True, except for a grant that says otherwise."""
+        return True
+
+    async def refresh(self, token: Token) -> Token:
+        """Obtain the next token with the refresh token; raises as `Grant.refresh`."""
+        return await refresh_with(self._send_refresh, token)
+
+    async def revoke(self, token: Token) -> None:
+        """Revoke `token` at the server (RFC 7009); raises as `OAuthSession.revoke_token`."""
+        # RFC 7009 2.1: the server revokes the access tokens of a refresh token too.
+        await self.session.revoke_token(
+            token.refresh_token or token.access_token, client_sid=self.client_sid, client_secret=self._client_secret
+        )
+
+    async def _send_refresh(self, refresh_token: str) -> Token:
+        """Send the refresh token to the server; return what the response holds."""
+        return await self.session.create_token(
+            grant_type="refresh_token",
+            client_sid=self.client_sid,
+            client_secret=self._client_secret,
+            refresh_token=refresh_token,
+        )
+
+
 async def refresh_with(send: Callable[[str], Awaitable[Token]], token: Token) -> Token:
-    """Refresh `token` with `send`, which takes the refresh token to the server and gives what came back.
+    """Refresh `token` with `send`, and take what the response omits from `token`.
+
+    Args:
+        send: sends the refresh token to the server and returns the token of the response.
+        token: the token to refresh.
 
     Raises:
-        LoginRequired: there is no refresh token; nothing was sent.
+        LoginRequired: `token` has no refresh token; nothing was sent.
     """
     if token.refresh_token is None:
-        raise LoginRequired("the token cannot be refreshed: the server gave no refresh token with it")
+        raise LoginRequired("the token cannot be refreshed: the server issued no refresh token with it")
     new = await send(token.refresh_token)
     if new.refresh_token is None:
-        # RFC 6749 6: without a new one the old one stays in force, and so does what was known of its end.
+        # RFC 6749 6: without a new refresh token the old one stays valid, and its expiry stays as it was.
         new = attrs.evolve(
             new, refresh_token=token.refresh_token, refresh_token_expires_at=token.refresh_token_expires_at
         )
     if new.id_token is None:
-        # OIDC Core 12.2: a refresh need not bring one; who signed in has not changed.
+        # OIDC Core 12.2: a refresh response may have no ID token; the user is still the same.
         new = attrs.evolve(new, id_token=token.id_token)
     if new.scope is None:
-        # RFC 6749 6: an omitted scope is the one granted before.
+        # RFC 6749 6: an omitted scope is the scope that was granted before.
         new = attrs.evolve(new, scope=token.scope)
     return new
-
-
-def revocable(token: Token) -> str:
-    """What to send to the revocation endpoint: with the refresh token its access tokens go too (RFC 7009 2.1)."""
-    return token.refresh_token or token.access_token

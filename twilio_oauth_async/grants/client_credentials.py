@@ -1,16 +1,16 @@
-"""`ClientCredentials`: the program signs in as itself (RFC 6749 4.4), by the second generation's endpoint."""
+"""`ClientCredentials`: the program obtains a token for itself (RFC 6749 4.4), from the v2 endpoint."""
 
 from __future__ import annotations
 
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import ConfigurationError
-from twilio_oauth_async.grants.base import revocable
+from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.protocol import form
 from twilio_oauth_async.protocol.models import Token
 
 
-class ClientCredentials:
-    """A grant without a person: `TokenManager` runs it whenever a token is needed, and early where it can."""
+class ClientCredentials(GrantBase):
+    """A grant without a user. `TokenManager` runs it when a token is needed, before the present one expires."""
 
     def __init__(
         self,
@@ -22,19 +22,19 @@ class ClientCredentials:
         audience: str | None = None,
         account_sid: str | None = None,
     ) -> None:
-        """Nothing is sent here.
+        """Create a grant; nothing is sent.
 
         Args:
-            session: lent; its region, edge, proxy and timeout hold for the token call too. Its credentials are not
-                sent: the app's own are all that the endpoint asks for.
-            client_id: of the OAuth app.
-            client_secret: of the OAuth app.
-            scope: scopes, parted by spaces; None: the app's own.
-            audience: whom the token is meant for.
+            session: borrowed, not closed. Its region, edge, proxy and timeout apply to the token request. Its
+                credentials are not sent: the endpoint needs only those of the app.
+            client_id: the client ID of the OAuth app.
+            client_secret: the client secret of the OAuth app.
+            scope: scopes, separated by spaces; None: the default scopes of the app.
+            audience: the intended audience of the token.
             account_sid: the account of an organization that the token is for.
 
         Raises:
-            ConfigurationError: a value that is empty or cannot be sent.
+            ConfigurationError: `client_id` or `client_secret` is empty, or a value is not printable ASCII.
         """
         if not client_id or not client_secret:
             raise ConfigurationError("client_id and client_secret must not be empty")
@@ -47,9 +47,13 @@ class ClientCredentials:
                 "account_sid": account_sid,
             }
         )
-        self.session = session
-        self.client_id = client_id
-        self._client_secret = client_secret
+        super().__init__(
+            session,
+            client_sid=client_id,
+            client_secret=client_secret,
+            scopes=(scope or "").split(),
+            audiences=() if audience is None else (audience,),
+        )
         self._scope = scope
         self._audience = audience
         self._account_sid = account_sid
@@ -58,16 +62,21 @@ class ClientCredentials:
         return f"ClientCredentials(client_id={self.client_id!r}, scope={self._scope!r})"
 
     @property
+    def client_id(self) -> str:
+        """The client ID of the OAuth app."""
+        return self.client_sid
+
+    @property
     def interactive(self) -> bool:
-        """False: nobody needs to be asked."""
+        """False: no user takes part."""
         return False
 
     async def obtain(self) -> Token:
-        """A new token.
+        """Obtain a new token.
 
         Raises:
-            InvalidClientError: the id or the secret is wrong.
-            TransportError, ProtocolError, ApiError: it could not be had.
+            InvalidClientError: the client ID or the client secret is wrong.
+            TransportError, ProtocolError, ApiError: the request failed.
         """
         return await self.session.create_token_v2(
             grant_type="client_credentials",
@@ -78,10 +87,6 @@ class ClientCredentials:
             account_sid=self._account_sid,
         )
 
-    async def refresh(self, token: Token) -> Token:  # noqa: ARG002 - a grant's signature
-        """`obtain`: RFC 6749 4.4.3 gives no refresh token, and asking again takes nobody's time."""
+    async def refresh(self, token: Token) -> Token:  # noqa: ARG002 - the signature of a grant
+        """Obtain a new token: the response has no refresh token (RFC 6749 4.4.3), and no user has to be asked."""
         return await self.obtain()
-
-    async def revoke(self, token: Token) -> None:
-        """Make `token` worthless (RFC 7009); raises as `OAuthSession.revoke_token`."""
-        await self.session.revoke_token(revocable(token), client_sid=self.client_id, client_secret=self._client_secret)

@@ -1,6 +1,6 @@
-"""`DeviceFlow`: a person at another device approves, and this program gets the token (RFC 8628).
+"""`DeviceFlow`: a user approves on another device, and this program obtains the token (RFC 8628).
 
-What an answer means is `polling`'s affair; `device_poller` waits and asks.
+`polling` decides what a response means; `device_poller` waits and sends the polls.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import attrs
 from twilio_oauth_async import telemetry
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
-from twilio_oauth_async.grants.base import refresh_with, revocable
+from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.device_poller import DevicePoller, steady
-from twilio_oauth_async.protocol import polling, v1
+from twilio_oauth_async.protocol import form, polling, v1
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
-from twilio_oauth_async.protocol.messages import Request
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Step, Unreachable
 from twilio_oauth_async.protocol.v1 import DEVICE_CODE_GRANT
@@ -30,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen
 class CodeIssued:
-    """There is a code to show to the person."""
+    """The server has issued a code; show it to the user."""
 
     authorization: DeviceAuthorization
 
@@ -39,8 +38,8 @@ DeviceFlowEvent: TypeAlias = CodeIssued | Pending | SlowedDown | Unreachable | A
 Prompt: TypeAlias = Callable[[DeviceAuthorization], Awaitable[None] | None]
 
 
-class DeviceFlow:
-    """Signs people in by the device grant. Holds no state of a sign-in: one serves any number of them at once."""
+class DeviceFlow(GrantBase):
+    """The device grant. Holds no state of a sign-in: one object serves any number of sign-ins at once."""
 
     def __init__(
         self,
@@ -54,100 +53,69 @@ class DeviceFlow:
         grant_type: str = DEVICE_CODE_GRANT,
         prompt: Prompt | None = None,
     ) -> None:
-        """Nothing is sent here.
+        """Create a device flow; nothing is sent.
 
         Args:
-            session: lent; it must be open when something is sent, and stays so.
+            session: borrowed, not closed; it must be open when a request is sent.
             client_sid: the SID of the OAuth app.
-            scopes: what the program wants to do; at least one, and no more than it needs (RFC 9700 2.3).
-            audiences: whom the token is meant for.
-            client_secret: of a confidential app.
-            device_id: of the device that will hold the refresh token.
-            grant_type: what is sent as ``GrantType``.
-            prompt: shows the person what to do, usually ``authorization.instructions()``; may be a coroutine
-                function, and is finished before the first poll. `run` needs it.
+            scopes: the scopes to request; at least one, and no more than the program needs (RFC 9700 2.3).
+            audiences: the intended audiences of the token.
+            client_secret: the secret of a confidential app.
+            device_id: the ID of the device that will hold the refresh token.
+            grant_type: the value of ``GrantType`` in a poll.
+            prompt: shows the user what to do, usually ``authorization.instructions()``; a function or a coroutine
+                function, which returns before the first poll is sent. `run` needs it.
 
         Raises:
-            ConfigurationError: any of these cannot be used.
+            ConfigurationError: `client_sid` or `scopes` is empty, a value cannot be sent, or `prompt` is not callable.
         """
         if prompt is not None and not callable(prompt):
-            raise ConfigurationError("prompt must be a function that is given the DeviceAuthorization")
+            raise ConfigurationError("prompt must be a function that takes the DeviceAuthorization")
         self._code_request = v1.build_device_code(client_sid=client_sid, scopes=scopes, audiences=audiences)
-        self.session = session
-        self.client_sid = client_sid
-        self.scopes = tuple(scopes)
-        self.audiences = tuple(audiences)
+        form.given({"grant_type": grant_type, "client_secret": client_secret, "device_id": device_id})
+        super().__init__(
+            session, client_sid=client_sid, client_secret=client_secret, scopes=scopes, audiences=audiences
+        )
         self.prompt = prompt
-        self._client_secret = client_secret
         self._device_id = device_id
         self._grant_type = grant_type
-        self._poll_request("checks the rest of the arguments")
 
     def __repr__(self) -> str:
         return f"DeviceFlow(client_sid={self.client_sid!r}, scopes={self.scopes!r})"
 
     async def run(self) -> Token:
-        """Ask for a code, prompt the person, poll until they decide.
+        """Request a code, show it with `prompt`, and poll until the user approves or denies.
 
         Raises:
             ConfigurationError: there is no prompt; nothing was sent.
-            AccessDeniedError: the person refused.
-            DeviceCodeExpiredError: nobody decided in time.
-            AnswerLostError: the answer that held the token was lost.
-            TransportError, ProtocolError, ApiError: no code could be had, or the server ended the flow.
+            AccessDeniedError: the user denied.
+            DeviceCodeExpiredError: the code expired before the user approved or denied.
+            AnswerLostError: the response that held the token was lost.
+            TransportError, ProtocolError, ApiError: no code was issued, or the server ended the flow.
         """
         if self.prompt is None:
-            raise ConfigurationError("run() needs a prompt to show the code with; start() and wait() do without")
+            raise ConfigurationError("run() needs a prompt that shows the code; start() and wait() do not")
         authorization = await self.start()
         shown = self.prompt(authorization)
         if inspect.isawaitable(shown):
             await shown
         return await self.wait(authorization)
 
-    @property
-    def interactive(self) -> bool:
-        """True: a person approves."""
-        return True
-
     async def obtain(self) -> Token:
-        """`run`, as a grant calls it."""
+        """Call `run`; part of the `Grant` protocol."""
         return await self.run()
 
-    async def refresh(self, token: Token) -> Token:
-        """The next token by the refresh token (RFC 6749 6); sent once, over a fresh connection.
-
-        Raises:
-            LoginRequired: `token` has no refresh token.
-            AnswerLostError: the refresh token may have been used up.
-            InvalidGrantError: it has been used up, revoked, or is too old.
-        """
-
-        def send(refresh_token: str) -> Awaitable[Token]:
-            return self.session.create_token(
-                grant_type="refresh_token",
-                client_sid=self.client_sid,
-                client_secret=self._client_secret,
-                device_id=self._device_id,
-                refresh_token=refresh_token,
-            )
-
-        return await refresh_with(send, token)
-
-    async def revoke(self, token: Token) -> None:
-        """Make `token` worthless (RFC 7009); raises as `OAuthSession.revoke_token`."""
-        await self.session.revoke_token(revocable(token), client_sid=self.client_sid, client_secret=self._client_secret)
-
     async def start(self) -> DeviceAuthorization:
-        """Ask for a code.
+        """Request a code.
 
         Raises:
-            TransportError, ProtocolError, ApiError: none could be had.
+            TransportError, ProtocolError, ApiError: no code was issued.
         """
-        answer = await self.session.exchange(self._code_request, v1.parse_device_code)
-        if isinstance(answer, TwilioOAuthError):
-            raise answer
+        outcome = await self.session.exchange(self._code_request, v1.parse_device_code)
+        if isinstance(outcome, TwilioOAuthError):
+            raise outcome
         state, warnings = polling.begin(
-            answer,
+            outcome,
             client_sid=self.client_sid,
             scopes=self.scopes,
             audiences=self.audiences,
@@ -164,12 +132,12 @@ class DeviceFlow:
         return state
 
     async def wait(self, authorization: DeviceAuthorization) -> Token:
-        """Poll until the person decides or the code expires.
+        """Poll until the user approves or denies, or the code expires.
 
-        The flow may have been started by another process. It ends as soon as no further poll fits in before expiry.
+        Another process may have started the flow. The flow ends when no further poll is possible before expiry.
 
         Raises:
-            As `run`, without the prompt.
+            As `run`, except for what concerns the prompt.
         """
         observer = telemetry.observer
         if observer is None:
@@ -199,25 +167,25 @@ class DeviceFlow:
             state = step.authorization
 
     async def poll(self, authorization: DeviceAuthorization) -> Step:
-        """One poll at most, for a caller who keeps time and state itself.
+        """Send one poll if it is due, for a caller that keeps time and state itself.
 
-        Before ``authorization.next_poll_at`` nothing is sent and `Pending` comes back unchanged. What comes back
-        carries the state to store for the next call. The wall clock decides.
+        Before ``authorization.next_poll_at``, by the wall clock, nothing is sent and the result is `Pending` with the
+        same state. The result carries the state to store for the next call.
 
         Raises:
-            As `run`, without the prompt.
+            As `run`, except for what concerns the prompt.
         """
         poller = self._poller(authorization, self.session.clock.now)
         return Pending(authorization) if poller.seconds_to_poll(authorization) > 0 else await poller.poll(authorization)
 
     async def events(self, authorization: DeviceAuthorization | None = None) -> AsyncGenerator[DeviceFlowEvent, None]:
-        """The flow as it happens: `CodeIssued`, then each poll's result, at last `Approved`.
+        """Yield the events of a flow: `CodeIssued`, then the result of each poll, at the end `Approved`.
 
         Args:
-            authorization: a flow under way; None: a new one is started.
+            authorization: a pending flow; None: start a new one.
 
         Raises:
-            As `run`, without the prompt.
+            As `run`, except for what concerns the prompt.
         """
         state = authorization if authorization is not None else await self.start()
         poller = self.poller(state)
@@ -231,23 +199,32 @@ class DeviceFlow:
             state = step.authorization
 
     def poller(self, authorization: DeviceAuthorization) -> DevicePoller:
-        """For a caller who must know whether a poll is under way: waits and asks as `wait` does, one step at a time.
+        """Return a poller that waits and polls as `wait` does, one step at a time.
+
+        It is for a caller that must know whether a poll is in progress.
 
         Raises:
-            ConfigurationError: `authorization` is another client's.
+            ConfigurationError: `authorization` belongs to another client.
         """
         return self._poller(authorization, steady(self.session.clock))
 
     def _poller(self, authorization: DeviceAuthorization, now: Callable[[], datetime]) -> DevicePoller:
         if authorization.client_sid != self.client_sid:
             raise ConfigurationError("this device flow was started for another client_sid")
-        return DevicePoller(self.session, self._poll_request(authorization.device_code), self.client_sid, now)
-
-    def _poll_request(self, device_code: str) -> Request:
-        return v1.build_token(
+        request = v1.build_token(
             grant_type=self._grant_type,
             client_sid=self.client_sid,
             client_secret=self._client_secret,
-            device_code=device_code,
+            device_code=authorization.device_code,
             device_id=self._device_id,
+        )
+        return DevicePoller(self.session, request, now)
+
+    async def _send_refresh(self, refresh_token: str) -> Token:
+        return await self.session.create_token(
+            grant_type="refresh_token",
+            client_sid=self.client_sid,
+            client_secret=self._client_secret,
+            device_id=self._device_id,
+            refresh_token=refresh_token,
         )

@@ -1,4 +1,4 @@
-"""The polls of one device flow: waits until one is due, asks once. What an answer means is `polling`'s affair."""
+"""The polls of one device flow: waits until the next poll is due, and sends it. `polling` interprets the response."""
 
 from __future__ import annotations
 
@@ -15,32 +15,40 @@ from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.messages import Request
 from twilio_oauth_async.protocol.polling import Approved, Step
 
-_log = logging.getLogger("twilio_oauth_async.grants.device_flow")  # a flow's records come under one name
+_log = logging.getLogger("twilio_oauth_async.grants.device_flow")  # one logger for all records of a device flow
 
 
 def steady(clock: Clock) -> Callable[[], datetime]:
-    """A reading of the wall clock that moves on with the monotonic one: jumps do not reach a flow under way."""
+    """Return a function that reads the time as the monotonic clock advances it, unaffected by steps of the wall clock.
+
+    The wall clock is read once, now.
+    """
     wall, start = clock.now(), clock.monotonic()
     return lambda: wall + timedelta(seconds=clock.monotonic() - start)
 
 
 class DevicePoller:
-    """Holds the request, built once, and the time by which the flow is judged; the flow's state is an argument."""
+    """Polls for one device flow. The request is built once; the state of the flow is an argument of each call."""
 
-    __slots__ = ("_now", "_request", "_session", "client_sid")
+    __slots__ = ("_now", "_request", "_session")
 
-    def __init__(self, session: OAuthSession, request: Request, client_sid: str, now: Callable[[], datetime]) -> None:
-        """`now` reads the time that `state` was made by: `steady` for a flow that is watched, else the wall clock."""
+    def __init__(self, session: OAuthSession, request: Request, now: Callable[[], datetime]) -> None:
+        """Create a poller.
+
+        Args:
+            session: sends the polls.
+            request: the token request.
+            now: reads the time: `steady` for a flow that is polled to its end, the wall clock for a single poll.
+        """
         self._session = session
         self._request = request
         self._now = now
-        self.client_sid = client_sid
 
     def seconds_to_poll(self, state: DeviceAuthorization) -> float:
-        """Seconds until the next poll may be sent; 0 where it is due.
+        """Return the seconds until the next poll may be sent; 0 if it is due.
 
         Raises:
-            DeviceCodeExpiredError: none fits in before the code expires.
+            DeviceCodeExpiredError: no poll is possible before the code expires.
         """
         seconds = polling.seconds_to_poll(state, self._now())
         if seconds is None:
@@ -49,15 +57,15 @@ class DevicePoller:
 
     async def until_due(self, state: DeviceAuthorization) -> None:
         """Wait until the next poll may be sent; raises as `seconds_to_poll`."""
-        # Asked again afterwards: a machine that was suspended wakes up after the code has expired.
+        # Checked again after the sleep: a machine that was suspended may wake up after the code has expired.
         while (seconds := self.seconds_to_poll(state)) > 0:
             await self._session.clock.sleep(seconds)
 
     async def poll(self, state: DeviceAuthorization) -> Step:
-        """Ask the server, now, once.
+        """Send one poll now.
 
         Raises:
-            TwilioOAuthError: what ends the flow.
+            TwilioOAuthError: the error that ends the flow.
         """
         left = (state.expires_at - self._now()).total_seconds()
         outcome = await self._session.exchange(self._request, v1.parse_token, timeout=left)
@@ -65,12 +73,8 @@ class DevicePoller:
         if telemetry.observer is not None:
             telemetry.observer.count("twilio_oauth.polls", {"step": type(step).__name__})
         if isinstance(step, TwilioOAuthError):
-            _log.info("device flow of %s ended: %s", self.client_sid, step)
+            _log.info("device flow of %s ended: %s", state.client_sid, step)
             raise step
-        _log.log(
-            logging.INFO if isinstance(step, Approved) else logging.DEBUG,
-            "device flow of %s: %s",
-            self.client_sid,
-            type(step).__name__,
-        )
+        level = logging.INFO if isinstance(step, Approved) else logging.DEBUG
+        _log.log(level, "device flow of %s: %s", state.client_sid, type(step).__name__)
         return step

@@ -1,4 +1,4 @@
-"""Waits on 127.0.0.1 for the browser to come back from the authorization page (RFC 8252 7.3)."""
+"""HTTP listener on 127.0.0.1 for the callback of the authorization code flow (RFC 8252 7.3)."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ _PAGE = """<!doctype html>
 <title>{title}</title></head>
 <body><main><h1>{title}</h1><p>{text}</p></main></body></html>
 """
-_DONE = _PAGE.format(title="Back to the program", text="The answer has reached the program. You can close this window.")
-_STRAY = _PAGE.format(title="Nothing to see here", text="This is not the answer that the program waits for.")
+_DONE = _PAGE.format(title="Sign-in complete", text="You can close this window and return to the application.")
+_UNEXPECTED = _PAGE.format(title="Unexpected request", text="The application does not expect this request.")
 
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",  # the address of this page holds the code
+    "Referrer-Policy": "no-referrer",  # the URL of this page holds the code
     "X-Content-Type-Options": "nosniff",
 }
 
 
 class LoopbackListener:
-    """Takes one request to `path` that `accepts` is true of; whatever else comes is turned away and changes nothing.
+    """Waits for one request to `path` for which `accepts` is true; other requests get an error and change nothing.
 
-    Any page that the person has open can send requests here. Only the one with the right ``state`` counts.
+    Any page that the user has open can send requests here. Only the one with the right ``state`` counts.
     """
 
     def __init__(self, *, port: int = 0, path: str = "/callback", accepts: Callable[[str], bool]) -> None:
-        """Nothing is opened here.
+        """Create a listener; it is opened on entry into ``async with``.
 
         Args:
-            port: 0: a free one.
-            path: of the redirect URI.
-            accepts: is given the path and query of a request.
+            port: the port; 0: a free port.
+            path: the path of the redirect URI.
+            accepts: called with the path and query of each request.
         """
         self._port = port
         self._path = path
         self._accepts = accepts
         self._runner: web.AppRunner | None = None
-        self._answer: asyncio.Future[str] | None = None
+        self._callback: asyncio.Future[str] | None = None
 
     async def __aenter__(self) -> Self:
         from aiohttp import web
 
         app = web.Application()
         app.router.add_get(self._path, self._handle, allow_head=False)
-        self._answer = asyncio.get_running_loop().create_future()
+        self._callback = asyncio.get_running_loop().create_future()
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
@@ -70,22 +70,22 @@ class LoopbackListener:
 
     @property
     def redirect_uri(self) -> str:
-        """Where the browser is to be sent back to."""
+        """The redirect URI, with the port that is in use."""
         return f"http://127.0.0.1:{self._port}{self._path}"
 
-    async def answer(self) -> str:
-        """Wait for the request; its path and query."""
-        assert self._answer is not None
-        return await self._answer
+    async def callback(self) -> str:
+        """Wait for the accepted request; return its path and query."""
+        assert self._callback is not None
+        return await self._callback
 
     async def _handle(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
         accepted = self._accepts(request.path_qs)
-        if accepted and self._answer is not None and not self._answer.done():
-            self._answer.set_result(request.path_qs)
+        if accepted and self._callback is not None and not self._callback.done():
+            self._callback.set_result(request.path_qs)
         return web.Response(
-            text=_DONE if accepted else _STRAY,
+            text=_DONE if accepted else _UNEXPECTED,
             status=200 if accepted else 400,
             content_type="text/html",
             headers=_HEADERS,

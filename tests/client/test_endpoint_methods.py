@@ -1,0 +1,37 @@
+"""The methods that send one request: their parameters are those of the build functions, written once."""
+
+import inspect
+import typing
+
+import pytest
+
+from twilio_oauth_async import OAuthSession, Token
+from twilio_oauth_async.protocol import v1, v2
+
+METHODS = {
+    "fetch_openid_discovery": v1.build_openid_discovery,
+    "fetch_certs": v1.build_certs,
+    "create_device_code": v1.build_device_code,
+    "create_token": v1.build_token,
+    "create_token_v2": v2.build_token_v2,
+}
+
+
+@pytest.mark.parametrize(("name", "build"), METHODS.items())
+def test_endpoint_method_has_the_parameters_of_its_build_function(name, build):
+    method = getattr(OAuthSession, name)
+    own = [*inspect.signature(method).parameters.values()]
+    assert [own[0].name, *own[1:]] == ["self", *inspect.signature(build).parameters.values()]
+    assert inspect.iscoroutinefunction(method)
+    assert method.__doc__
+    assert method.__qualname__ == f"OAuthSession.{name}"
+
+
+def test_endpoint_method_has_type_hints_that_resolve():
+    assert typing.get_type_hints(OAuthSession.create_token)["return"] is Token
+
+
+@pytest.mark.asyncio
+async def test_endpoint_method_with_unknown_argument_raises_type_error():
+    with pytest.raises(TypeError, match="device"):
+        await OAuthSession().create_token(grant_type="x", client_sid="OQ1", device="tv")
