@@ -18,6 +18,9 @@ from twilio_oauth_async.errors import ConfigurationError
 
 T = TypeVar("T")
 
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+"""Statuses of responses after which a repeatable request is sent again."""
+
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:

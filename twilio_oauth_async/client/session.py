@@ -15,7 +15,7 @@ import aiohttp
 
 from twilio_oauth_async import telemetry
 from twilio_oauth_async.client.credentials import basic_authorization, credentials_from, server_from
-from twilio_oauth_async.client.retry import Attempt, RetryPolicy, send_with_retry
+from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
 from twilio_oauth_async.client.transport import Failure, Transport
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import ApiError, ConfigurationError, IdTokenError, TransportError, TwilioOAuthError
@@ -32,8 +32,6 @@ Parse: TypeAlias = Callable[[Response, Context], v1.Parsed[T]]
 Endpoint: TypeAlias = Callable[Concatenate["OAuthSession", P], Coroutine[Any, Any, T]]
 
 _log = logging.getLogger(__name__)
-
-_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
 def _sends(
@@ -337,7 +335,7 @@ class OAuthSession(Secretive):
             context = Context(now=self.clock.now(), base_url=self.base_url, sent=sent)
             outcome: T | TwilioOAuthError = parse(response, context)
             retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
-            return Attempt(outcome, again=response.status in _RETRIED_STATUSES, retry_after=retry_after)
+            return Attempt(outcome, again=response.status in RETRIED_STATUSES, retry_after=retry_after)
 
         if request.repeatable:
             last, attempts = await send_with_retry(attempt, self._retry, self.clock, deadline)
