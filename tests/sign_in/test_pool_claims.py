@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.pool import Pooled, killed
 from twilio_oauth_async import DeviceFlow, DeviceFlowError, StoredToken, StoreError, Token
-from twilio_oauth_async.sign_in.driver import CLAIM, SAVING
+from twilio_oauth_async.sign_in.driver import LEASE, SAVING
 from twilio_oauth_async.sign_in.pool import DeviceFlowPool
 
 pytestmark = pytest.mark.asyncio
@@ -23,11 +23,11 @@ async def test_a_claim_counts_from_when_it_is_made():
     async with Pooled() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-        setup.clock.advance(CLAIM + 20)
+        setup.clock.advance(LEASE + 20)
         async with setup.pool() as pool, setup.pool() as other:
             assert await other.take_up() == []
             flow = await setup.flows.load(sign_in.id)
-            assert (flow.claimed_until - setup.clock.now()).total_seconds() == pytest.approx(CLAIM, abs=6)
+            assert (flow.claimed_until - setup.clock.now()).total_seconds() == pytest.approx(LEASE, abs=6)
             await setup.emulator.approve(sign_in.user_code)
             await pool.result(sign_in.id)
         assert polls(setup) == [201]
@@ -154,7 +154,7 @@ async def test_what_another_program_asked_for_is_left_to_it(change):
             assert (await pool.submit("ada")).id == sign_in.id
 
 
-@pytest.mark.parametrize("seconds", [CLAIM + 10, CLAIM + 40])
+@pytest.mark.parametrize("seconds", [LEASE + 10, LEASE + 40])
 async def test_a_flow_that_was_lost_while_the_machine_stood_still_is_not_polled(seconds):
     async with Pooled() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
@@ -180,7 +180,7 @@ async def test_whether_a_flow_was_lost_cannot_be_seen(caplog):
             raise StoreError("down")
 
         setup.flows.claim = down
-        setup.clock.shift_wall(CLAIM + 10)
+        setup.clock.shift_wall(LEASE + 10)
         await pool.result(sign_in.id)
     assert "could not be seen: down" in caplog.text
 
@@ -286,7 +286,7 @@ async def test_what_is_cancelled_while_it_is_taken_up_twice_stays_cancelled():
     async with Pooled(auto=False) as setup:
         sign_in = await killed(setup, "ada")
         async with setup.pool() as pool:
-            setup.clock.advance(CLAIM + 6)
+            setup.clock.advance(LEASE + 6)
             claim, first, second = setup.flows.claim, asyncio.Event(), asyncio.Event()
 
             async def slow(*args):

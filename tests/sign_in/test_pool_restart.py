@@ -13,7 +13,7 @@ from twilio_oauth_async import (
     DeviceCodeExpiredError,
     DeviceFlowError,
 )
-from twilio_oauth_async.sign_in.driver import CLAIM
+from twilio_oauth_async.sign_in.driver import LEASE
 
 pytestmark = pytest.mark.asyncio
 
@@ -89,7 +89,7 @@ async def test_a_killed_process_s_flows_are_taken_up_when_its_claim_has_run_out(
         sign_in = await killed(setup, "ada")
         async with setup.pool() as other:
             assert await other.take_up() == []
-            setup.clock.advance(CLAIM + 6)
+            setup.clock.advance(LEASE + 6)
             assert await other.take_up() == [sign_in]
             await setup.emulator.approve(sign_in.user_code)
             setup.clock.auto = True
@@ -103,7 +103,7 @@ async def test_who_began_again_after_a_kill_may_approve_either_code(approved):
         async with setup.pool() as pool:
             setup.clock.advance(1)
             second = await pool.submit("ada")
-            setup.clock.advance(CLAIM + 6)
+            setup.clock.advance(LEASE + 6)
             assert await pool.take_up() == [first]
             assert await pool.submit("ada") == second, "whoever joins is shown the code that lives longer"
             both = [first, second]
@@ -121,7 +121,7 @@ async def test_who_began_again_after_a_kill_may_approve_either_code(approved):
 async def test_a_machine_that_was_suspended_takes_up_nothing_of_its_own():
     async with Pooled(auto=False) as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        setup.clock.advance(CLAIM + 6)
+        setup.clock.advance(LEASE + 6)
         assert await setup.flows.list_due() != []
         assert await pool.take_up() == []
         await setup.emulator.approve(sign_in.user_code)

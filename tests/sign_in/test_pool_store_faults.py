@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.pool import Pooled, killed
 from twilio_oauth_async import ConfigurationError, DeviceFlowError, StoreError
-from twilio_oauth_async.sign_in.driver import CLAIM, SAVING
+from twilio_oauth_async.sign_in.driver import LEASE, SAVING
 
 pytestmark = pytest.mark.asyncio
 
@@ -105,7 +105,7 @@ async def test_where_the_store_fails_as_well_nothing_is_called_over(caplog):
             await pool.result(sign_in.id)
         setup.flows.load = load
         assert await pool.find(sign_in.id) == sign_in
-        setup.clock.advance(CLAIM + 6)
+        setup.clock.advance(LEASE + 6)
         assert await pool.take_up() == [sign_in], "its other driver has died"
     assert "is not known: down" in caplog.text
 
@@ -153,11 +153,11 @@ async def test_what_cannot_be_let_go_waits_for_its_claim_to_run_out(caplog):
 
             setup.flows.claim = down
         setup.flows.claim = claim
-        assert "will be when its claim runs out: down" in caplog.text
+        assert "will be when its lease runs out: down" in caplog.text
         async with setup.pool() as pool:
             assert await pool.find(sign_in.id) == sign_in
             assert await pool.take_up() == []
-            setup.clock.advance(CLAIM + 6)
+            setup.clock.advance(LEASE + 6)
             assert await pool.take_up() == [sign_in]
 
 
@@ -166,7 +166,7 @@ async def test_a_second_sign_in_that_cannot_be_taken_out_of_the_store_is_over_al
         first = await killed(setup, "ada")
         async with setup.pool() as pool:
             second = await pool.submit("ada")
-            setup.clock.advance(CLAIM + 6)
+            setup.clock.advance(LEASE + 6)
             await pool.take_up()
             delete = setup.flows.delete
 

@@ -32,7 +32,7 @@ async def test_the_wait_for_the_lock_is_bounded():
             async with store.lock("a"):
                 pass
     assert caught.value.__context__ is None
-    assert not store._locks._places
+    assert not store._locks._entries
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""Drives one stored sign-in of a pool to its end: polls, keeps the claim, saves the token.
+"""Drives one stored sign-in of a pool to its end: polls, keeps the lease, saves the token.
 
 What the pool keeps of many sign-ins is not known here.
 """
@@ -30,11 +30,11 @@ from twilio_oauth_async.sign_in.sign_in import SignInState
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
 from twilio_oauth_async.tokens.manager import TokenManager
 
-CLAIM = 60.0
-"""Seconds that a flow stays claimed beyond its next poll; after that its process is taken for dead."""
+LEASE = 60.0
+"""Seconds that the lease of a flow lasts beyond its next poll; after that another process may take it."""
 
 SAVING = 120.0
-"""Seconds that it stays claimed from each try to save its token: a store may wait `LOCK_TIMEOUT` for a lock, and the
+"""Seconds that the lease lasts from each try to save its token: a store may wait `LOCK_TIMEOUT` for a lock, and the
 next try is half a minute later."""
 
 STORE_ATTEMPTS = 6
@@ -54,7 +54,7 @@ class Ending:
 
 
 class _NotOursError(Exception):
-    """The claim is lost: the flow must not be touched any more."""
+    """The lease is lost: the flow must not be changed any more."""
 
 
 class SignInDriver:
@@ -94,17 +94,17 @@ class SignInDriver:
         ):
             return None  # of another program that shares the store, whose tokens may go elsewhere
         if flow.claimed_until is not None:
-            # When the one before us polled last is not stored each time, but it kept its claim ahead of its polls.
+            # When the one before us polled last is not stored each time, but it kept its lease ahead of its polls.
             flow = attrs.evolve(flow, authorization=polling.taken_up(asked, flow.claimed_until))
         ours = self._ours(flow)
-        return ours if await self._claim(ours) else None
+        return ours if await self._take_lease(ours) else None
 
     async def let_go(self, flow: StoredFlow) -> None:
         """Leave a flow to whoever takes it up next."""
         try:
             await self._flows.claim(flow.id, self._owner, self._clock.now())
         except StoreError as error:
-            _log.warning("a pending sign-in could not be let go, and will be when its claim runs out: %s", error)
+            _log.warning("a pending sign-in could not be let go, and will be when its lease runs out: %s", error)
 
     async def drive(self, running: RunningSignIn) -> Ending | None:
         """Poll until it ends, and save its token; None where it is not ours any more, or we were asked to stop.
@@ -147,7 +147,7 @@ class SignInDriver:
         return True
 
     async def _ended_elsewhere(self, flow: StoredFlow) -> Ending | None:
-        """What became of a flow whose claim is lost."""
+        """What became of a flow whose lease is lost."""
         try:
             if await self._flows.load(flow.id) is None:
                 return Ending("cancelled", DeviceFlowError("another process has cancelled the sign-in, or finished it"))
@@ -159,7 +159,7 @@ class SignInDriver:
         poller = self._flow.poller(running.flow.authorization)
         while not running.is_stopping:
             await poller.until_due(running.flow.authorization)
-            await self._check_claim(running)
+            await self._check_lease(running)
             running.is_polling = True
             try:
                 step = await poller.poll(running.flow.authorization)
@@ -172,23 +172,23 @@ class SignInDriver:
             running.tell("pending", problem_of(step.error) if isinstance(step, Unreachable) else None)
         return None
 
-    async def _check_claim(self, running: RunningSignIn) -> None:
+    async def _check_lease(self, running: RunningSignIn) -> None:
         """Before a poll: a machine that was suspended may have lost the flow to another process meanwhile."""
         until = running.flow.claimed_until
         if until is not None and until > self._clock.now():
             return
         running.flow = self._ours(running.flow)
         try:
-            if not await self._claim(running.flow):
+            if not await self._take_lease(running.flow):
                 raise _NotOursError
         except StoreError as error:
             _log.warning("whether a sign-in is still ours could not be seen: %s", error)
 
     async def _note(self, running: RunningSignIn, authorization: DeviceAuthorization) -> None:
-        """Keep the claim, and store what a successor must know: the interval, the faults, a lost answer."""
+        """Keep the lease, and store what a successor must know: the interval, the faults, a lost answer."""
         running.flow = flow = self._ours(attrs.evolve(running.flow, authorization=authorization))
         try:
-            if not await self._claim(flow):
+            if not await self._take_lease(flow):
                 raise _NotOursError
             if _what_a_successor_must_know(running.stored) != _what_a_successor_must_know(authorization):
                 await self._flows.save(flow)
@@ -202,7 +202,7 @@ class SignInDriver:
         manager = TokenManager(self._flow, store=self._tokens, key=running.flow.user, clock=self._clock)
 
         async def save() -> None:
-            # First what tells a successor that the code is used up; it also keeps the claim while we try.
+            # First what tells a successor that the code is used up; it also keeps the lease while we try.
             if running.flow.generation_before is None:
                 before = await self._tokens.load(running.flow.user)
                 generation = before.generation if before is not None else 0
@@ -227,12 +227,12 @@ class SignInDriver:
                 await self._clock.sleep(2.0**attempt)
         return await work()
 
-    def _ours(self, flow: StoredFlow, seconds: float = CLAIM) -> StoredFlow:
-        """`flow` as claimed by us until `seconds` after its next poll, which may have been due long ago."""
+    def _ours(self, flow: StoredFlow, seconds: float = LEASE) -> StoredFlow:
+        """`flow` as leased by us until `seconds` after its next poll, which may have been due long ago."""
         until = max(flow.authorization.next_poll_at, self._clock.now()) + timedelta(seconds=seconds)
         return attrs.evolve(flow, owner=self._owner, claimed_until=until)
 
-    async def _claim(self, flow: StoredFlow) -> bool:
+    async def _take_lease(self, flow: StoredFlow) -> bool:
         assert flow.claimed_until is not None  # since _ours
         return await self._flows.claim(flow.id, self._owner, flow.claimed_until)
 

@@ -113,7 +113,7 @@ class DeviceFlowPool:
         """Carry on with the stored flows that nobody drives and that ask for the same; which ones they were.
 
         Done on entering. Call it now and then where a process may have been killed: what it drove is free
-        `sign_in_driver.CLAIM` seconds after its next poll.
+        `driver.LEASE` seconds after its next poll.
 
         Raises:
             ConfigurationError: the pool is not open.
@@ -233,9 +233,9 @@ class DeviceFlowPool:
 
     async def _take_up(self, flow: StoredFlow) -> RunningSignIn | None:
         if flow.id in self._running:
-            return None  # the machine was suspended for longer than our claim
+            return None  # the machine was suspended for longer than our lease
         ours = await self._driver.take_up(flow) if flow.id not in self._finished else None
-        # Looked at after the wait: two calls at once are of one owner, and both of them get the claim.
+        # Looked at after the wait: two calls at once are of one owner, and both of them get the lease.
         if flow.id in self._finished:
             await self._flows.delete(flow.id)  # it could not be when it ended
             return None

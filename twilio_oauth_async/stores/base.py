@@ -1,7 +1,8 @@
-"""What a store must do, and what is stored.
+"""The contract of token stores and flow stores, and the values that they store.
 
-A store guards the one thing that cannot be had again without a person: a refresh token. Its promises are those of
-``tests/stores/contract.py``, which any store, ours or not, can be run against.
+A store keeps refresh tokens. If one is lost, the user has to sign in again. The test suites
+``tests/helpers/token_store_contract.py`` and ``tests/helpers/flow_store_contract.py`` check the contract; they can be
+run against any store, also one of your own.
 """
 
 from __future__ import annotations
@@ -18,100 +19,104 @@ from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.serializable import Storable
 
 LOCK_TIMEOUT = 60.0
-"""Seconds that `TokenStore.lock` waits where nothing else was asked for: the holder may be in the middle of a refresh,
-which a session bounds to 30 s by default."""
+"""Default number of seconds that `TokenStore.lock` waits. The holder may be in the middle of a refresh, which a session
+limits to 30 s by default."""
 
 
 @attrs.frozen(kw_only=True)
 class StoredToken(Storable):
-    """A token and what must be known of it after a crash."""
+    """A token, and the state that is needed after a crash."""
 
     token: Token
     generation: int
-    """Grows by one with each token under this key; a save never puts a smaller one over a greater one."""
+    """Increases by one with each token under this key. A save never replaces a greater generation by a smaller one."""
     obtained_at: datetime
     """UTC."""
     unanswered: int = 0
-    """Refreshes with this token's refresh token that have been begun and never answered: raised before each request,
-    back at 0 in the token that a definite answer brings."""
+    """Number of refreshes with this refresh token that were started and got no definite response. It is increased
+    before each request. A token from a definite response starts again at 0."""
 
 
 class TokenStore(Protocol):
-    """Keeps one `StoredToken` a key. Every method raises `StoreError` where the storage fails."""
+    """Stores one `StoredToken` per key. Every method raises `StoreError` if the storage fails."""
 
     async def load(self, key: str) -> StoredToken | None:
-        """What was saved last under `key`; None where nothing is."""
+        """Return the value that was saved last under `key`; None if there is none."""
         ...
 
     async def save(self, key: str, stored: StoredToken) -> None:
-        """Put `stored` under `key`, durably: once this returns, a crash does not undo it.
+        """Save `stored` under `key`, durably: once this returns, a crash does not undo it.
 
-        An equal generation is replaced (that is how `unanswered` is raised), a smaller one too.
+        It replaces an equal generation (this is how `unanswered` is increased) and a smaller one.
 
         Raises:
-            StoreConflict: a greater generation is there; it stays.
+            StoreConflict: a greater generation is stored; it is kept.
         """
         ...
 
     async def delete(self, key: str) -> None:
-        """Forget `key`; nothing happens where there is nothing."""
+        """Delete the value under `key`; do nothing if there is none."""
         ...
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
-        """Exclude everybody else who shares the storage from `key`: tasks, processes and, where it spans them, hosts.
+        """Return a lock on `key` that excludes all other users of the storage: tasks, processes and, if shared, hosts.
 
-        Not reentrant. Waits in bounded time; it is released by leaving, and by the death of its holder.
+        The lock is not reentrant. The wait for it is limited in time. Leaving the context releases it, and so does the
+        end of the holder's process.
 
         Raises:
-            StoreError: it could not be had.
+            StoreError: the lock could not be acquired.
         """
         ...
 
 
 @attrs.frozen(kw_only=True)
 class StoredFlow(Storable):
-    """A pending device flow and who is driving it."""
+    """A pending device flow, and the lease of the process that polls it."""
 
     id: str
     user: str
     """The key under which the token will be stored."""
     authorization: DeviceAuthorization
     generation_before: int | None = None
-    """Of the user's stored token just before the one that this flow was granted: a greater one in the token store means
-    that it is saved. None: nothing was granted yet."""
+    """Generation of the user's stored token just before this flow received its token. A greater generation in the token
+    store means that the new token is saved. None: the flow has not received a token yet."""
     owner: str | None = None
-    """The process that drives it; None: nobody yet."""
+    """The process that has the lease, that is, the right to poll this flow; None: no process has had it yet."""
     claimed_until: datetime | None = None
-    """UTC. Afterwards the owner is taken for dead."""
+    """UTC. End of the lease; afterwards another process may take it."""
 
 
 class FlowStore(Protocol):
-    """Keeps pending flows beyond the life of a process. Every method raises `StoreError` where the storage fails."""
+    """Stores pending flows so that they survive a restart. Every method raises `StoreError` if the storage fails.
+
+    A process may poll a flow only while it has the flow's lease.
+    """
 
     async def save(self, flow: StoredFlow) -> None:
-        """Put `flow` under its id.
+        """Save `flow` under its id.
 
         Raises:
-            StoreConflict: a claim of another owner than ``flow.owner`` is in force.
+            StoreConflict: another owner than ``flow.owner`` has the lease.
         """
         ...
 
-    async def load(self, id: str) -> StoredFlow | None:  # noqa: A002 - the field's own word, as in SignIn.id
-        """The flow with this id; None where there is none."""
+    async def load(self, id: str) -> StoredFlow | None:  # noqa: A002 - the same name as SignIn.id
+        """Return the flow with this id; None if there is none."""
         ...
 
     async def list_due(self) -> Sequence[StoredFlow]:
-        """The flows that nobody drives: never claimed, or the claim has run out."""
+        """Return the flows without a valid lease: it was never taken, or it has expired."""
         ...
 
     async def claim(self, id: str, owner: str, until: datetime) -> bool:  # noqa: A002
-        """Make `owner` the one who drives the flow until `until` (UTC), atomically; also to prolong one's own claim.
+        """Give `owner` the lease of a flow until `until` (UTC), atomically. An owner extends its own lease in this way.
 
         Returns:
-            Whether it is `owner`'s now; False where another claim is in force or the flow is gone.
+            Whether `owner` has the lease now; False if another owner has it or the flow does not exist.
         """
         ...
 
     async def delete(self, id: str) -> None:  # noqa: A002
-        """Forget the flow; nothing happens where there is none."""
+        """Delete the flow; do nothing if there is none."""
         ...

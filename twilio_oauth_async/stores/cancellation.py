@@ -1,7 +1,8 @@
-"""Work that is not left half done when the task that waits for it is cancelled.
+"""Wait for work to finish before raising CancelledError.
 
-A thread cannot be cancelled, and a command that has been sent cannot be called back. Going on without them would
-give a lock away while its holder still writes. So the end is awaited first, and the cancellation raised after it.
+A thread cannot be cancelled, and a command that was sent cannot be taken back. If a cancelled task did not wait for
+them, it would release a lock while its work still writes. So the task waits first and raises the cancellation
+afterwards.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def ended(*works: asyncio.Future[Any]) -> asyncio.CancelledError | None:
-    """Wait for the end of all `works`, whatever they end with; a cancellation that came meanwhile, to be raised."""
+async def wait_until_done(*works: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Wait until all `works` are done, with a result or an exception, also when cancelled.
+
+    Returns:
+        The cancellation that arrived meanwhile, which the caller must raise; None if there was none.
+    """
     cancelled: asyncio.CancelledError | None = None
     for work in works:
         while not work.done():
@@ -26,22 +31,22 @@ async def ended(*works: asyncio.Future[Any]) -> asyncio.CancelledError | None:
 
 
 async def finish(work: asyncio.Future[T]) -> T:
-    """Wait for the end of `work`, also when cancelled; what it brought.
+    """Wait until `work` is done, also when cancelled, and return its result.
 
     Raises:
-        CancelledError: once `work` has ended; its outcome is still there in `work`.
+        CancelledError: the caller was cancelled. It is raised once `work` is done; the result is still in `work`.
     """
-    cancelled = await ended(work)
+    cancelled = await wait_until_done(work)
     if cancelled is None:
         return work.result()
     if not work.cancelled():
-        work.exception()  # looked at, so that asyncio does not report it as never retrieved
+        work.exception()  # read it, so that asyncio does not report it as never retrieved
     raise cancelled
 
 
 async def finish_in_thread(work: Callable[[], T]) -> T:
-    """Run blocking `work` in a thread of the loop's pool and wait for its end, also when cancelled.
+    """Run blocking `work` in the loop's default executor and wait until it is done, also when cancelled.
 
-    The disk itself has no deadline: no system lets go of a write that hangs in the kernel.
+    There is no deadline: a write that hangs in the kernel cannot be aborted.
     """
     return await finish(asyncio.get_running_loop().run_in_executor(None, work))

@@ -1,4 +1,4 @@
-"""One lock a key for the tasks of one event loop."""
+"""One lock per key for the tasks of one event loop."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from twilio_oauth_async.errors import StoreError
 
 
 @attrs.define
-class _Place:
+class _Entry:
     lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     users: int = 0
 
 
 class KeyedLocks:
-    """Locks that come into being when a key is used and go when nobody uses it.
+    """Locks that are created when a key is first used and deleted when no task uses it.
 
-    Waiters are served in turn. A store that excludes other processes by asking again and again sends only one task a
-    key to ask; the rest stand in line here and cost nothing.
+    Waiting tasks get the lock in order. A store that polls for a lock between processes uses this one first: then only
+    one task per key polls, and the others wait here at no cost.
     """
 
     def __init__(self) -> None:
-        # The loop is part of the place: a lock that was contended belongs to one loop for good, and a store may see
-        # several, one after the other (asyncio.run twice) or at once (a thread each).
-        self._places: dict[tuple[asyncio.AbstractEventLoop, str], _Place] = {}
+        # The loop is part of the key: a contended asyncio.Lock belongs to one loop for ever, and a store may be used
+        # in several loops, one after the other (asyncio.run twice) or at the same time (one per thread).
+        self._entries: dict[tuple[asyncio.AbstractEventLoop, str], _Entry] = {}
 
     @contextlib.asynccontextmanager
     async def hold(self, key: str, timeout: float) -> AsyncGenerator[None]:
@@ -38,25 +38,25 @@ class KeyedLocks:
             timeout: seconds to wait for it.
 
         Raises:
-            StoreError: others held it for all that time.
+            StoreError: other tasks held it for the whole `timeout`.
         """
         at = (asyncio.get_running_loop(), key)
-        place = self._places.setdefault(at, _Place())
-        place.users += 1
+        entry = self._entries.setdefault(at, _Entry())
+        entry.users += 1
         try:
-            late = False
+            timed_out = False
             try:
                 async with asyncio.timeout(timeout):
-                    await place.lock.acquire()
+                    await entry.lock.acquire()
             except TimeoutError:
-                late = True
-            if late:
+                timed_out = True
+            if timed_out:
                 raise StoreError(f"the lock was not free within {timeout:g} s: another task of this process holds it")
             try:
                 yield
             finally:
-                place.lock.release()
+                entry.lock.release()
         finally:
-            place.users -= 1
-            if not place.users:
-                del self._places[at]
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[at]

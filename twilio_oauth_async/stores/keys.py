@@ -1,4 +1,4 @@
-"""What can be a key, a flow's id or an owner, and what each store makes of it."""
+"""Validation of keys, flow ids, owners and dates, and a hash of keys for file names."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from twilio_oauth_async.errors import ConfigurationError
 
 
 def check_key(key: object, name: str = "key") -> None:
-    """Refuse what no store can keep something under.
+    """Raise unless `key` can be a key in every store.
 
     Raises:
-        ConfigurationError: no string, an empty one, or one that is not valid Unicode.
+        ConfigurationError: `key` is not a string, is empty, or is not valid Unicode.
     """
     if not isinstance(key, str) or not key:
-        # An empty key is somebody's missing user id far more often than anybody's choice.
+        # An empty key is more often a missing user id than a choice.
         raise ConfigurationError(f"{name} must be a string that is not empty")
     if any("\ud800" <= character <= "\udfff" for character in key):
-        raise ConfigurationError(f"{name}: half a surrogate pair, which is no text")
+        raise ConfigurationError(f"{name} must not contain a lone surrogate")
 
 
-def check_instant(date: object, name: str) -> None:
-    """Refuse what is no point in time.
+def check_aware(date: object, name: str) -> None:
+    """Raise unless `date` is an aware datetime.
 
     Raises:
-        ConfigurationError: no ``datetime``, or one without a time zone.
+        ConfigurationError: `date` is not a ``datetime``, or has no time zone.
     """
     if not isinstance(date, datetime) or date.tzinfo is None:
         raise ConfigurationError(f"{name} must be an aware datetime, for example datetime.now(UTC)")
 
 
 def digest(key: str) -> str:
-    """A name of 32 hexadecimal digits for `key`: fit for every file system, whatever stands in the key."""
+    """Return 32 hexadecimal digits for `key`, which are a valid file name on every file system."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]

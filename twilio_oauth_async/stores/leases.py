@@ -1,4 +1,4 @@
-"""Who may drive a pending flow. Pure: the same rules for every store."""
+"""Which process may poll a pending flow. Pure: the same rules for every store."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from twilio_oauth_async.errors import StoreConflict
 from twilio_oauth_async.stores.base import StoredFlow
 
 
-def is_claimed(flow: StoredFlow, now: datetime) -> bool:
-    """Whether somebody drives `flow`: there is an owner, and the claim has not run out."""
+def is_leased(flow: StoredFlow, now: datetime) -> bool:
+    """Return whether `flow` has an owner whose lease has not expired at `now`."""
     return flow.owner is not None and flow.claimed_until is not None and flow.claimed_until > now
 
 
-def check_save(present: StoredFlow | None, flow: StoredFlow, now: datetime) -> None:
-    """Let `flow` take the place of `present`.
+def check_lease(present: StoredFlow | None, flow: StoredFlow, now: datetime) -> None:
+    """Raise unless `flow` may replace `present`, the stored flow.
 
     Raises:
-        StoreConflict: a claim of another owner is in force.
+        StoreConflict: another owner has the lease.
     """
-    if present is not None and is_claimed(present, now) and present.owner != flow.owner:
-        raise StoreConflict("another owner drives this flow")
+    if present is not None and is_leased(present, now) and present.owner != flow.owner:
+        raise StoreConflict("another process has the lease of this flow")
 
 
-def claimed(present: StoredFlow | None, owner: str, until: datetime, now: datetime) -> StoredFlow | None:
-    """`present` as `owner`'s until `until`; None where it cannot be: it is gone, or another claim is in force."""
-    if present is None or (is_claimed(present, now) and present.owner != owner):
+def with_lease(present: StoredFlow | None, owner: str, until: datetime, now: datetime) -> StoredFlow | None:
+    """Return `present` with a lease for `owner`; None if it does not exist or another owner has the lease."""
+    if present is None or (is_leased(present, now) and present.owner != owner):
         return None
     return attrs.evolve(present, owner=owner, claimed_until=until)

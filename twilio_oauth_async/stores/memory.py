@@ -1,4 +1,4 @@
-"""Stores that last as long as the process."""
+"""Stores in memory. Their content is lost when the process ends."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from twilio_oauth_async.errors import StoreConflict
 from twilio_oauth_async.protocol.serializable import Secretive
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT, StoredFlow, StoredToken
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
-from twilio_oauth_async.stores.keys import check_instant, check_key
-from twilio_oauth_async.stores.leases import check_save, claimed, is_claimed
+from twilio_oauth_async.stores.keys import check_aware, check_key
+from twilio_oauth_async.stores.leases import check_lease, is_leased, with_lease
 
 
 class MemoryTokenStore(Secretive):
-    """A `TokenStore` for one event loop: tokens are gone when the process ends.
+    """A `TokenStore` for one event loop; tokens are lost when the process ends.
 
-    Tasks of the loop share it. It has no lock that would exclude the tasks of another loop in another thread.
+    The tasks of the loop share it. Its lock does not exclude the tasks of another loop in another thread.
     """
 
     def __init__(self, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
-        """`lock_timeout`: seconds that `lock` waits for another task."""
+        """Create an empty store.
+
+        Args:
+            lock_timeout: seconds that `lock` waits for another task.
+        """
         self._tokens: dict[str, StoredToken] = {}
         self._locks = KeyedLocks()
         self._lock_timeout = lock_timeout
@@ -37,7 +41,7 @@ class MemoryTokenStore(Secretive):
         check_key(key)
         present = self._tokens.get(key)
         if present is not None and present.generation > stored.generation:
-            raise StoreConflict(f"generation {present.generation} is there, {stored.generation} was to be saved")
+            raise StoreConflict(f"generation {present.generation} is stored and newer than {stored.generation}")
         self._tokens[key] = stored
 
     async def delete(self, key: str) -> None:
@@ -46,7 +50,7 @@ class MemoryTokenStore(Secretive):
         self._tokens.pop(key, None)
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
-        """As `TokenStore.lock`, among the tasks of this event loop."""
+        """As `TokenStore.lock`, between the tasks of this event loop."""
         check_key(key)
         return self._locks.hold(key, self._lock_timeout)
 
@@ -55,20 +59,24 @@ class MemoryTokenStore(Secretive):
 
 
 class MemoryFlowStore(Secretive):
-    """A `FlowStore` for one event loop: flows are gone when the process ends."""
+    """A `FlowStore` for one event loop; flows are lost when the process ends."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
-        """`clock`: tells when a claim has run out; None: the machine's own."""
+        """Create an empty store.
+
+        Args:
+            clock: decides when a lease has expired; None: the system clock.
+        """
         self._flows: dict[str, StoredFlow] = {}
         self._clock = clock or SystemClock()
 
     async def save(self, flow: StoredFlow) -> None:
         """As `FlowStore.save`."""
         check_key(flow.id, "id")
-        check_save(self._flows.get(flow.id), flow, self._clock.now())
+        check_lease(self._flows.get(flow.id), flow, self._clock.now())
         self._flows[flow.id] = flow
 
-    async def load(self, id: str) -> StoredFlow | None:  # noqa: A002 - the protocol's word
+    async def load(self, id: str) -> StoredFlow | None:  # noqa: A002 - as in FlowStore
         """As `FlowStore.load`."""
         check_key(id, "id")
         return self._flows.get(id)
@@ -76,14 +84,14 @@ class MemoryFlowStore(Secretive):
     async def list_due(self) -> Sequence[StoredFlow]:
         """As `FlowStore.list_due`."""
         now = self._clock.now()
-        return [flow for flow in self._flows.values() if not is_claimed(flow, now)]
+        return [flow for flow in self._flows.values() if not is_leased(flow, now)]
 
     async def claim(self, id: str, owner: str, until: datetime) -> bool:  # noqa: A002
         """As `FlowStore.claim`."""
         check_key(id, "id")
         check_key(owner, "owner")
-        check_instant(until, "until")
-        flow = claimed(self._flows.get(id), owner, until, self._clock.now())
+        check_aware(until, "until")
+        flow = with_lease(self._flows.get(id), owner, until, self._clock.now())
         if flow is not None:
             self._flows[id] = flow
         return flow is not None

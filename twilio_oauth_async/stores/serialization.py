@@ -1,4 +1,4 @@
-"""Stored values as text and back, with the one kind of error that each way can have."""
+"""Stored values as JSON text and back."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ Stored = TypeVar("Stored", StoredToken, StoredFlow)
 
 
 def to_text(value: StoredToken | StoredFlow) -> str:
-    """`value` as JSON that can be written as UTF-8.
+    """Return `value` as JSON text that can be encoded as UTF-8.
 
     Raises:
-        ConfigurationError: half a surrogate pair in it. Found here, where the error does not hang on to the text.
+        ConfigurationError: it contains a lone surrogate. This is checked here because the error of the UTF-8 encoder
+            would hold the whole text.
     """
     text = value.to_json()
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ConfigurationError(f"a {type(value).__name__} with half a surrogate pair in it cannot be stored")
+        raise ConfigurationError(f"a {type(value).__name__} that contains a lone surrogate cannot be stored")
     return text
 
 
 def from_text(text: str | None, kind: type[Stored]) -> Stored | None:
-    """The value that `text` holds; None where there is no text, or it is damaged."""
+    """Return the value in `text`; None if `text` is None or damaged."""
     if text is None:
         return None
     try:

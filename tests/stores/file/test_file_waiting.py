@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.stored_values import CANARY, stored, told_by
 from twilio_oauth_async import StoreError
-from twilio_oauth_async.stores.cancellation import ended, finish, finish_in_thread
+from twilio_oauth_async.stores.cancellation import finish, finish_in_thread, wait_until_done
 from twilio_oauth_async.stores.file import FileTokenStore, locks, state_file
 
 
@@ -265,4 +265,4 @@ async def test_what_ends_by_itself_is_passed_on():
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await finish(cancelled)
-    assert await ended(cancelled) is None
+    assert await wait_until_done(cancelled) is None

@@ -42,7 +42,7 @@ async def test_tokens(client, prefix):
         async with store.lock(key):
             await store.save(key, stored(1))
             await store.save(key, stored(2))
-            with pytest.raises(StoreError, match="somebody else"):
+            with pytest.raises(StoreError, match="another process"):
                 async with other.lock(key):
                     pass
         assert await other.load(key) == stored(2)

@@ -113,7 +113,7 @@ async def test_a_short_pause_is_waited_for(own_redis, client):
 async def test_the_wait_for_somebody_else_s_lock_is_bounded(open_store):
     store, other = open_store(), open_store()
     async with store.lock("a"):
-        for which, reason in ((other, "somebody else"), (store, "another task")):
+        for which, reason in ((other, "another process"), (store, "another task")):
             told = await told_by(take_lock(which))
             assert reason in told[0]
     async with other.lock("a"):
@@ -203,7 +203,7 @@ async def test_who_has_lost_a_lock_does_not_give_the_next_holder_s_away(own_redi
         await expire(own_redis)
         holding = asyncio.create_task(hold())
         await entered.wait()
-    assert "somebody else" in (await told_by(take_lock(third)))[0]
+    assert "another process" in (await told_by(take_lock(third)))[0]
     leave.set()
     await holding
     async with third.lock("a"):
@@ -232,7 +232,7 @@ async def test_of_two_holders_who_lost_it_the_later_one_has_the_newer_rotation(o
 
 
 async def test_a_lock_is_renewed_three_times_in_its_lifetime_while_it_is_held(own_redis, open_store, monkeypatch):
-    store, waits, comes = open_store(lock_lifetime=30), [], lock._comes
+    store, waits, comes = open_store(lock_lifetime=30), [], lock._is_set_within
 
     def sooner(event, seconds):
         waits.append(seconds)
@@ -241,7 +241,7 @@ async def test_a_lock_is_renewed_three_times_in_its_lifetime_while_it_is_held(ow
     def seconds_left():
         return int(own_redis.tell("PTTL", "twilio-oauth:1:{a}:lock").strip(":\r\n")) / 1000
 
-    monkeypatch.setattr(lock, "_comes", sooner)
+    monkeypatch.setattr(lock, "_is_set_within", sooner)
     async with store.lock("a"):
         own_redis.tell("PEXPIRE", "twilio-oauth:1:{a}:lock", "9000")
         async with asyncio.timeout(BOUND):
@@ -260,7 +260,7 @@ async def test_a_loss_is_noticed_and_told_while_it_is_held(own_redis, open_store
         async with asyncio.timeout(BOUND):
             while "was lost while it was held" not in caplog.text:
                 await asyncio.sleep(0.01)
-    assert caplog.text.count("lock 1 of a key was lost") == 1
+    assert caplog.text.count("the lock on a key was lost") == 1
 
 
 async def test_the_server_goes_and_comes_while_a_lock_is_held(own_redis, open_store, caplog):
@@ -283,8 +283,8 @@ async def test_the_server_goes_and_comes_while_a_lock_is_held(own_redis, open_st
 
 async def test_a_renewal_that_failed_is_tried_again(own_redis, open_store, monkeypatch, caplog):
     store = open_store()
-    comes = lock._comes
-    monkeypatch.setattr(lock, "_comes", lambda event, _: comes(event, 0.01))
+    comes = lock._is_set_within
+    monkeypatch.setattr(lock, "_is_set_within", lambda event, _: comes(event, 0.01))
     async with store.lock("a"):
         for times in (1, 2):
             own_redis.tell("REPLICAOF", "127.0.0.1", "1")

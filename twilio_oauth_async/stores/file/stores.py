@@ -1,6 +1,6 @@
 """Stores in a file: for a command, a bot, or the processes of one machine. Needs the extra ``file``.
 
-A call rewrites the whole file. That is right for some hundred tokens; for many thousands use Redis or NATS.
+A call rewrites the whole file. That is right for some hundred tokens; for more, use Redis.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from twilio_oauth_async.stores.file.encryption import Encryption
 from twilio_oauth_async.stores.file.format import Entries
 from twilio_oauth_async.stores.file.keyring import Keyring
 from twilio_oauth_async.stores.file.state_file import StateFile
-from twilio_oauth_async.stores.keys import check_instant, check_key
-from twilio_oauth_async.stores.leases import check_save, claimed, is_claimed
+from twilio_oauth_async.stores.keys import check_aware, check_key
+from twilio_oauth_async.stores.leases import check_lease, is_leased, with_lease
 from twilio_oauth_async.stores.serialization import to_text
 
 __all__ = ["FileFlowStore", "FileTokenStore", "Keyring"]
@@ -123,7 +123,7 @@ class FileFlowStore(Secretive):
         Args:
             path: None: ``flows.json`` in the platform's state folder for this package.
             encryption: as of `FileTokenStore`.
-            clock: tells when a claim has run out; None: the machine's own.
+            clock: tells when a lease has run out; None: the machine's own.
 
         Raises:
             ConfigurationError: a path that cannot be a file, or a key that cannot be one.
@@ -138,7 +138,7 @@ class FileFlowStore(Secretive):
         entry = _entry(flow)
 
         def change(entries: Entries) -> bool:
-            check_save(_read(entries.get(flow.id), StoredFlow), flow, self._clock.now())
+            check_lease(_read(entries.get(flow.id), StoredFlow), flow, self._clock.now())
             entries[flow.id] = entry
             return True
 
@@ -153,18 +153,18 @@ class FileFlowStore(Secretive):
         """As `FlowStore.list_due`."""
         now = self._clock.now()
         flows = [await _found(self._state, id_, entry, StoredFlow) for id_, entry in (await self._state.read()).items()]
-        return [flow for flow in flows if flow is not None and not is_claimed(flow, now)]
+        return [flow for flow in flows if flow is not None and not is_leased(flow, now)]
 
     async def claim(self, id: str, owner: str, until: datetime) -> bool:  # noqa: A002
         """As `FlowStore.claim`."""
         check_key(id, "id")
         check_key(owner, "owner")
-        check_instant(until, "until")
+        check_aware(until, "until")
         got = False
 
         def change(entries: Entries) -> bool:
             nonlocal got
-            flow = claimed(_read(entries.get(id), StoredFlow), owner, until, self._clock.now())
+            flow = with_lease(_read(entries.get(id), StoredFlow), owner, until, self._clock.now())
             if flow is not None:
                 entries[id] = _entry(flow)
                 got = True

@@ -1,4 +1,4 @@
-"""The lock of one key on a Redis server: taken for some seconds, renewed while held, fenced once lost."""
+"""Locks on a Redis server. A lock expires after some seconds, is renewed while held, and is fenced if lost."""
 
 from __future__ import annotations
 
@@ -15,141 +15,147 @@ import attrs
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.protocol.serializable import Secretive
-from twilio_oauth_async.stores.cancellation import ended, finish
+from twilio_oauth_async.stores.cancellation import finish, wait_until_done
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
-from twilio_oauth_async.stores.redis.calls import RedisCalls
+from twilio_oauth_async.stores.redis.calls import RedisScripts
 from twilio_oauth_async.stores.redis.scripts import ACQUIRE, RELEASE, RENEW
 
 LOCK_LIFETIME = 15.0
-"""Seconds after which the lock of a holder that has died is free. One that lives renews it three times as often."""
+"""Default number of seconds after which the lock of a killed process is free. A holder renews it three times in that
+time."""
 
-ASK_AGAIN = 0.025
-"""Seconds between two looks at a lock that somebody else holds, on average."""
+RETRY_INTERVAL = 0.025
+"""Average number of seconds between two attempts to acquire a lock that another process holds."""
 
-_FENCE_LIFETIME = 7 * 86_400_000
-"""Milliseconds that the counter is kept when nobody locks: far longer than any hold."""
+_FENCE_LIFETIME_MS = 7 * 86_400_000
+"""Milliseconds that the counter is kept after the last lock. This is much longer than any lock is held."""
 
 _log = logging.getLogger(__name__)
 
 
 @attrs.define
-class Hold(Secretive):
-    """A lock that is held, or was."""
+class HeldLock(Secretive):
+    """A lock that is held or was held."""
 
     value: str = attrs.field(repr=False)
-    """Nobody else can guess it: what the server compares before it renews, releases, or takes a save."""
+    """Random value that the server compares before it renews or releases the lock or saves under it."""
     fence: int = 0
-    """Grows with each holder of this key."""
-    seen: int = -1
-    """The greatest generation that its holder has loaded or saved."""
+    """Fencing token: increases with each holder of this key."""
+    seen_generation: int = -1
+    """The greatest generation that the holder has loaded or saved."""
 
-    def note(self, generation: int) -> None:
-        """The holder has seen this generation."""
-        self.seen = max(self.seen, generation)
+    def record_seen(self, generation: int) -> None:
+        """Record that the holder has loaded or saved this generation."""
+        self.seen_generation = max(self.seen_generation, generation)
 
 
-# Which holds the present task is inside of. A context variable, because `TokenStore.save` is not told: tasks that are
-# started inside of a hold belong to it, and those next to it do not.
-_holds: ContextVar[Mapping[tuple[RedisLocks, str], Hold]] = ContextVar("holds", default=MappingProxyType({}))
+# The locks that the current task holds. A context variable, because `TokenStore.save` gets no lock as an argument, and
+# because the tasks that the holder starts inherit it while other tasks do not.
+_held_locks: ContextVar[Mapping[tuple[RedisLocks, str], HeldLock]] = ContextVar(
+    "held_locks", default=MappingProxyType({})
+)
 
 
 class RedisLocks(Secretive):
-    """The locks of one store."""
+    """Locks of one store."""
 
-    def __init__(self, calls: RedisCalls, *, timeout: float, lifetime: float) -> None:
-        """No command is sent here.
+    def __init__(self, scripts: RedisScripts, *, timeout: float, lifetime: float) -> None:
+        """Check the arguments. No command is sent.
 
         Args:
-            calls: the way to the server.
+            scripts: runs the scripts on the server.
             timeout: seconds to wait for another holder.
-            lifetime: seconds that a lock outlives a holder that has died.
+            lifetime: seconds after which the lock of a killed process is free.
 
         Raises:
-            ConfigurationError: one of them is not positive.
+            ConfigurationError: `timeout` or `lifetime` is not positive.
         """
         if not timeout > 0 or not lifetime > 0:
             raise ConfigurationError("lock_timeout and lock_lifetime must be positive numbers of seconds")
-        self._calls = calls
+        self._scripts = scripts
         self._timeout = timeout
         self._lifetime = lifetime
-        self._turns = KeyedLocks()
+        self._local_locks = KeyedLocks()
 
-    def held(self, key: str) -> Hold | None:
-        """The hold of `key` that the present task is inside of, lost or not."""
-        return _holds.get().get((self, key))
+    def held(self, key: str) -> HeldLock | None:
+        """Return the lock on `key` that the current task holds, even if it was lost; None if it holds none."""
+        return _held_locks.get().get((self, key))
 
     @contextlib.asynccontextmanager
     async def hold(self, key: str) -> AsyncGenerator[None]:
         """Hold the lock of `key`.
 
         Raises:
-            StoreError: others had it for all the time, or the server did not answer.
+            StoreError: another holder had it for the whole timeout, or the server did not respond.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
-        async with self._turns.hold(key, self._timeout):
-            hold = await self._acquire(key, deadline)
-            _holds.set({**_holds.get(), (self, key): hold})
-            over = asyncio.Event()
-            renewal = asyncio.create_task(self._renew(key, hold, over))
+        async with self._local_locks.hold(key, self._timeout):
+            held = await self._acquire(key, deadline)
+            _held_locks.set({**_held_locks.get(), (self, key): held})
+            released = asyncio.Event()
+            renewal = asyncio.create_task(self._renew(key, held, released))
             try:
                 yield
             finally:
-                # Not reset with a token: holds may overlap, and end in another context than they began in.
-                _holds.set({place: other for place, other in _holds.get().items() if other is not hold})
-                over.set()
-                cancelled = await ended(renewal, asyncio.create_task(self._release(key, hold)))
+                # ContextVar.reset is not used: locks may overlap, and may end in another context than they began in.
+                _held_locks.set({at: other for at, other in _held_locks.get().items() if other is not held})
+                released.set()
+                cancelled = await wait_until_done(renewal, asyncio.create_task(self._release(key, held)))
                 if cancelled is not None:
                     raise cancelled
 
-    async def _acquire(self, key: str, deadline: float) -> Hold:
-        hold = Hold(secrets.token_urlsafe(16))
+    async def _acquire(self, key: str, deadline: float) -> HeldLock:
+        held = HeldLock(secrets.token_urlsafe(16))
         loop = asyncio.get_running_loop()
-        while not await self._take(key, hold):
-            wait = ASK_AGAIN * random.uniform(0.5, 1.5)  # noqa: S311 - keeps many waiters apart
+        while not await self._try_acquire(key, held):
+            wait = RETRY_INTERVAL * random.uniform(0.5, 1.5)  # noqa: S311 - spreads the attempts
             if loop.time() + wait > deadline:
-                raise StoreError(f"the lock was not free within {self._timeout:g} s: somebody else holds it")
+                raise StoreError(f"the lock was not free within {self._timeout:g} s: another process holds it")
             await asyncio.sleep(wait)
-        return hold
+        return held
 
-    async def _take(self, key: str, hold: Hold) -> bool:
-        """Ask for the lock once. A command that is on its way cannot be called back, so its end is awaited."""
-        names = [self._calls.name(key, "lock"), self._calls.name(key, "fence")]
-        asking = asyncio.ensure_future(
-            self._calls.run(ACQUIRE, names, hold.value, _milliseconds(self._lifetime), _FENCE_LIFETIME)
+    async def _try_acquire(self, key: str, held: HeldLock) -> bool:
+        """Try to acquire the lock once. A command that was sent cannot be taken back, so its result is awaited."""
+        names = [self._scripts.name(key, "lock"), self._scripts.name(key, "fence")]
+        command = asyncio.ensure_future(
+            self._scripts.run(ACQUIRE, names, held.value, _milliseconds(self._lifetime), _FENCE_LIFETIME_MS)
         )
         try:
-            hold.fence = int(await finish(asking))
+            held.fence = int(await finish(command))
         except asyncio.CancelledError:
-            if not asking.cancelled() and asking.exception() is None and asking.result():
-                await finish(asyncio.ensure_future(self._release(key, hold)))
+            if not command.cancelled() and command.exception() is None and command.result():
+                await finish(asyncio.ensure_future(self._release(key, held)))
             raise
-        return hold.fence > 0
+        return held.fence > 0
 
-    async def _renew(self, key: str, hold: Hold, over: asyncio.Event) -> None:
-        """Keep the lock until the hold is over, or it is lost: it is not taken again, others may have acted on it."""
-        names = [self._calls.name(key, "lock")]
-        troubled = False
-        while not await _comes(over, self._lifetime / 3):
+    async def _renew(self, key: str, held: HeldLock, released: asyncio.Event) -> None:
+        """Renew the lock until it is released or lost.
+
+        A lost lock is not acquired again: another process may have held it meanwhile.
+        """
+        names = [self._scripts.name(key, "lock")]
+        failing = False
+        while not await _is_set_within(released, self._lifetime / 3):
             try:
-                if not await self._calls.run(RENEW, names, hold.value, _milliseconds(self._lifetime)):
-                    _log.warning("lock %d of a key was lost while it was held", hold.fence)
+                if not await self._scripts.run(RENEW, names, held.value, _milliseconds(self._lifetime)):
+                    _log.warning("the lock on a key was lost while it was held (fence %d)", held.fence)
                     return
-                troubled = False
+                failing = False
             except StoreError as error:
-                if not troubled:
-                    _log.warning("lock %d of a key could not be renewed, trying on: %s", hold.fence, error)
-                troubled = True
+                if not failing:
+                    _log.warning("the lock on a key could not be renewed, retrying (fence %d): %s", held.fence, error)
+                failing = True
 
-    async def _release(self, key: str, hold: Hold) -> None:
-        # What was done under the lock is done: that it stays until its time has run out harms nobody's token.
+    async def _release(self, key: str, held: HeldLock) -> None:
+        # The work under the lock is done. If the release fails, the lock expires by itself, so this is only logged.
         try:
-            await self._calls.run(RELEASE, [self._calls.name(key, "lock")], hold.value)
+            await self._scripts.run(RELEASE, [self._scripts.name(key, "lock")], held.value)
         except StoreError as error:
-            _log.warning("lock %d of a key could not be released, it ends by itself: %s", hold.fence, error)
+            _log.warning("the lock on a key could not be released and will expire (fence %d): %s", held.fence, error)
 
 
-async def _comes(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for `event`, but no longer than `seconds`; whether it came."""
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for `event` for at most `seconds`; return whether it was set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             return await event.wait()

@@ -1,13 +1,13 @@
-"""What runs inside of the Redis server. Each script is one step for everybody else.
+"""The Lua scripts. Redis runs each one atomically.
 
-A client may send a script again where it lost the answer, so each has the same effect when it is repeated, and, but
-for `SWAP`, whose caller looks again, gives the same answer.
+A client may send a script again if it lost the reply. So each script has the same effect when it is repeated. It also
+returns the same reply, except `COMPARE_AND_SET`, whose caller then reads the flow again.
 """
 
 from __future__ import annotations
 
 LOAD = "return redis.call('HGET', KEYS[1], ARGV[1])"
-"""A field's text, or nothing. Keys: the hash. Arguments: the field."""
+"""Return the text of a field, or nil. Keys: the hash. Arguments: the field."""
 
 SAVE = """
 local generation = tonumber(ARGV[2])
@@ -16,9 +16,9 @@ if present and generation < present then
     return {'conflict', tostring(present)}
 end
 if ARGV[4] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[4] then
-    -- The lock was lost. Only a rotation that its holder has just received is still worth keeping: without it the
-    -- server's newest refresh token is gone. Anything else could undo what the present holder did. Of two rotations
-    -- of one generation the one of the later lock is the newer.
+    -- The lock was lost. Only save a rotation that its holder has just received: without it the newest refresh token
+    -- is lost. Any other save could undo the work of the current holder. Of two rotations with the same generation
+    -- the one with the greater fence is newer.
     local rotated = generation > tonumber(ARGV[6])
     local newest = not present or generation > present
         or tonumber(ARGV[5]) > (tonumber(redis.call('HGET', KEYS[1], 'fence') or '') or 0)
@@ -35,11 +35,11 @@ else
 end
 return {'saved', ''}
 """
-"""``saved``, ``conflict`` with the generation that is there, or ``fenced`` with the fence that is the last one now.
+"""Save a token. Return ``saved``, ``conflict`` with the stored generation, or ``fenced`` with the last fence.
 
-Keys: the token, its lock, its fence. Arguments: the text; its generation; milliseconds that it lives, or nothing for
-ever; the value of the saver's lock, or nothing where it saves without one; the saver's fence; the greatest generation
-that the saver has seen under its lock.
+Keys: the token, its lock, its fence. Arguments: the text; its generation; milliseconds to keep it, or an empty string
+for no limit; the value of the caller's lock, or an empty string if it holds none; the caller's fence; the greatest
+generation that the caller has loaded or saved under its lock.
 """
 
 DELETE = """
@@ -49,7 +49,10 @@ end
 redis.call('DEL', KEYS[1])
 return {'deleted', ''}
 """
-"""``deleted``, or ``fenced`` as in `SAVE`. Keys: as there. Arguments: the value of the lock, or nothing."""
+"""Delete a token. Return ``deleted``, or ``fenced`` as `SAVE`.
+
+Keys: as for `SAVE`. Arguments: the value of the caller's lock, or an empty string.
+"""
 
 SET_ASIDE = """
 if redis.call('HGET', KEYS[1], 'stored') ~= ARGV[1] then
@@ -59,7 +62,10 @@ redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1
 """
-"""1 where the token was moved. Keys: the token, the place for it. Arguments: the text it must have; milliseconds."""
+"""Rename a damaged token; return 1 if it was renamed.
+
+Keys: the token, the new name. Arguments: the text that it must have; milliseconds to keep it.
+"""
 
 ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
@@ -74,7 +80,7 @@ redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return fence
 """
-"""The fence of the lock that was got, 0 where somebody has it.
+"""Acquire a lock. Return its fence, or 0 if another process holds it.
 
 Keys: the lock, its fence. Arguments: the value; milliseconds of the lock; milliseconds of the fence.
 """
@@ -85,7 +91,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 return 0
 """
-"""1 where the lock is still the caller's. Keys: the lock. Arguments: its value; milliseconds."""
+"""Renew a lock; return 1 if the caller still holds it. Keys: the lock. Arguments: its value; milliseconds."""
 
 RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -93,9 +99,9 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 return 0
 """
-"""1 where the lock was the caller's. Keys: the lock. Arguments: its value."""
+"""Release a lock; return 1 if the caller held it. Keys: the lock. Arguments: its value."""
 
-SWAP = """
+COMPARE_AND_SET = """
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then
     return 0
 end
@@ -108,23 +114,26 @@ for _, key in ipairs(KEYS) do
 end
 return 1
 """
-"""1 where the flow is now as asked for, 0 where it was not as expected.
+"""Replace a flow. Return 1 if it was replaced, 0 if it did not have the expected text.
 
-Keys: the flows, the order in which they fall due. Arguments: the flow's id; the text it must have, or nothing; its new
-text; when its claim runs out, in milliseconds since 1970; milliseconds that it lives.
+Keys: the flows, the sorted set of their lease ends. Arguments: the flow's id; its expected text, or an empty string;
+its new text; the end of its lease in milliseconds since 1970; milliseconds to keep it.
 """
 
-DROP = """
+DELETE_FLOW = """
 redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
-"""Forgets a flow. Keys: as of `SWAP`. Arguments: its id."""
+"""Delete a flow. Keys: as for `COMPARE_AND_SET`. Arguments: its id."""
 
-DUE = """
+LIST_DUE = """
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1])) do
     found[#found + 1] = redis.call('HGET', KEYS[1], id) or ''
 end
 return found
 """
-"""The texts of the flows whose claim runs out until then. Keys: as of `SWAP`. Arguments: milliseconds since 1970."""
+"""Return the texts of the flows whose lease ends by the given time.
+
+Keys: as for `COMPARE_AND_SET`. Arguments: milliseconds since 1970.
+"""
