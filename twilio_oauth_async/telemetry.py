@@ -1,13 +1,17 @@
-"""Where the package tells what it does to somebody who counts: nobody, unless `otel.instrument` was called.
+"""Hook for metrics and traces; does nothing until `otel.instrument` is called.
 
-What is told are names and numbers, never a value that was sent or received. Whoever is not told costs one look at a
-module attribute a request; the hot path of a token manager does not even look.
+Only names, numbers and class names are reported, never a value that was sent or received. Without an observer each
+observed operation costs one look-up of a module attribute. `TokenManager.token` has no hook while its token is fresh.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
+
+from twilio_oauth_async.errors import TwilioOAuthError
 
 Attributes: TypeAlias = dict[str, str | int | float | bool]
 
@@ -17,22 +21,132 @@ HistogramName: TypeAlias = Literal[
     "twilio_oauth.request.duration", "twilio_oauth.device_flow.duration", "twilio_oauth.refresh.lag"
 ]
 
+_DURATIONS: Final[dict[SpanName, HistogramName]] = {
+    "twilio_oauth.request": "twilio_oauth.request.duration",
+    "twilio_oauth.device_flow": "twilio_oauth.device_flow.duration",
+}
+"""Histogram of the seconds that an operation takes, by its outcome."""
+
+_COUNTERS: Final[dict[SpanName, CounterName]] = {"twilio_oauth.refresh": "twilio_oauth.refreshes"}
+"""Counter of an operation's outcomes."""
+
 
 class Observer(Protocol):
-    """Somebody who counts."""
+    """Receives spans, counters and histograms."""
 
     def span(self, name: SpanName, attributes: Attributes) -> AbstractContextManager[Attributes]:
-        """Something that takes time; what is put into the dict that it gives is told when it ends."""
+        """Return a context manager for one operation; what is added to the dict it yields is reported at the end."""
         ...
 
     def count(self, name: CounterName, attributes: Attributes, amount: int = 1) -> None:
-        """Something happened `amount` times."""
+        """Add `amount` to a counter."""
         ...
 
     def record(self, name: HistogramName, seconds: float, attributes: Attributes) -> None:
-        """Something took, or was late by, so many seconds."""
+        """Record one duration or delay, in seconds, in a histogram."""
         ...
 
 
 observer: Observer | None = None
-"""Set by `otel.instrument`. Read it through the module: it changes."""
+"""Set by `otel.instrument`. Do not import the name from this module: its value changes."""
+
+
+class Timer(Protocol):
+    """The part of `Clock` that durations need; a folder of this layer must not import another one."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed point."""
+        ...
+
+
+class Operation:
+    """An operation under way, from `observe`. Every method does nothing when there is no observer."""
+
+    def set_result(self, result: object) -> None:
+        """Report `result`, a returned value or error, as the outcome: the class name of an error, else ``ok``."""
+
+    def set_attribute(self, name: str, value: str | float | bool) -> None:
+        """Add an attribute to the span."""
+
+    def count(self, name: CounterName, attributes: Attributes, amount: int = 1) -> None:
+        """Add `amount` to a counter."""
+
+    def record(self, name: HistogramName, seconds: float, attributes: Attributes) -> None:
+        """Record one duration or delay, in seconds, in a histogram."""
+
+
+class _ReportedOperation(Operation):
+    def __init__(self, observer: Observer, attributes: Attributes) -> None:
+        self.attributes = attributes
+        self.outcome: str | None = None
+        self._observer = observer
+
+    def set_result(self, result: object) -> None:
+        self.outcome = type(result).__name__ if isinstance(result, TwilioOAuthError) else "ok"
+
+    def set_attribute(self, name: str, value: str | float | bool) -> None:
+        self.attributes[name] = value
+
+    def count(self, name: CounterName, attributes: Attributes, amount: int = 1) -> None:
+        self._observer.count(name, attributes, amount)
+
+    def record(self, name: HistogramName, seconds: float, attributes: Attributes) -> None:
+        self._observer.record(name, seconds, attributes)
+
+
+_UNOBSERVED: Final = contextlib.nullcontext(Operation())
+
+
+def observe(
+    name: SpanName,
+    timer: Timer,
+    *,
+    attributes: Attributes | None = None,
+    labels: Attributes | None = None,
+    exceptions: bool = True,
+) -> AbstractContextManager[Operation]:
+    """Return a context manager that reports the operation inside its ``with`` block::
+
+        with telemetry.observe("twilio_oauth.device_flow", clock):
+            return await self._wait(authorization)
+
+    It opens a span. At the end it adds `outcome` to the span, and to the operation's duration histogram or outcome
+    counter if it has one. `outcome` is ``ok``, the class name of the `TwilioOAuthError` that was raised or that
+    `Operation.set_result` was called with, or ``cancelled`` for any other exception.
+
+    Args:
+        name: the operation.
+        timer: measures the duration; read only if the operation has a duration histogram.
+        attributes: of the span.
+        labels: attributes of the span that the histogram and the counter have as well.
+        exceptions: False for an operation that returns its errors: an exception then ends the span without an
+            outcome, and nothing else is reported.
+    """
+    if observer is None:
+        return _UNOBSERVED
+    return _reported(observer, name, timer, {**(attributes or {}), **(labels or {})}, labels or {}, exceptions)
+
+
+@contextlib.contextmanager
+def _reported(
+    observer: Observer, name: SpanName, timer: Timer, attributes: Attributes, labels: Attributes, exceptions: bool
+) -> Generator[Operation]:
+    histogram, counter = _DURATIONS.get(name), _COUNTERS.get(name)
+    started = timer.monotonic() if histogram is not None else 0.0
+    with observer.span(name, attributes) as later:
+        operation = _ReportedOperation(observer, later)
+        failure: str | None = "cancelled"
+        try:
+            yield operation
+            failure = None
+        except TwilioOAuthError as error:
+            failure = type(error).__name__
+            raise
+        finally:
+            outcome = failure or operation.outcome or "ok"
+            if failure is None or exceptions:
+                later["outcome"] = outcome
+                if histogram is not None:
+                    observer.record(histogram, timer.monotonic() - started, {**labels, "outcome": outcome})
+                if counter is not None:
+                    observer.count(counter, {**labels, "outcome": outcome})
