@@ -1,4 +1,4 @@
-"""What is aiohttp's alone; the rules that it shares with the others are in test_origin_rules and test_refusal_rules."""
+"""Behaviour of the aiohttp adapter only; the shared rules are in test_origin_rules and test_refusal_rules."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.helpers.http_clients import signed_in
-from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, redirect, refusal
+from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED_BODY, ResourceServer, ok, redirect, unauthorized
 from twilio_oauth_async import OAuthSession, VirtualClock
 from twilio_oauth_async.adapters.aiohttp import BearerAuth
 from twilio_oauth_async.emulator import Emulator
@@ -20,15 +20,15 @@ FIRST, SECOND = "Bearer acc-canary-1", "Bearer acc-canary-2"
 
 
 @contextlib.asynccontextmanager
-async def session(server, *, around=(), inside=(), **options):
-    """A session whose requests carry the token of its `manager` to `server`."""
+async def session(server, *, outer=(), inner=(), **options):
+    """A session that sends the token of its `manager` to `server`; middlewares outside and inside of `BearerAuth`."""
     setup = await signed_in()
     auth = BearerAuth(setup.manager, origins=[server.base_url])
-    async with aiohttp.ClientSession(server.base_url, middlewares=(*around, auth, *inside), **options) as http:
+    async with aiohttp.ClientSession(server.base_url, middlewares=(*outer, auth, *inner), **options) as http:
         yield http, setup
 
 
-async def test_a_location_that_is_none_is_aiohttp_s_affair():
+async def test_redirect_with_invalid_location_raises_the_error_of_aiohttp():
     async with ResourceServer(redirect("http://[")) as server, session(server) as (http, _):
         with pytest.raises(aiohttp.InvalidUrlRedirectClientError):
             await http.get("/")
@@ -36,7 +36,7 @@ async def test_a_location_that_is_none_is_aiohttp_s_affair():
             assert response.status == 302
 
 
-async def test_a_redirect_that_is_followed_by_hand_is_one_too():
+async def test_redirect_followed_by_the_caller_goes_without_the_token():
     async with ResourceServer(ok()) as other, ResourceServer(redirect(other.base_url)) as server:
         async with session(server) as (http, _):
             async with http.get("/", allow_redirects=False) as response:
@@ -46,10 +46,10 @@ async def test_a_redirect_that_is_followed_by_hand_is_one_too():
     assert (server.tokens, other.tokens) == ([[FIRST]], [[]])
 
 
-async def test_a_request_that_fails_leaves_no_trace_of_a_redirect():
+async def test_failed_request_after_redirect_does_not_affect_the_next_request():
     async with ResourceServer() as other, ResourceServer() as server:
-        other.answers = [ok()]
-        server.answers = [redirect(other.base_url), ok()]
+        other.handlers = [ok()]
+        server.handlers = [redirect(other.base_url), ok()]
         setup = await signed_in()
         auth = BearerAuth(setup.manager, origins=[server.base_url, other.base_url])
         async with aiohttp.ClientSession(middlewares=(auth,)) as http:
@@ -62,16 +62,16 @@ async def test_a_request_that_fails_leaves_no_trace_of_a_redirect():
     assert other.tokens == [[FIRST]]
 
 
-async def test_the_token_is_on_the_request_only_while_it_is_sent():
-    async with ResourceServer(refusal(INVALID_TOKEN)) as server, session(server) as (http, _):
+async def test_request_info_and_response_error_do_not_contain_the_token():
+    async with ResourceServer(unauthorized(INVALID_TOKEN)) as server, session(server) as (http, _):
         async with http.get("/") as response:
             with pytest.raises(aiohttp.ClientResponseError) as caught:
                 response.raise_for_status()
             assert "canary" not in f"{response.request_info!r} {caught.value!r} {caught.value.request_info!r}"
 
 
-async def test_user_and_password_in_the_url_are_the_caller_s_own():
-    async with ResourceServer(refusal(INVALID_TOKEN)) as server, session(server) as (http, _):
+async def test_user_and_password_in_the_url_replace_the_token():
+    async with ResourceServer(unauthorized(INVALID_TOKEN)) as server, session(server) as (http, _):
         async with http.get(f"http://x:y@127.0.0.1:{server.port}/") as response:
             assert response.status == 401
     assert server.tokens == [["Basic eDp5"]]
@@ -87,23 +87,23 @@ def multipart():
     "body",
     [
         {"data": multipart},
-        {"data": lambda: b"packed" * 100, "compress": "gzip"},
-        {"data": lambda: b"patient", "expect100": True},
+        {"data": lambda: b"compressed" * 100, "compress": "gzip"},
+        {"data": lambda: b"body", "expect100": True},
     ],
     ids=["multipart", "compressed", "expect 100"],
 )
-async def test_other_bodies_that_can_be_sent_again(body):
+async def test_repeatable_body_is_sent_again_after_401(body):
     body = {**body, "data": body["data"]()}
-    async with ResourceServer(refusal(), ok()) as server, session(server) as (http, _):
+    async with ResourceServer(unauthorized(), ok()) as server, session(server) as (http, _):
         async with http.post("/", **body) as response:
             assert response.status == 200
     first, second = server.received
     assert first.body == second.body != b""
 
 
-async def test_a_file_is_rewound(tmp_path):
+async def test_file_body_is_sent_again_from_its_start_position(tmp_path):
     (tmp_path / "body").write_bytes(b"0123456789")
-    async with ResourceServer(refusal(), ok()) as server, session(server) as (http, _):
+    async with ResourceServer(unauthorized(), ok()) as server, session(server) as (http, _):
         with (tmp_path / "body").open("rb") as file:
             file.seek(3)
             async with http.post("/", data=file) as response:
@@ -111,34 +111,37 @@ async def test_a_file_is_rewound(tmp_path):
     assert [received.body for received in server.received] == [b"3456789", b"3456789"]
 
 
-async def early(request):
+async def respond_before_reading(request):
     """A 401 before the body was read."""
-    response = aiohttp.web.json_response(UNAUTHORIZED, status=401)
+    response = aiohttp.web.json_response(UNAUTHORIZED_BODY, status=401)
     response.force_close()
     return response
 
 
-async def test_a_file_that_is_refused_before_it_is_sent(tmp_path):
+async def test_file_body_is_sent_again_after_401_before_it_was_read(tmp_path):
     (tmp_path / "body").write_bytes(bytes(4_000_000))
     sizes = []
 
-    async def patient(request):
+    async def read_body(request):
         sizes.append(len(await request.read()))
         return aiohttp.web.Response()
 
-    async with ResourceServer(early, patient, reads_first=False) as server, session(server) as (http, _):
+    async with (
+        ResourceServer(respond_before_reading, read_body, read_body=False) as server,
+        session(server) as (http, _),
+    ):
         with (tmp_path / "body").open("rb") as file:
             async with http.post("/", data=file) as response:
                 assert response.status == 200
     assert sizes == [4_000_000]
 
 
-async def test_one_attempt_lets_go_of_the_body_before_the_next_one_reads_it():
+async def test_first_attempt_stops_writing_the_body_before_the_second_starts():
     steps = []
 
     class Slow(aiohttp.BytesPayload):
         async def write_with_length(self, writer, content_length):
-            steps.append("begins")
+            steps.append("starts")
             await writer.write(b"1")
             while len(steps) == 1:
                 try:
@@ -146,25 +149,25 @@ async def test_one_attempt_lets_go_of_the_body_before_the_next_one_reads_it():
                 finally:
                     closing = asyncio.create_task(asyncio.sleep(0.05))
                     while not closing.done():
-                        with contextlib.suppress(asyncio.CancelledError):  # of which more than one comes
+                        with contextlib.suppress(asyncio.CancelledError):  # aiohttp cancels more than once
                             await asyncio.shield(closing)
                     steps.append("ends")
             await writer.write(b"234")
 
-    async with ResourceServer(early, ok(), reads_first=False) as server, session(server) as (http, _):
+    async with ResourceServer(respond_before_reading, ok(), read_body=False) as server, session(server) as (http, _):
         async with asyncio.timeout(5), http.post("/", data=Slow(b"1234")) as response:
             assert response.status == 200
-    assert steps == ["begins", "ends", "begins"]
+    assert steps == ["starts", "ends", "starts"]
 
 
-async def test_a_websocket_is_opened_with_the_token():
-    async def opened(request):
+async def test_websocket_handshake_has_the_token_and_is_repeated_after_401():
+    async def open_websocket(request):
         websocket = aiohttp.web.WebSocketResponse()
         await websocket.prepare(request)
         await websocket.close()
         return websocket
 
-    async with ResourceServer(refusal(), opened) as server:
+    async with ResourceServer(unauthorized(), open_websocket) as server:
         setup = await signed_in()
         url = server.base_url.replace("http", "ws")
         async with aiohttp.ClientSession(middlewares=(BearerAuth(setup.manager, origins=[url]),)) as http:
@@ -173,28 +176,27 @@ async def test_a_websocket_is_opened_with_the_token():
     assert server.tokens == [[FIRST], [SECOND]]
 
 
-async def test_a_lent_session_of_one_connection_serves_the_refresh_too():
+async def test_refresh_over_the_same_session_with_one_connection_does_not_deadlock():
     clock, connector = VirtualClock(auto=False), aiohttp.TCPConnector(limit=1)
-    async with Emulator(clock=clock) as emulator, aiohttp.ClientSession(connector=connector) as lent:
-        async with OAuthSession(base_url=emulator.base_url, http=lent, clock=clock) as oauth:
+    async with Emulator(clock=clock) as emulator, aiohttp.ClientSession(connector=connector) as http:
+        async with OAuthSession(base_url=emulator.base_url, http=http, clock=clock) as oauth:
             manager = TokenManager(
                 ClientCredentials(oauth, client_id=emulator.client_sid, client_secret=emulator.client_secret)
             )
             await manager.token()
             clock.advance(10)
-            async with ResourceServer(refusal(), ok()) as server, asyncio.timeout(5):
+            async with ResourceServer(unauthorized(), ok()) as server, asyncio.timeout(5):
                 auth = BearerAuth(manager, origins=[server.base_url])
-                async with lent.get(server.base_url, middlewares=(auth,)) as response:
+                async with http.get(server.base_url, middlewares=(auth,)) as response:
                     assert response.status == 200
     first, second = server.tokens
     assert first != second
 
 
-async def test_beside_other_middlewares():
-    """One around it that tries again by itself, and one inside that sees what is sent."""
+async def test_outer_middleware_can_retry_and_inner_middleware_sees_the_token():
     seen = []
 
-    async def again_on_503(request, handler):
+    async def retry_on_503(request, handler):
         response = await handler(request)
         if response.status == 503:
             response.release()
@@ -202,7 +204,7 @@ async def test_beside_other_middlewares():
             response = await handler(request)
         return response
 
-    async def looks(request, handler):
+    async def record(request, handler):
         seen.append(request.headers.getall("Authorization"))
         return await handler(request)
 
@@ -210,14 +212,14 @@ async def test_beside_other_middlewares():
         return aiohttp.web.Response(status=503)
 
     async with ResourceServer(unavailable, ok()) as server:
-        async with session(server, around=[again_on_503], inside=[looks]) as (http, setup):
+        async with session(server, outer=[retry_on_503], inner=[record]) as (http, setup):
             async with http.get("/") as response:
                 assert response.status == 200
-    # What the first attempt left on the request is not taken for the caller's own.
+    # The header of the first attempt is not taken for the caller's own header in the second.
     assert server.tokens == seen == [[FIRST], [SECOND]]
 
 
-async def test_two_of_them_for_two_places():
+async def test_two_bearer_auths_for_two_origins_in_one_session():
     async with ResourceServer(ok()) as one, ResourceServer(redirect(one.base_url)) as two:
         first, second = await signed_in(), await signed_in({})
         await second.manager.login()
@@ -231,7 +233,7 @@ async def test_two_of_them_for_two_places():
     assert (one.tokens, two.tokens) == ([[FIRST], []], [[SECOND]])
 
 
-async def test_a_total_time_out_while_the_401_is_read():
+async def test_total_time_out_while_the_401_body_is_read():
     async def slow(request):
         response = aiohttp.web.StreamResponse(status=401)
         await response.prepare(request)
@@ -244,9 +246,9 @@ async def test_a_total_time_out_while_the_401_is_read():
             await http.get("/", timeout=aiohttp.ClientTimeout(total=0.05))
 
 
-async def test_nothing_is_left_open():
-    asyncio.get_running_loop().set_debug(True)  # aiohttp then warns of each answer that was not released
-    async with ResourceServer(refusal(), ok(), refusal(), ok()) as server, session(server) as (http, setup):
+async def test_no_response_is_left_open():
+    asyncio.get_running_loop().set_debug(True)  # aiohttp then warns of each response that was not released
+    async with ResourceServer(unauthorized(), ok(), unauthorized(), ok()) as server, session(server) as (http, setup):
         for _ in range(2):
             async with http.get("/") as response:
                 assert response.status == 200

@@ -1,4 +1,4 @@
-"""What the adapters load: each its own client, and the rules no client at all."""
+"""Imports of the adapters: each imports its own HTTP client, and the shared rules import none."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ ADAPTERS = Path(twilio_oauth_async.__file__).parent / "adapters"
 
 
 @pytest.mark.parametrize("module", ["bearer", "origins", "refusals"])
-def test_the_rules_are_pure(module):
+def test_shared_rules_import_only_pure_modules(module):
     imports = {
         name.split(".")[0]
         for node in ast.walk(ast.parse((ADAPTERS / f"{module}.py").read_text()))
@@ -36,7 +36,7 @@ def test_the_rules_are_pure(module):
         ("twilio", ["twilio"]),
     ],
 )
-def test_each_loads_its_own_client_and_no_other(module, loaded):
+def test_adapter_imports_its_own_client_and_no_other(module, loaded):
     code = (
         f"import sys, twilio_oauth_async.adapters.{module}; "
         "print(*sorted({'aiohttp', 'httpx', 'httpx2', 'twilio', 'requests'} & sys.modules.keys()))"

@@ -15,7 +15,7 @@ from twilio_oauth_async.adapters.origins import TWILIO, Origins
         ("https", "a_b.twilio.com", 443),
     ],
 )
-def test_twilio_s_hosts(scheme, host, port):
+def test_twilio_hosts_are_allowed(scheme, host, port):
     assert Origins(TWILIO).allow(scheme, host, port)
 
 
@@ -53,11 +53,11 @@ def test_twilio_s_hosts(scheme, host, port):
         ("ftp", "api.twilio.com", None),
     ],
 )
-def test_what_only_looks_like_twilio(scheme, host, port):
+def test_origin_that_looks_like_twilio_is_not_allowed(scheme, host, port):
     assert not Origins(TWILIO).allow(scheme, host, port)
 
 
-def test_a_host_named_as_it_is_stands_for_itself_alone():
+def test_host_without_wildcard_matches_only_itself():
     origins = Origins(["https://api.twilio.com"])
     assert origins.allow("https", "api.twilio.com", 443)
     assert not origins.allow("https", "x.api.twilio.com", 443)
@@ -81,14 +81,14 @@ def test_a_host_named_as_it_is_stands_for_itself_alone():
         ("ws://127.0.0.1:1", "ws", "127.0.0.1", 1),
     ],
 )
-def test_ports_and_addresses(pattern, scheme, host, port):
+def test_ports_and_ip_addresses(pattern, scheme, host, port):
     origins = Origins([pattern])
     assert origins.allow(scheme, host, port)
     assert not origins.allow(scheme, host, 9)
     assert not origins.allow({"https": "http", "http": "https", "wss": "ws", "ws": "wss"}[scheme], host, port or 443)
 
 
-def test_loopback_must_be_named():
+def test_one_loopback_address_does_not_match_others():
     origins = Origins(["http://127.0.0.1:80"])
     assert not origins.allow("http", "localhost", 80)
     assert not origins.allow("http", "::1", 80)
@@ -141,18 +141,18 @@ def test_loopback_must_be_named():
         "ftp://api.twilio.com",
     ],
 )
-def test_what_is_no_pattern(pattern):
+def test_invalid_pattern_raises_configuration_error(pattern):
     with pytest.raises(ConfigurationError):
         Origins([pattern])
 
 
-def test_a_bad_pattern_s_password_is_not_repeated():
+def test_invalid_pattern_error_does_not_quote_the_password():
     with pytest.raises(ConfigurationError) as caught:
         Origins(["https://user:canary@api.twilio.com"])
     assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("patterns", [(), [], "https://*.twilio.com"])
-def test_what_is_no_list_of_patterns(patterns):
+def test_empty_or_string_patterns_raise_configuration_error(patterns):
     with pytest.raises(ConfigurationError):
         Origins(patterns)

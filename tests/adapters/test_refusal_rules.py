@@ -1,4 +1,4 @@
-"""Rule 21, for each client: a token that is refused is refreshed, once, and the request is sent once more."""
+"""Rule 21 (docs/reliability.md), for each client: a rejected token is refreshed once, the request sent once more."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,8 @@ import json
 import pytest
 from aiohttp import web
 
-from tests.helpers.http_clients import client_for, once
-from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED, ResourceServer, ok, refusal
+from tests.helpers.http_clients import client_for, stream_once
+from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED_BODY, ResourceServer, ok, unauthorized
 from twilio_oauth_async import TransportError
 
 pytestmark = pytest.mark.asyncio
@@ -17,48 +17,48 @@ BIG = b"x" * 400_000
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "handler",
     [
-        pytest.param(refusal(), id="20003"),
-        pytest.param(refusal(INVALID_TOKEN, body=b""), id="challenge"),
-        pytest.param(refusal('Basic realm="x"', INVALID_TOKEN, body=b""), id="second challenge"),
-        pytest.param(refusal(chunked=True), id="chunked"),
-        pytest.param(refusal(gzip=True), id="gzip"),
-        pytest.param(refusal(INVALID_TOKEN, body=BIG), id="long"),
-        pytest.param(refusal(INVALID_TOKEN, body=BIG, gzip=True), id="long when unpacked"),
+        pytest.param(unauthorized(), id="20003"),
+        pytest.param(unauthorized(INVALID_TOKEN, body=b""), id="challenge"),
+        pytest.param(unauthorized('Basic realm="x"', INVALID_TOKEN, body=b""), id="second challenge"),
+        pytest.param(unauthorized(chunked=True), id="chunked"),
+        pytest.param(unauthorized(gzip=True), id="gzip"),
+        pytest.param(unauthorized(INVALID_TOKEN, body=BIG), id="long"),
+        pytest.param(unauthorized(INVALID_TOKEN, body=BIG, gzip=True), id="long when decoded"),
     ],
 )
-async def test_a_refused_token_is_refreshed_and_the_request_sent_once_more(kind, answer):
-    async with ResourceServer(answer, ok()) as server, client_for(kind, server, connections=1) as client:
-        # A first answer that kept its connection would hold up the second request without end.
+async def test_rejected_token_is_refreshed_and_the_request_sent_once_more(kind, handler):
+    async with ResourceServer(handler, ok()) as server, client_for(kind, server, connections=1) as client:
+        # If the first response kept the only connection, the second request would wait forever.
         async with asyncio.timeout(5):
             assert (await client.send("GET", server.base_url)).body == b'{"ok": true}'
         assert client.setup.grant.refreshed == ["ref-canary-1"]
     assert server.tokens == [[FIRST], [SECOND]]
 
 
-async def test_endless_401_makes_two_calls_and_the_second_answer_goes_to_the_caller(kind):
+async def test_second_401_is_returned_after_two_requests(kind):
     second = {"code": 20003, "message": "second"}
-    async with ResourceServer(refusal(), refusal(body=second)) as server, client_for(kind, server) as client:
-        answer = await client.send("GET", server.base_url)
-        assert (answer.status, json.loads(answer.body)) == (401, second)
+    async with ResourceServer(unauthorized(), unauthorized(body=second)) as server, client_for(kind, server) as client:
+        response = await client.send("GET", server.base_url)
+        assert (response.status, json.loads(response.body)) == (401, second)
     assert server.tokens == [[FIRST], [SECOND]]
 
 
-async def test_another_refusal_at_once_does_not_refresh_again(kind):
-    """The manager's gap: whoever is refused again a moment later is not helped by yet another token."""
-    async with ResourceServer(refusal()) as server, client_for(kind, server) as client:
+async def test_401_right_after_a_refresh_does_not_refresh_again(kind):
+    """The manager does not refresh twice in a short time: another new token would not help."""
+    async with ResourceServer(unauthorized()) as server, client_for(kind, server) as client:
         await client.send("GET", server.base_url)
-        answer = await client.send("GET", server.base_url)
-        assert (answer.status, json.loads(answer.body)) == (401, UNAUTHORIZED)
+        response = await client.send("GET", server.base_url)
+        assert (response.status, json.loads(response.body)) == (401, UNAUTHORIZED_BODY)
         assert len(client.setup.grant.refreshed) == 1
     assert server.tokens == [[FIRST], [SECOND], [SECOND]]
 
 
 @pytest.mark.parametrize("status", [400, 403, 407, 500])
-async def test_only_a_401_is_about_the_token(kind, status):
-    """RFC 6750 3.1: a 403 says that another token of the same kind would not help."""
-    async with ResourceServer(refusal(INVALID_TOKEN, status=status)) as server, client_for(kind, server) as client:
+async def test_other_status_than_401_does_not_refresh(kind, status):
+    """RFC 6750 3.1: after a 403, another token with the same scope would not help."""
+    async with ResourceServer(unauthorized(INVALID_TOKEN, status=status)) as server, client_for(kind, server) as client:
         assert (await client.send("GET", server.base_url)).status == status
         assert client.setup.grant.refreshed == []
     assert server.tokens == [[FIRST]]
@@ -66,33 +66,33 @@ async def test_only_a_401_is_about_the_token(kind, status):
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["read", "streamed"])
 @pytest.mark.parametrize(
-    ("answer", "body"),
+    ("handler", "body"),
     [
-        pytest.param(refusal('Bearer error="insufficient_scope"', body=b"{}"), b"{}", id="other challenge"),
-        pytest.param(refusal('Basic realm="x"', body=b"no JSON"), b"no JSON", id="no JSON"),
-        pytest.param(refusal(body=b""), b"", id="empty"),
-        pytest.param(refusal(body=BIG), BIG, id="long"),
-        pytest.param(refusal(body=BIG, chunked=True), BIG, id="long and chunked"),
-        pytest.param(refusal(body=BIG, gzip=True), BIG, id="long when unpacked"),
-        pytest.param(refusal(body=b'{"code": 20004}', chunked=True), b'{"code": 20004}', id="other code"),
-        pytest.param(refusal(body=b'{"code": 20004}', gzip=True), b'{"code": 20004}', id="other code, packed"),
+        pytest.param(unauthorized('Bearer error="insufficient_scope"', body=b"{}"), b"{}", id="other challenge"),
+        pytest.param(unauthorized('Basic realm="x"', body=b"not JSON"), b"not JSON", id="not JSON"),
+        pytest.param(unauthorized(body=b""), b"", id="empty"),
+        pytest.param(unauthorized(body=BIG), BIG, id="long"),
+        pytest.param(unauthorized(body=BIG, chunked=True), BIG, id="long and chunked"),
+        pytest.param(unauthorized(body=BIG, gzip=True), BIG, id="long when decoded"),
+        pytest.param(unauthorized(body=b'{"code": 20004}', chunked=True), b'{"code": 20004}', id="other code"),
+        pytest.param(unauthorized(body=b'{"code": 20004}', gzip=True), b'{"code": 20004}', id="other code, gzip"),
     ],
 )
-async def test_a_401_for_another_reason_goes_to_the_caller_as_it_came(kind, answer, body, streamed):
-    async with ResourceServer(answer) as server, client_for(kind, server) as client:
+async def test_401_for_another_reason_is_returned_unchanged(kind, handler, body, streamed):
+    async with ResourceServer(handler) as server, client_for(kind, server) as client:
         if streamed:
             async with client.stream("GET", server.base_url) as (status, parts):
-                got = b"".join([part async for part in parts])
+                received = b"".join([part async for part in parts])
         else:
-            whole = await client.send("GET", server.base_url)
-            status, got = whole.status, whole.body
-        assert (status, got) == (401, body)
+            complete = await client.send("GET", server.base_url)
+            status, received = complete.status, complete.body
+        assert (status, received) == (401, body)
         assert client.setup.grant.refreshed == []
     assert server.tokens == [[FIRST]]
 
 
-async def test_what_is_looked_at_is_capped(kind):
-    """A 401 that never ends is looked at in its beginning, and is the caller's to read or to drop."""
+async def test_endless_401_body_is_read_up_to_the_limit_only(kind):
+    """Only the start of the body is read; the caller can read on or close the response."""
     sent = 0
 
     async def endless(request):
@@ -105,21 +105,21 @@ async def test_what_is_looked_at_is_capped(kind):
                 sent += 65_536
         return response
 
-    got = 0
+    received = 0
     async with ResourceServer(endless) as server, client_for(kind, server) as client:
         async with client.stream("GET", server.base_url) as (status, parts):
             assert status == 401
             async for part in parts:
-                got += len(part)
-                if got > 100_000:
+                received += len(part)
+                if received > 100_000:
                     break
             await parts.aclose() if hasattr(parts, "aclose") else None
-    # What the buffers of two sockets and a stream hold, and no more.
+    # As much as the buffers of two sockets and a stream hold.
     assert sent < 30_000_000
 
 
-async def test_a_401_that_breaks_off_is_one_all_the_same(kind):
-    async def broken(request):
+async def test_incomplete_401_body_is_returned_and_fails_when_read(kind):
+    async def abort(request):
         response = web.StreamResponse(status=401)
         response.content_length = 100
         await response.prepare(request)
@@ -127,10 +127,10 @@ async def test_a_401_that_breaks_off_is_one_all_the_same(kind):
         request.transport.abort()
         return response
 
-    async with ResourceServer(broken) as server, client_for(kind, server) as client:
+    async with ResourceServer(abort) as server, client_for(kind, server) as client:
         async with client.stream("GET", server.base_url) as (status, parts):
             assert status == 401
-            with pytest.raises((client.broken, OSError)):
+            with pytest.raises((client.incomplete_response_error, OSError)):
                 [part async for part in parts]
         assert client.setup.grant.refreshed == []
 
@@ -140,25 +140,25 @@ async def test_a_401_that_breaks_off_is_one_all_the_same(kind):
     [{"content": b"bytes"}, {"content": "text"}, {"form": {"To": "+1", "From": "+2"}}, {"json": {"a": 1}}, {}],
     ids=str,
 )
-async def test_a_body_that_can_be_sent_again_is(kind, body):
-    async with ResourceServer(refusal(), ok()) as server, client_for(kind, server) as client:
+async def test_repeatable_body_is_sent_again(kind, body):
+    async with ResourceServer(unauthorized(), ok()) as server, client_for(kind, server) as client:
         assert (await client.send("POST", server.base_url, **body)).status == 200
     first, second = server.received
     assert first.body == second.body
     assert bool(first.body) == bool(body)
 
 
-async def test_a_stream_is_not_sent_again_but_the_next_request_has_a_new_token(kind):
-    async with ResourceServer(refusal(), ok()) as server, client_for(kind, server) as client:
-        answer = await client.send("POST", server.base_url, content=once(b"once"))
-        assert (answer.status, json.loads(answer.body)) == (401, UNAUTHORIZED)
+async def test_stream_is_not_sent_again_but_the_next_request_has_a_new_token(kind):
+    async with ResourceServer(unauthorized(), ok()) as server, client_for(kind, server) as client:
+        response = await client.send("POST", server.base_url, content=stream_once(b"once"))
+        assert (response.status, json.loads(response.body)) == (401, UNAUTHORIZED_BODY)
         assert client.setup.grant.refreshed == []
         assert (await client.send("GET", server.base_url)).status == 200
     assert [received.body for received in server.received] == [b"once", b""]
     assert server.tokens == [[FIRST], [SECOND]]
 
 
-async def test_many_requests_that_are_refused_at_once_refresh_once(kind):
+async def test_many_concurrent_401_responses_cause_one_refresh(kind):
     async with ResourceServer(accepted="acc-canary-2") as server, client_for(kind, server) as client:
         server.gate = asyncio.Event()
         calls = [asyncio.create_task(client.send("GET", server.base_url)) for _ in range(20)]
@@ -170,21 +170,21 @@ async def test_many_requests_that_are_refused_at_once_refresh_once(kind):
     assert server.tokens == [[FIRST]] * 20 + [[SECOND]] * 20
 
 
-@pytest.mark.parametrize("body", [UNAUTHORIZED, BIG], ids=["short", "long"])
-async def test_a_refresh_that_fails_is_told_and_the_first_answer_closed(kind, body):
-    async with ResourceServer(refusal(INVALID_TOKEN, body=body)) as server:
+@pytest.mark.parametrize("body", [UNAUTHORIZED_BODY, BIG], ids=["short", "long"])
+async def test_failed_refresh_is_raised_and_the_first_response_closed(kind, body):
+    async with ResourceServer(unauthorized(INVALID_TOKEN, body=body)) as server:
         async with client_for(kind, server, script=[TransportError("no")], connections=1) as client:
             with pytest.raises(TransportError, match="no"):
                 await client.send("GET", server.base_url)
-            # A connection that had been kept would be waited for here without end.
+            # If the first response kept the only connection, this request would wait forever.
             async with asyncio.timeout(5):
                 await client.send("GET", server.base_url, headers={"Authorization": "mine"})
     assert server.tokens == [[FIRST], ["mine"]]
 
 
-@pytest.mark.parametrize("body", [UNAUTHORIZED, BIG], ids=["short", "long"])
-async def test_cancelled_during_the_refresh(kind, body):
-    async with ResourceServer(refusal(INVALID_TOKEN, body=body), ok()) as server:
+@pytest.mark.parametrize("body", [UNAUTHORIZED_BODY, BIG], ids=["short", "long"])
+async def test_request_cancelled_during_the_refresh_closes_the_first_response(kind, body):
+    async with ResourceServer(unauthorized(INVALID_TOKEN, body=body), ok()) as server:
         async with client_for(kind, server, connections=1) as client:
             client.setup.grant.gate = asyncio.Event()
             call = asyncio.create_task(client.send("GET", server.base_url))
@@ -199,9 +199,9 @@ async def test_cancelled_during_the_refresh(kind, body):
     assert server.tokens == [[FIRST], [SECOND]]
 
 
-async def test_the_connection_is_free_before_the_refresh(kind):
-    """With one connection in all, whoever refreshes over it would else wait for the request that waits for him."""
-    async with ResourceServer(refusal(), ok(), ok()) as server, client_for(kind, server, connections=1) as client:
+async def test_connection_is_released_before_the_refresh(kind):
+    """A refresh over the only connection would otherwise wait for the request that waits for the refresh."""
+    async with ResourceServer(unauthorized(), ok(), ok()) as server, client_for(kind, server, connections=1) as client:
         send, refreshes = client.setup.grant.refresh, []
 
         async def refresh(token):

@@ -1,4 +1,4 @@
-"""Twilio's own SDK sends requests with a token of ours, to a stand-in for api.twilio.com."""
+"""Twilio's SDK sends requests with the token of a manager to a fake of api.twilio.com."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from twilio.rest import Client
 
 from tests.helpers.http_clients import signed_in
 from tests.helpers.managed import Managed
-from tests.helpers.resource_server import ResourceServer, ok, refusal
+from tests.helpers.resource_server import ResourceServer, ok, unauthorized
 from twilio_oauth_async import ConfigurationError, InvalidClientError, LoginRequired, TransportError
 from twilio_oauth_async.adapters.aiohttp import BearerAuth
 from twilio_oauth_async.adapters.twilio import BearerCredentials
@@ -31,7 +31,7 @@ MESSAGE = {"sid": "SM1", "body": "Hi", "to": "+15005550006"}
 @contextlib.contextmanager
 def blocking_client(server, credentials):
     http = TwilioHttpClient()
-    # Not even by accident the account of whoever runs the tests.
+    # An explicit environment, so that no account of the developer is used.
     client = Client(
         account_sid=ACCOUNT, http_client=http, credential_provider=credentials, environment={"none": ""}, region=None
     )
@@ -59,12 +59,12 @@ async def send_async(client):
 
 
 @pytest.mark.asyncio
-async def test_from_another_thread():
+async def test_call_from_another_thread_waits_for_a_refresh():
     async with ResourceServer(ok(MESSAGE)) as server:
         setup = await signed_in()
         with blocking_client(server, BearerCredentials(setup.manager)) as client:
             assert await asyncio.to_thread(send, client) == "SM1"
-            # It waits there for a refresh, which runs here.
+            # The thread waits for the refresh, which runs in this event loop.
             setup.manager.invalidate("acc-canary-1")
             assert await asyncio.to_thread(send, client) == "SM1"
     assert server.tokens == [[FIRST], [SECOND]]
@@ -73,7 +73,7 @@ async def test_from_another_thread():
 
 
 @pytest.mark.asyncio
-async def test_from_many_threads_there_is_one_refresh():
+async def test_calls_from_many_threads_cause_one_refresh():
     async with ResourceServer(ok(MESSAGE)) as server:
         setup = await signed_in()
         setup.manager.invalidate("acc-canary-1")
@@ -84,7 +84,7 @@ async def test_from_many_threads_there_is_one_refresh():
 
 
 @pytest.mark.asyncio
-async def test_in_the_loop_s_own_thread_with_a_fresh_token():
+async def test_call_in_the_event_loop_thread_uses_a_fresh_token():
     async with ResourceServer(ok(MESSAGE)) as server:
         setup = await signed_in()
         async with async_client(server, BearerCredentials(setup.manager)) as client:
@@ -93,18 +93,18 @@ async def test_in_the_loop_s_own_thread_with_a_fresh_token():
 
 
 @pytest.mark.asyncio
-async def test_in_the_loop_s_own_thread_without_one_it_is_an_error_and_no_wait():
+async def test_call_in_the_event_loop_thread_without_token_raises_at_once():
     async with ResourceServer(ok(MESSAGE)) as server:
         setup = await signed_in()
         setup.grant.gate = asyncio.Event()
         setup.manager.invalidate("acc-canary-1")
         async with async_client(server, BearerCredentials(setup.manager)) as client:
-            began = time.perf_counter()
-            with pytest.raises(ConfigurationError, match="no fresh token at hand"):
+            started = time.perf_counter()
+            with pytest.raises(ConfigurationError, match="no token is ready"):
                 await send_async(client)
-            assert time.perf_counter() - began < 0.2
+            assert time.perf_counter() - started < 0.2
             assert server.received == []
-            # What it could not wait for goes on by itself.
+            # The refresh goes on.
             setup.grant.gate.set()
             await setup.manager.token()
             assert await send_async(client) == "SM1"
@@ -113,7 +113,7 @@ async def test_in_the_loop_s_own_thread_without_one_it_is_an_error_and_no_wait()
 
 
 @pytest.mark.asyncio
-async def test_a_manager_that_refreshes_in_the_background_always_has_one_at_hand():
+async def test_background_refresh_keeps_a_token_ready():
     async with ResourceServer(ok(MESSAGE)) as server:
         setup = await signed_in()
         async with setup.manager, async_client(server, BearerCredentials(setup.manager)) as client:
@@ -128,7 +128,7 @@ async def test_a_manager_that_refreshes_in_the_background_always_has_one_at_hand
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("in_thread", [False, True])
-async def test_who_is_not_signed_in_sends_nothing(in_thread):
+async def test_login_required_sends_nothing(in_thread):
     async with ResourceServer(ok(MESSAGE)) as server:
         credentials = BearerCredentials(Managed().manager)
         if in_thread:
@@ -136,14 +136,14 @@ async def test_who_is_not_signed_in_sends_nothing(in_thread):
                 await asyncio.to_thread(send, client)
         else:
             async with async_client(server, credentials) as client:
-                # The store has to be asked first, which is a wait; then it is known.
+                # ConfigurationError if the manager must load its store first, which would be a wait.
                 with pytest.raises((LoginRequired, ConfigurationError)):
                     await send_async(client)
     assert server.received == []
 
 
 @pytest.mark.asyncio
-async def test_a_failed_refresh_is_told_as_it_is_and_never_sends_bearer_none():
+async def test_failed_refresh_is_raised_and_sends_nothing():
     async with ResourceServer(ok(MESSAGE)) as server:
         setup = await signed_in(InvalidClientError(status=401))
         setup.manager.invalidate("acc-canary-1")
@@ -153,44 +153,44 @@ async def test_a_failed_refresh_is_told_as_it_is_and_never_sends_bearer_none():
 
 
 @pytest.mark.asyncio
-async def test_another_thread_waits_for_a_bounded_time():
+async def test_call_from_another_thread_times_out_while_the_refresh_goes_on():
     setup = await signed_in()
     setup.grant.gate = asyncio.Event()
     setup.manager.invalidate("acc-canary-1")
     strategy = BearerCredentials(setup.manager, timeout=0.05).to_auth_strategy()
-    began = time.perf_counter()
+    started = time.perf_counter()
     with pytest.raises(TransportError, match=r"no token within 0\.05 s"):
         await asyncio.to_thread(strategy.get_auth_string)
-    assert 0.05 <= time.perf_counter() - began < 2
-    # Nobody waits any more; the refresh itself is finished all the same.
+    assert 0.05 <= time.perf_counter() - started < 2
+    # No thread waits any more; the refresh finishes nevertheless.
     setup.grant.gate.set()
     assert (await setup.manager.token()).access_token == "acc-canary-2"
 
 
 @pytest.mark.asyncio
-async def test_a_time_out_of_the_source_s_own_is_not_taken_for_ours():
+async def test_timeout_error_of_the_token_source_is_raised_unchanged():
     class Slow:
         async def access_token(self):
-            raise TimeoutError("its own")
+            raise TimeoutError("from the source")
 
     strategy = BearerCredentials(Slow()).to_auth_strategy()
-    with pytest.raises(TimeoutError, match="its own"):
+    with pytest.raises(TimeoutError, match="from the source"):
         await asyncio.to_thread(strategy.get_auth_string)
 
 
 @pytest.mark.asyncio
-async def test_a_thread_with_a_loop_of_its_own_is_another_thread():
+async def test_thread_with_another_event_loop_waits_for_the_token():
     setup = await signed_in()
     setup.manager.invalidate("acc-canary-1")
     strategy = BearerCredentials(setup.manager).to_auth_strategy()
 
-    async def elsewhere():
+    async def in_other_loop():
         return strategy.get_auth_string()
 
-    assert await asyncio.to_thread(lambda: asyncio.run(elsewhere())) == SECOND
+    assert await asyncio.to_thread(lambda: asyncio.run(in_other_loop())) == SECOND
 
 
-def test_a_loop_that_does_not_run_is_told_from_one_that_is_slow():
+def test_event_loop_that_is_not_running_raises_configuration_error():
     loop = asyncio.new_event_loop()
     strategy = BearerCredentials(Managed().manager, loop=loop).to_auth_strategy()
     with pytest.raises(ConfigurationError, match="not running"):
@@ -200,35 +200,35 @@ def test_a_loop_that_does_not_run_is_told_from_one_that_is_slow():
         strategy.get_auth_string()
 
 
-def test_a_loop_that_ends_meanwhile():
-    asked, got = threading.Event(), []
+def test_event_loop_that_stops_while_a_thread_waits_raises_transport_error():
+    called, errors = threading.Event(), []
 
-    class NeverThere:
+    class NeverReady:
         async def access_token(self):
-            asked.set()
+            called.set()
             await asyncio.Event().wait()
 
-    def ask(strategy):
+    def get_token(strategy):
         try:
             strategy.get_auth_string()
         except TransportError as error:
-            got.append(str(error))
+            errors.append(str(error))
 
     async def main():
-        strategy = BearerCredentials(NeverThere()).to_auth_strategy()
-        thread = threading.Thread(target=ask, args=(strategy,))
+        strategy = BearerCredentials(NeverReady()).to_auth_strategy()
+        thread = threading.Thread(target=get_token, args=(strategy,))
         thread.start()
-        while not asked.is_set():
+        while not called.is_set():
             await asyncio.sleep(0.001)
         return thread
 
     thread = asyncio.run(main())
     thread.join(5)
-    assert got == ["the event loop ended before there was a token"]
+    assert errors == ["no token: the event loop stopped before there was one"]
 
 
 @pytest.mark.asyncio
-async def test_the_sdk_finds_what_its_hooks_promise():
+async def test_credentials_implement_the_interface_of_the_sdk():
     setup = await signed_in()
     credentials = BearerCredentials(setup.manager)
     assert isinstance(credentials, CredentialProvider)
@@ -239,7 +239,7 @@ async def test_the_sdk_finds_what_its_hooks_promise():
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
-def test_wrong_use_is_told_at_once(timeout):
+def test_invalid_arguments_raise_configuration_error(timeout):
     with pytest.raises(ConfigurationError, match="loop"):
         BearerCredentials(Managed().manager)
     with pytest.raises(ConfigurationError, match="timeout"):
@@ -247,8 +247,8 @@ def test_wrong_use_is_told_at_once(timeout):
 
 
 @pytest.mark.asyncio
-async def test_a_401_is_the_sdk_s_own_exception_here():
-    async with ResourceServer(refusal()) as server:
+async def test_401_raises_the_exception_of_the_sdk_without_the_token():
+    async with ResourceServer(unauthorized()) as server:
         setup = await signed_in()
         with blocking_client(server, BearerCredentials(setup.manager)) as client:
             with pytest.raises(TwilioRestException) as caught:
@@ -259,9 +259,9 @@ async def test_a_401_is_the_sdk_s_own_exception_here():
 
 
 @pytest.mark.asyncio
-async def test_the_way_without_this_module():
-    """`aiohttp.BearerAuth` inside the SDK's asynchronous client, as the module's docstring has it."""
-    async with ResourceServer(refusal(), ok(MESSAGE)) as server:
+async def test_sdk_async_methods_with_aiohttp_bearer_auth():
+    """The code in the docstring of the module."""
+    async with ResourceServer(unauthorized(), ok(MESSAGE)) as server:
         setup = await signed_in()
         auth = BearerAuth(setup.manager, origins=[server.base_url])
         http = AsyncTwilioHttpClient(pool_connections=False)
@@ -280,21 +280,21 @@ def run(code):
     return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_without_the_sdk_the_error_says_what_to_install():
+def test_missing_sdk_raises_an_error_that_says_what_to_install():
     result = run("import sys; sys.modules['twilio'] = None; import twilio_oauth_async.adapters.twilio")
     assert result.stderr.splitlines()[-1].endswith("pip install 'twilio>=9.13'")
     assert "twilio.auth_strategy" not in result.stderr.splitlines()[-1]
 
 
-def test_an_sdk_that_is_broken_is_not_taken_for_missing(tmp_path):
+def test_import_error_inside_the_sdk_is_not_reported_as_missing_package(tmp_path):
     (tmp_path / "twilio").mkdir()
     (tmp_path / "twilio" / "__init__.py").write_text("import no_such_thing")
     result = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import twilio_oauth_async.adapters.twilio")
     assert "No module named 'no_such_thing'" in result.stderr.splitlines()[-1]
 
 
-def test_the_sdk_s_token_machinery_is_not_loaded():
-    """Neither its blocking client nor the module that sets up logging for the whole program."""
+def test_blocking_client_and_logging_setup_of_the_sdk_are_not_imported():
+    """`token_auth_strategy` of the SDK configures logging for the whole program."""
     result = run(
         "import sys, logging, twilio_oauth_async.adapters.twilio\n"
         "print('requests' in sys.modules, 'twilio.auth_strategy.token_auth_strategy' in sys.modules, "

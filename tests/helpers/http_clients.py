@@ -1,4 +1,4 @@
-"""The HTTP clients that have a `BearerAuth`, behind one face, so that one test holds all of them to the same rules."""
+"""The HTTP clients that have a `BearerAuth`, with one interface, so that one test checks all of them."""
 
 import contextlib
 import ssl
@@ -13,26 +13,27 @@ from twilio_oauth_async.adapters import aiohttp as for_aiohttp
 from twilio_oauth_async.adapters import httpx as for_httpx
 
 TLS = ssl.create_default_context()
-"""Made once: httpx would load all certificates for every client."""
+"""Created once, because httpx would load all certificates for every client."""
 
 
 @attrs.frozen
-class Answer:
+class ClientResponse:
     status: int
     body: bytes
     hops: int
-    """Redirects that were followed."""
+    """Number of redirects that were followed."""
     raw: object
 
 
-async def once(data):
+async def stream_once(data):
+    """A body that cannot be sent again."""
     yield data
 
 
 class Aiohttp:
     """aiohttp with the middleware."""
 
-    broken = aiohttp.ClientPayloadError
+    incomplete_response_error = aiohttp.ClientPayloadError
     BearerAuth = for_aiohttp.BearerAuth
 
     def __init__(self, auth, *, connections=100):
@@ -53,18 +54,18 @@ class Aiohttp:
     async def send(self, method, url, *, headers=None, content=None, form=None, json=None):
         data = content if form is None else form
         async with self._http.request(method, url, headers=headers, data=data, json=json) as response:
-            return Answer(response.status, await response.read(), len(response.history), response)
+            return ClientResponse(response.status, await response.read(), len(response.history), response)
 
 
 class Httpx:
-    """Either line of httpx with the ``Auth``."""
+    """httpx or httpx2 with the ``Auth``."""
 
     BearerAuth = for_httpx.BearerAuth
 
-    def __init__(self, auth, *, line, connections=100):
-        self.broken = line.RemoteProtocolError
-        limits = line.Limits(max_connections=connections)
-        self._http = line.AsyncClient(auth=auth, follow_redirects=True, limits=limits, trust_env=False, verify=TLS)
+    def __init__(self, auth, *, package, connections=100):
+        self.incomplete_response_error = package.RemoteProtocolError
+        limits = package.Limits(max_connections=connections)
+        self._http = package.AsyncClient(auth=auth, follow_redirects=True, limits=limits, trust_env=False, verify=TLS)
 
     async def __aenter__(self):
         return self
@@ -80,28 +81,28 @@ class Httpx:
     async def send(self, method, url, *, headers=None, content=None, form=None, json=None):
         response = await self._http.request(method, url, headers=headers, content=content, data=form, json=json)
         hops = sum(earlier.status_code != 401 for earlier in response.history)
-        return Answer(response.status_code, response.content, hops, response)
+        return ClientResponse(response.status_code, response.content, hops, response)
 
 
-class OlderHttpx(Httpx):
-    """The line that the other one came from."""
+class Httpx1(Httpx):
+    """httpx, the predecessor of httpx2."""
 
     def __init__(self, auth, **options):
-        super().__init__(auth, line=httpx, **options)
+        super().__init__(auth, package=httpx, **options)
 
 
 class Httpx2(Httpx):
-    """The line that is kept up."""
+    """httpx2, the maintained package."""
 
     def __init__(self, auth, **options):
-        super().__init__(auth, line=httpx2, **options)
+        super().__init__(auth, package=httpx2, **options)
 
 
-CLIENTS = [Aiohttp, Httpx2, OlderHttpx]
+CLIENTS = [Aiohttp, Httpx2, Httpx1]
 
 
 async def signed_in(*script):
-    """A manager whose first token is ``acc-canary-1``, refreshed by `script`."""
+    """A manager whose first token is ``acc-canary-1``; `script` has the results of its refreshes."""
     setup = Managed({}, *script)
     await setup.manager.login()
     return setup
@@ -109,7 +110,7 @@ async def signed_in(*script):
 
 @contextlib.asynccontextmanager
 async def client_for(kind, *servers, script=(), foreign="refuse", **options):
-    """A client of that kind whose requests carry the token to `servers`; the manager is in its `setup`."""
+    """A client of `kind` that sends the token to `servers`; its manager is in `client.setup`."""
     setup = await signed_in(*script)
     auth = kind.BearerAuth(setup.manager, origins=[server.base_url for server in servers], foreign=foreign)
     async with kind(auth, **options) as client:

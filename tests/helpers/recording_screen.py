@@ -1,20 +1,20 @@
-"""A screen that remembers."""
+"""A screen that records its output."""
 
 import contextlib
 
 
 class RecordingScreen:
-    """Keeps what was said and what was waited for; `on_say` hears every text as it comes."""
+    """Records lines and status texts; `on_say` is called with each line."""
 
     def __init__(self, on_say=lambda text: None):
         self.said = []
-        self.stressed = []
+        self.highlighted = []
         self.statuses = []
         self.on_say = on_say
 
-    def say(self, text="", *, stress=()):
+    def say(self, text="", *, highlight=()):
         self.said.append(text)
-        self.stressed.extend(stress)
+        self.highlighted.extend(highlight)
         self.on_say(text)
 
     @contextlib.contextmanager

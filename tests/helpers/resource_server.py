@@ -1,4 +1,4 @@
-"""A stand-in for api.twilio.com: says what it is told to, or looks at the token, and remembers what it got."""
+"""A fake of api.twilio.com: sends given responses, or checks the token, and records the requests."""
 
 import asyncio
 import zlib
@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-UNAUTHORIZED = {
+UNAUTHORIZED_BODY = {
     "code": 20003,
     "message": "Authenticate",
     "more_info": "https://www.twilio.com/docs/errors/20003",
@@ -21,17 +21,21 @@ class Received:
     method: str
     path: str
     authorization: list[str]
-    """Every such header that came: none, one, or too many."""
+    """The values of all ``Authorization`` headers of the request."""
     body: bytes
     query: str
 
 
-def refusal(
-    *challenges: str, body: bytes | object = UNAUTHORIZED, chunked: bool = False, gzip: bool = False, status: int = 401
+def unauthorized(
+    *challenges: str,
+    body: bytes | object = UNAUTHORIZED_BODY,
+    chunked: bool = False,
+    gzip: bool = False,
+    status: int = 401,
 ):
-    """A 401 unless said otherwise, by default with Twilio's body and without a challenge."""
+    """A handler for an error response; by default 401 with Twilio's body and without a challenge."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
         raw = body if isinstance(body, bytes) else web.json_response(body).body
         response = web.StreamResponse(status=status)
         for challenge in challenges:
@@ -47,39 +51,39 @@ def refusal(
         await response.write(raw)
         return response
 
-    return answer
+    return respond
 
 
 def redirect(location: str, status: int = 302):
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Location": location})
 
-    return answer
+    return respond
 
 
 def ok(body: object = {"ok": True}):
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return web.json_response(body)
 
-    return answer
+    return respond
 
 
 class ResourceServer:
-    """``async with ResourceServer(first, second, …) as server``: one answer a request, the last again and again.
+    """``async with ResourceServer(first, second, …) as server``: one handler for each request, then the last again.
 
-    Without answers: 200 for the bearer token `accepted`, else a 401 as Twilio gives it.
+    Without handlers: 200 for the bearer token `accepted`, else 401 with Twilio's body.
     """
 
-    def __init__(self, *answers: Any, accepted: str | None = None, reads_first: bool = True) -> None:
-        self.answers = list(answers)
-        self.reads_first = reads_first
+    def __init__(self, *handlers: Any, accepted: str | None = None, read_body: bool = True) -> None:
+        self.handlers = list(handlers)
+        self.read_body = read_body
         self.accepted = accepted
         self.received: list[Received] = []
         self.gate: asyncio.Event | None = None
 
     async def __aenter__(self):
         app = web.Application(client_max_size=1 << 24)
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._respond)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -90,8 +94,8 @@ class ResourceServer:
     async def __aexit__(self, *_):
         await self._runner.cleanup()
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read() if self.reads_first else b""
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read() if self.read_body else b""
         self.received.append(
             Received(
                 request.method,
@@ -104,10 +108,10 @@ class ResourceServer:
         number = len(self.received)
         if self.gate is not None:
             await self.gate.wait()
-        if self.answers:
-            return await self.answers[min(number, len(self.answers)) - 1](request)
-        good = request.headers.get("Authorization") == f"Bearer {self.accepted}"
-        return await (ok() if good else refusal())(request)
+        if self.handlers:
+            return await self.handlers[min(number, len(self.handlers)) - 1](request)
+        is_accepted = request.headers.get("Authorization") == f"Bearer {self.accepted}"
+        return await (ok() if is_accepted else unauthorized())(request)
 
     @property
     def tokens(self) -> list[list[str]]:

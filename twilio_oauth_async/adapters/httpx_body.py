@@ -1,4 +1,4 @@
-"""Looking into the body of an httpx answer without taking it from the caller."""
+"""Reading the start of an httpx response body so that the caller can still read all of it."""
 
 from __future__ import annotations
 
@@ -12,69 +12,70 @@ _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
 class PeekedStream(AsyncByteStream):
-    """A stream whose beginning has been read, and is given again to whoever reads it now."""
+    """Wraps a response stream: what `peek` has read is yielded again when the stream is iterated."""
 
     def __init__(self, stream: AsyncByteStream) -> None:
         self._stream = stream
         self._rest: AsyncIterator[bytes] = aiter(stream)
         self._head: list[bytes] = []
-        self._is_whole = False
+        self._is_complete = False
         self._failure: Exception | None = None
 
     @property
     def elapsed(self) -> timedelta | None:
-        """How long the answer took; ``Response.elapsed`` of httpx2 asks its stream, once that is closed."""
+        """Time to the end of the response; ``Response.elapsed`` of httpx2 reads it from the closed stream."""
         elapsed: timedelta | None = getattr(self._stream, "elapsed", None)
         return elapsed
 
     async def peek(self, limit: int) -> bytes | None:
-        """The whole of it, as it came over the wire.
+        """Read and return the whole body, not decoded.
 
         Returns:
-            None where it is longer than `limit` bytes, or breaks off.
+            None if it is longer than `limit` bytes, or the connection breaks.
         """
         try:
             while sum(map(len, self._head)) <= limit:
                 self._head.append(await anext(self._rest))
         except StopAsyncIteration:
-            self._is_whole = True
-            # The connection is free before the manager asks for another one.
+            self._is_complete = True
+            # Release the connection before the manager needs one.
             await self._stream.aclose()
             return b"".join(self._head)
         except TRANSPORT_ERRORS as error:
-            # The caller meets it when he reads, as he would have without us.
+            # Raised when the caller reads, as without this wrapper.
             self._failure = error
         return None
 
-    async def drop_the_rest(self) -> None:
-        """Close it; what it then gives is short: all of it where that has been read, else nothing."""
-        if not self._is_whole:
+    async def discard_rest(self) -> None:
+        """Close the stream. It then yields the body if `peek` has read all of it, else nothing."""
+        if not self._is_complete:
             await self.aclose()
-            self._head, self._is_whole, self._failure = [], True, None
+            self._head, self._is_complete, self._failure = [], True, None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._head:
             yield chunk
         if self._failure is not None:
             raise self._failure
-        if not self._is_whole:
+        if not self._is_complete:
             async for chunk in self._rest:
                 yield chunk
 
     async def aclose(self) -> None:
-        """Close it, read or not."""
-        # Not every iterator is a generator, and only those have to be told.
+        """Close the stream, whether it was read or not."""
+        # Only generators have `aclose`; other iterators need no closing.
         aclose: Callable[[], Awaitable[None]] | None = getattr(self._rest, "aclose", None)
         if aclose is not None:
             await aclose()
         await self._stream.aclose()
 
 
-def decoded(body: bytes, encoding: str, limit: int) -> bytes | None:
-    """`body` without its ``Content-Encoding``.
+def decode(body: bytes, encoding: str, limit: int) -> bytes | None:
+    """Return `body` decoded from its ``Content-Encoding``.
 
     Returns:
-        None where it is longer than `limit` bytes, damaged, or encoded in a way whose decoder cannot be told to stop.
+        None if the result is longer than `limit` bytes, the body is damaged, or the encoding is not supported. Only
+        decoders that can stop at a limit are used.
     """
     if encoding.strip().lower() in {"", "identity"}:
         return body if len(body) <= limit else None

@@ -1,8 +1,8 @@
-"""The base classes of ``httpx.Auth`` and its streams, for whichever line of httpx is installed.
+"""Base classes from httpx and httpx2, whichever is installed.
 
-httpx itself had its last release in 2024 (0.28.1); httpx2 goes on with the same API under another name, and many
-programs hold one or the other, or both while they move. A client takes an ``Auth`` of its own line only, so the
-classes here descend from each line that is there. Nothing of this is loaded by the package's other modules.
+The last release of httpx is from 2024 (0.28.1). httpx2 continues it with the same API under another name. Programs
+use one of them, or both while they migrate. A client accepts only an ``Auth`` of its own package, so the classes here
+inherit from the classes of every installed package. No other module of this package imports httpx or httpx2.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ def _installed() -> tuple[ModuleType, ...]:
     found: list[ModuleType] = []
     for name in ("httpx2", "httpx"):
         try:
-            line = importlib.import_module(name)
+            module = importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
             continue
-        if line not in found:  # httpx2.alias_httpx() makes both names one module
-            found.append(line)
+        if module not in found:  # httpx2.alias_httpx() makes both names one module
+            found.append(module)
     if not found:
         raise MissingExtraError("httpx2", "twilio-oauth-async[httpx]")
     return tuple(found)
 
 
-_LINES: Final = _installed()
+_MODULES: Final = _installed()
 
-TRANSPORT_ERRORS: Final[tuple[type[Exception], ...]] = tuple(line.TransportError for line in _LINES)
-"""No answer, or only the beginning of one."""
+TRANSPORT_ERRORS: Final[tuple[type[Exception], ...]] = tuple(module.TransportError for module in _MODULES)
+"""No response, or an incomplete one."""
 
-BYTE_STREAMS: Final[tuple[type, ...]] = tuple(line.ByteStream for line in _LINES)
-"""A body in memory, which can be read any number of times."""
+BYTE_STREAMS: Final[tuple[type, ...]] = tuple(module.ByteStream for module in _MODULES)
+"""A body in memory, which can be sent any number of times."""
 
 if TYPE_CHECKING:
     import httpx
@@ -47,15 +47,15 @@ if TYPE_CHECKING:
         """``httpx2.Auth`` and ``httpx.Auth``."""
 
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-            """Of either line."""
+            """See ``httpx.Auth``."""
             ...
 
         def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-            """Of either line."""
+            """See ``httpx.Auth``."""
             ...
 
         def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-            """Of either line."""
+            """See ``httpx.Auth``."""
             ...
 
     class AsyncByteStream(httpx2.AsyncByteStream, httpx.AsyncByteStream):
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         def __aiter__(self) -> AsyncIterator[bytes]: ...
 
         async def aclose(self) -> None:
-            """Of either line."""
+            """See ``httpx.AsyncByteStream``."""
 else:
-    Auth = type("Auth", tuple(line.Auth for line in _LINES), {})
-    AsyncByteStream = type("AsyncByteStream", tuple(line.AsyncByteStream for line in _LINES), {})
+    Auth = type("Auth", tuple(module.Auth for module in _MODULES), {})
+    AsyncByteStream = type("AsyncByteStream", tuple(module.AsyncByteStream for module in _MODULES), {})

@@ -1,7 +1,7 @@
-"""Which URLs may get the token: scheme, host and port, compared as the HTTP client itself has parsed them.
+"""Origins that may get the token: compares scheme, host and port as the HTTP client has parsed them.
 
-Nothing here takes a URL apart: a second parser would sooner or later read one differently from the client that
-opens the connection (``https://api.twilio.com@evil.example``, a backslash, a tab), and differ in favour of an attacker.
+No URL is parsed here. A second parser could read a URL differently from the client that opens the connection
+(``https://api.twilio.com@evil.example``, a backslash, a tab), and an attacker could use the difference.
 """
 
 from __future__ import annotations
@@ -17,65 +17,66 @@ from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.protocol.endpoints import is_secure
 
 TWILIO: Final = ("https://*.twilio.com",)
-"""Every host below twilio.com: ``api.twilio.com``, and with edge and region ``api.dublin.ie1.twilio.com``."""
+"""Every host below twilio.com: ``api.twilio.com``, or with edge and region ``api.dublin.ie1.twilio.com``."""
 
 DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 """RFC 9110 4.2 and RFC 6455 3."""
 
 _PATTERN = re.compile(
-    r"(?P<scheme>https|http|wss|ws)://(?P<any_below>\*\.)?(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<scheme>https|http|wss|ws)://(?P<subdomains>\*\.)?"
+    r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?"
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 @attrs.frozen
 class Origin:
-    """One pattern, taken apart."""
+    """One parsed pattern."""
 
     scheme: str
     host: str
-    """Lower case; a name, or an address in its one canonical spelling, IPv6 without brackets."""
+    """A name in lower case, or an IP address in canonical form, IPv6 without brackets."""
     port: int
-    any_below: bool
-    """`host` stands for one or more whole labels before it, and not for itself."""
+    subdomains: bool
+    """The pattern matches hosts with one or more whole labels before `host`, but not `host` itself."""
 
     def matches(self, scheme: str, host: str, port: int) -> bool:
-        """Whether scheme, host and port (canonical) are of this origin."""
+        """Whether the pattern matches; arguments in canonical form."""
         if (scheme, port) != (self.scheme, self.port):
             return False
-        if not self.any_below:
+        if not self.subdomains:
             return host == self.host
-        # The dot belongs to the comparison: eviltwilio.com ends with twilio.com as well.
+        # Compared with the dot, because eviltwilio.com ends with twilio.com as well.
         return host.endswith(f".{self.host}") and all(map(_LABEL.fullmatch, host.split(".")))
 
 
 class Origins:
-    """The places that may get the token."""
+    """The origins that may get the token."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Read the patterns.
+        """Parse `patterns`.
 
         Args:
             patterns: each ``scheme://host`` or ``scheme://host:port``. ``*.`` before the host stands for one or more
-                whole labels. Plain ``http://`` and ``ws://`` only for a loopback host that is named as it is.
+                whole labels. ``http://`` and ``ws://`` are allowed for a loopback host without ``*.`` only.
 
         Raises:
-            ConfigurationError: one of them is no such pattern, or there is none.
+            ConfigurationError: `patterns` is empty or a string, or one of them is invalid.
         """
         if isinstance(patterns, str):
-            raise ConfigurationError("origins must be a sequence of patterns, not one text")
+            raise ConfigurationError("origins must be a sequence of patterns, not one string")
         if not patterns:
-            raise ConfigurationError("origins must name at least one origin, or the token would go nowhere")
+            raise ConfigurationError("origins must not be empty: no request would get the token")
         self.patterns = tuple(patterns)
-        self._origins = tuple(_read(pattern) for pattern in self.patterns)
+        self._origins = tuple(_parse(pattern) for pattern in self.patterns)
 
     def allow(self, scheme: str, host: str, port: int | None) -> bool:
-        """Whether the token may go there.
+        """Whether a request to this origin may get the token.
 
         Args:
-            scheme: of the URL, in lower case, as URL classes give it.
-            host: as it is resolved: ASCII (IDNA), without brackets and user info.
-            port: None: the scheme's own.
+            scheme: of the URL, in lower case, as URL classes return it.
+            host: as the client resolves it: ASCII (IDNA), without brackets and user info.
+            port: None for the default port of the scheme.
         """
         if port is None:
             port = DEFAULT_PORTS.get(scheme, 0)
@@ -83,36 +84,36 @@ class Origins:
         return any(origin.matches(scheme, host, port) for origin in self._origins)
 
 
-def _read(pattern: str) -> Origin:
-    """Take a pattern apart; nothing of a bad one is quoted beyond its scheme, since a password may stand in it."""
-    # Only then, since lower() makes ASCII out of some that is not.
+def _parse(pattern: str) -> Origin:
+    """Parse one pattern. An error message never quotes more than its scheme, because it may contain a password."""
+    # Checked before lower(), which turns some other characters into ASCII.
     found = _PATTERN.fullmatch(pattern.lower()) if pattern.isascii() else None
     if found is None:
         raise ConfigurationError(
-            "an origin is https://host[:port] or https://*.domain[:port], in ASCII, without user, path or query"
+            "invalid origin: use https://host[:port] or https://*.domain[:port], in ASCII, without user, path or query"
         )
-    scheme, host, any_below = found["scheme"], found["host"].strip("[]"), found["any_below"] is not None
+    scheme, host, subdomains = found["scheme"], found["host"].strip("[]"), found["subdomains"] is not None
     port = int(found["port"] or DEFAULT_PORTS[scheme])
     if not 0 < port < 1 << 16:
-        raise ConfigurationError(f"no port: {port}")
+        raise ConfigurationError(f"invalid origin: port {port} is not between 1 and 65535")
     address = _address(host)
     if address is None:
-        _check_name(host, any_below=any_below)
-    elif any_below:
-        raise ConfigurationError("there is nothing below an address: *. goes before a domain")
-    if scheme in {"http", "ws"} and (any_below or not is_secure(f"http://{found['host']}")):
-        # RFC 6750 5.3: bearer tokens only over TLS. What stays on this very machine needs none.
-        raise ConfigurationError(f"{scheme}:// is only for 127.0.0.1, [::1] and localhost, each named as it is")
-    return Origin(scheme, address or host, port, any_below)
+        _check_name(host, subdomains=subdomains)
+    elif subdomains:
+        raise ConfigurationError("invalid origin: *. needs a domain, not an IP address")
+    if scheme in {"http", "ws"} and (subdomains or not is_secure(f"http://{found['host']}")):
+        # RFC 6750 5.3 requires TLS for bearer tokens. A request to a loopback host stays on this machine.
+        raise ConfigurationError(f"invalid origin: {scheme}:// is for 127.0.0.1, [::1] and localhost only, without *.")
+    return Origin(scheme, address or host, port, subdomains)
 
 
-def _check_name(host: str, *, any_below: bool) -> None:
+def _check_name(host: str, *, subdomains: bool) -> None:
     labels = host.split(".")
     if not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
-        # A last label of digits makes URL parsers read the whole as an IPv4 address (WHATWG URL, "ends in a number").
-        raise ConfigurationError("no host name: labels of ASCII letters, digits and hyphens, 63 at the most")
-    if any_below and len(labels) < 2:
-        raise ConfigurationError(f"*.{host} would be everybody's: name at least two labels after the *")
+        # URL parsers read a host whose last label is a number as an IPv4 address (WHATWG URL, "ends in a number").
+        raise ConfigurationError("invalid origin: a host has labels of at most 63 ASCII letters, digits and hyphens")
+    if subdomains and len(labels) < 2:
+        raise ConfigurationError(f"invalid origin: *.{host} is too broad; name at least two labels after *.")
 
 
 def _canonical(host: str) -> str:
@@ -121,9 +122,9 @@ def _canonical(host: str) -> str:
 
 
 def _address(host: str) -> str | None:
-    """The one spelling of an IP address; None where `host` is a name."""
+    """Return the canonical form of an IP address; None if `host` is a name."""
     if ":" not in host and not host[-1:].isdigit():
-        return None  # asking `ipaddress` would take most of the time that a request spends here
+        return None  # the usual case; calling `ipaddress` would take most of the time of `Origins.allow`
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether a 401 is about the token: then another one helps, and asking again is right (RFC 6750 3.1)."""
+"""Whether a 401 means the access token is invalid, so that a refresh may help (RFC 6750 3.1)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from twilio_oauth_async.protocol import error_responses
 from twilio_oauth_async.protocol.messages import Context, Response
 
 MAX_BODY: Final = 16 << 10
-"""Bytes of a 401 that are looked at, decoded. Twilio's have a few hundred."""
+"""Bytes of a decoded 401 body that are read. Twilio's bodies have a few hundred."""
 
 AUTHENTICATE: Final = 20003
-"""Twilio's "Authenticate": what it says of a token that has expired or was revoked."""
+"""Twilio's error "Authenticate", for an access token that has expired or was revoked."""
 
-# RFC 9110 11.2 and 5.6.2: a word, and behind it "=" and a value where it is a parameter and no scheme's name.
+# RFC 9110 11.2 and 5.6.2: a token. It is a parameter if "=" and a value follow, else the name of a scheme.
 # The possessive quantifiers keep the scan linear on hostile input.
-_WORD = re.compile(
+_SCHEME_OR_PARAMETER = re.compile(
     r"""(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)
         (?:[ \t]*+=[ \t]*+(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<value>[!#$%&'*+.^_`|~0-9A-Za-z-]++)))?+""",
     re.VERBOSE,
@@ -27,36 +27,36 @@ _WORD = re.compile(
 _TWILIO_XML = re.compile(rb"<Code>\s*20003\s*</Code>")
 
 
-def is_about_the_token(challenges: Iterable[str], body: bytes | None) -> bool:
-    """Whether a 401 says that the access token is expired, revoked or otherwise worthless.
+def means_invalid_token(challenges: Iterable[str], body: bytes | None) -> bool:
+    """Whether a 401 response means the access token is expired, revoked or otherwise invalid.
 
     Args:
-        challenges: the values of all its ``WWW-Authenticate`` headers.
-        body: decoded; None where it is longer than `MAX_BODY` or could not be read.
+        challenges: the values of all ``WWW-Authenticate`` headers.
+        body: the decoded body; None if it is longer than `MAX_BODY` or could not be read.
     """
-    return any(map(_names_invalid_token, challenges)) or (body is not None and _says_authenticate(body))
+    return any(map(_has_invalid_token_error, challenges)) or (body is not None and _has_authenticate_error(body))
 
 
-def _names_invalid_token(challenges: str) -> bool:
+def _has_invalid_token_error(challenges: str) -> bool:
     """Whether a ``Bearer`` challenge among `challenges` has ``error="invalid_token"``.
 
-    One header may hold several challenges (RFC 9110 11.6.1): the parameter must stand behind the right scheme.
+    One header may contain several challenges (RFC 9110 11.6.1); the parameter must belong to the ``Bearer`` one.
     """
     scheme = ""
-    for word in _WORD.finditer(challenges):
-        value = word["value"] if word["quoted"] is None else re.sub(r"\\(.)", r"\1", word["quoted"])
+    for match in _SCHEME_OR_PARAMETER.finditer(challenges):
+        value = match["value"] if match["quoted"] is None else re.sub(r"\\(.)", r"\1", match["quoted"])
         if value is None:
-            scheme = word["name"].lower()
-        elif scheme == "bearer" and word["name"].lower() == "error" and value == "invalid_token":
+            scheme = match["name"].lower()
+        elif scheme == "bearer" and match["name"].lower() == "error" and value == "invalid_token":
             return True
     return False
 
 
-def _says_authenticate(body: bytes) -> bool:
+def _has_authenticate_error(body: bytes) -> bool:
     if _TWILIO_XML.search(body):
-        # The classic API answers in XML where the path has no ".json".
+        # The classic API responds with XML if the path does not end with ".json".
         return True
-    answer = Response(status=401, headers={}, body=body)
-    # The time is for Retry-After alone, and no header is shown to it.
-    error = error_responses.read_error(answer, Context(now=datetime.fromtimestamp(0, UTC), base_url=""))
+    response = Response(status=401, headers={}, body=body)
+    # The time is used for Retry-After only, and no headers are passed.
+    error = error_responses.read_error(response, Context(now=datetime.fromtimestamp(0, UTC), base_url=""))
     return isinstance(error, ApiError) and (error.code == AUTHENTICATE or error.error == "invalid_token")

@@ -1,17 +1,17 @@
-"""The token of a manager on the requests of Twilio's own SDK, ``twilio`` (9.13), through its credential hooks.
+"""Credential provider for Twilio's SDK, the package ``twilio`` (9.13 or later).
 
 ::
 
-    async with TokenManager(grant) as manager:               # keeps the token fresh in the background
-        await manager.token()                                # the first one
+    async with TokenManager(grant) as manager:               # refreshes the token in the background
+        await manager.token()                                # fetches the first one
         client = Client(account_sid=sid, credential_provider=BearerCredentials(manager))
         message = await asyncio.to_thread(client.messages.create, to=…, from_=…, body=…)
 
-The hooks are synchronous and see neither the URL nor the answer: they cannot wait for a token in the event loop's own
-thread, cannot keep it from other hosts than Twilio's, and do not hear of a 401. Programs that use the SDK's
-asynchronous methods have a better way, without this module: `aiohttp.BearerAuth` in the SDK's HTTP client, which
-waits, compares origins and answers a 401 with a fresh token. The client then gets no credentials, not even from
-the environment::
+The SDK calls a credential provider synchronously and passes neither the URL nor the response. It therefore cannot wait
+for a token in the thread of the event loop, cannot withhold the token from other hosts than Twilio's, and does not
+notice a 401. For the SDK's asynchronous methods, use `aiohttp.BearerAuth` in the SDK's HTTP client instead of this
+module. It waits for a token, checks the origin and refreshes the token after a 401. Give the client no credentials,
+not even from the environment::
 
     http = AsyncTwilioHttpClient(pool_connections=False)
     http.session = aiohttp.ClientSession(middlewares=(BearerAuth(manager),))
@@ -36,7 +36,7 @@ with from_requirement("twilio>=9.13", "twilio"):
 
 
 class BearerStrategy(AuthStrategy):
-    """The SDK's question for an ``Authorization`` header, answered by a token manager; see `BearerCredentials`."""
+    """Returns the ``Authorization`` header for a request of the SDK; see `BearerCredentials`."""
 
     def __init__(self, manager: TokenSource, *, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         super().__init__(AuthType.CLIENT_CREDENTIALS)
@@ -45,81 +45,80 @@ class BearerStrategy(AuthStrategy):
         self._timeout = timeout
 
     def requires_authentication(self) -> bool:
-        """Always."""
+        """Return True: every request needs the header."""
         return True
 
     def get_auth_string(self) -> str:
-        """The header's value with a token that works now; never one without a token.
+        """Return the value of the header, with a token that is valid now.
 
-        In the event loop's own thread only what is at hand is given; in any other it is waited for.
+        In the thread of the event loop, only a token that is ready is used. Other threads wait for one.
 
         Raises:
-            ConfigurationError: it would have to be waited for, in the event loop's own thread; or that loop is not
-                running.
-            TransportError: there was none in time.
+            ConfigurationError: no token is ready, in the thread of the event loop; or the event loop is not running.
+            TransportError: no token within `timeout` seconds, or the event loop stopped meanwhile.
             TwilioOAuthError: as `TokenManager.access_token`.
         """
         try:
             in_loop = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             in_loop = False
-        return authorization(self._at_hand() if in_loop else self._waited_for())
+        return authorization(self._ready_token() if in_loop else self._wait_for_token())
 
-    def _at_hand(self) -> str:
-        # A manager with a fresh token answers without a single wait: its coroutine then ends on the first step.
-        asking = self._manager.access_token()
+    def _ready_token(self) -> str:
+        # With a fresh token, the coroutine of the manager finishes without waiting, at its first step.
+        coroutine = self._manager.access_token()
         try:
-            asking.send(None)
-        except StopIteration as answer:
-            return str(answer.value)
-        # What it waits for is the manager's own task, which goes on: a moment later there is a token.
-        asking.close()
+            coroutine.send(None)
+        except StopIteration as finished:
+            return str(finished.value)
+        # It waits for a task of the manager. That task goes on, so a later call finds a token.
+        coroutine.close()
         raise ConfigurationError(
-            "there is no fresh token at hand, and the event loop must not be blocked to wait for one: await"
-            " manager.token() before, use the manager as an async context manager to keep it fresh,"
+            "no token is ready, and waiting for one would block the event loop: await manager.token() first,"
+            " use the manager as an async context manager to refresh the token in the background,"
             " or call the SDK from another thread (asyncio.to_thread)"
         )
 
-    def _waited_for(self) -> str:
-        asking = self._manager.access_token()
+    def _wait_for_token(self) -> str:
+        coroutine = self._manager.access_token()
         waiting: concurrent.futures.Future[str] | None = None
         if self._loop.is_running():
-            with contextlib.suppress(RuntimeError):  # it may be closed between the two lines
-                waiting = asyncio.run_coroutine_threadsafe(asking, self._loop)
+            with contextlib.suppress(RuntimeError):  # the loop may be closed between the two lines
+                waiting = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         if waiting is None:
-            asking.close()
+            coroutine.close()
             raise ConfigurationError("the event loop of the token manager is not running")
         try:
             return waiting.result(self._timeout)
         except concurrent.futures.CancelledError:
-            reason = "the event loop ended before there was a token"
+            reason = "no token: the event loop stopped before there was one"
         except TimeoutError:
             if not waiting.cancel():
-                return waiting.result()  # it came at the last moment
+                return waiting.result()  # finished at the last moment
             reason = f"no token within {self._timeout:g} s"
         raise TransportError(reason, elapsed=self._timeout)
 
 
 class BearerCredentials(CredentialProvider):
-    """Credentials for ``twilio.rest.Client(credential_provider=…)``: each request carries the manager's token.
+    """Credentials for ``twilio.rest.Client(credential_provider=…)``: sends requests with the manager's access token.
 
-    The SDK asks for it synchronously. From a thread of its own (``asyncio.to_thread``) it waits, for a bounded time,
-    for the manager in its event loop. In the event loop's thread, where its ``…_async`` methods run, it takes the
-    fresh token that the manager has, and is refused with an error where there is none, instead of blocking the loop.
+    The SDK asks for the token synchronously. In another thread than the event loop's (``asyncio.to_thread``), it waits
+    for the manager for up to `timeout` seconds. In the thread of the event loop, where the SDK's ``…_async`` methods
+    run, it uses the fresh token of the manager. If there is none, it raises an error instead of blocking the loop.
     """
 
     def __init__(
         self, manager: TokenSource, *, loop: asyncio.AbstractEventLoop | None = None, timeout: float = 30.0
     ) -> None:
-        """Nothing is sent here.
+        """Create the credentials; nothing is sent.
 
         Args:
-            manager: where the token comes from.
-            loop: the event loop that the manager lives in; None: the running one.
+            manager: returns the access token.
+            loop: the event loop of the manager; None for the running one.
             timeout: seconds that another thread waits for a token.
 
         Raises:
-            ConfigurationError: no event loop is running, and none was given; or `timeout` is not positive.
+            ConfigurationError: no event loop is running, and `loop` is None; or `timeout` is not positive.
         """
         super().__init__(AuthType.CLIENT_CREDENTIALS)
         if not timeout > 0:
@@ -131,7 +130,7 @@ class BearerCredentials(CredentialProvider):
         return f"BearerCredentials({self._manager!r})"
 
     def to_auth_strategy(self) -> BearerStrategy:
-        """Called by the SDK for every request."""
+        """Return the strategy; called by the SDK for every request."""
         return self._strategy
 
 
@@ -140,4 +139,6 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         pass
-    raise ConfigurationError("make it where the event loop of the manager runs, or name that with loop=")
+    raise ConfigurationError(
+        "no event loop is running: create BearerCredentials in the event loop of the manager, or pass loop="
+    )
