@@ -1,4 +1,4 @@
-"""The command line: what is typed, what is said, and the exit code."""
+"""The command line: arguments, output and exit code."""
 
 import re
 import socket
@@ -14,14 +14,14 @@ PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_te
 
 
 @pytest.mark.parametrize(
-    ("args", "complaint"),
+    ("args", "message"),
     [
         (["demo", "--approve-after", "-1"], "'-1' is not zero or a positive number of seconds"),
         (["demo", "--approve-after", "nan"], "'nan' is not zero or a positive number"),
         (["demo", "--deny-after", "inf"], "'inf' is not zero or a positive number"),
         (["demo", "--approve-after", "soon"], "'soon' is not a number of seconds"),
         (["demo", "--approve-after"], "requires an argument"),
-        (["demo", "--approve-after", "1", "--deny-after", "1"], "exclude each other"),
+        (["demo", "--approve-after", "1", "--deny-after", "1"], "cannot be used together"),
         (["demo", "--port", "65536"], "65536 is not in the range"),
         (["demo", "--expires-in", "0"], "0 is not in the range"),
         (["demo", "now"], "unexpected extra argument"),
@@ -30,47 +30,47 @@ PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_te
         ([], "Usage: twilio-oauth"),
     ],
 )
-def test_wrong_usage_is_explained_and_exits_with_2(args, complaint, capsys):
+def test_wrong_usage_prints_a_message_and_exits_with_2(args, message, capsys):
     assert main(args) == 2
     out, err = capsys.readouterr()
-    assert complaint in err
+    assert message in err
     assert out == ""
 
 
-def test_a_port_that_is_taken(capsys):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert main(["demo", "--port", str(taken.getsockname()[1])]) == 2
-    assert "Cannot listen on the port that --port names: Address already in use" in capsys.readouterr().err
+def test_demo_with_a_port_in_use_exits_with_2(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as in_use:
+        assert main(["demo", "--port", str(in_use.getsockname()[1])]) == 2
+    assert "Cannot listen on the port given by --port: Address already in use" in capsys.readouterr().err
 
 
-def test_version(capsys):
+def test_version_option_prints_the_version_of_pyproject(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"twilio-oauth {PYPROJECT['project']['version']}\n"
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_tells_every_exit_code(flag, capsys):
+def test_demo_help_lists_every_option_and_exit_code(flag, capsys):
     assert main([flag]) == 0
     assert "demo" in capsys.readouterr().out
     assert main(["demo", flag]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"0 signed in, 1 refused or expired, 2 wrong usage, 130\s", out)
+    assert re.search(r"0 signed in, 1 denied, expired or failed, 2 wrong usage, 130\s", out)
     for option in ("--approve-after SECONDS", "--deny-after SECONDS", "--expires-in SECONDS", "--port PORT"):
         assert option in out
 
 
-def test_ctrl_c_is_no_refusal(monkeypatch, capsys):
-    def interrupted(program):
+def test_ctrl_c_exits_with_130_not_1(monkeypatch, capsys):
+    def interrupt(program):
         program.close()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asyncio.run", interrupted)
+    monkeypatch.setattr("asyncio.run", interrupt)
     assert main(["demo"]) == 130
     assert capsys.readouterr().err.split() == ["Stopped."]
 
 
-def forget(monkeypatch, *modules):
-    """Let the modules of the command be imported again, with `modules` not installed."""
+def hide_modules(monkeypatch, *modules):
+    """Make the command import its modules again, with `modules` not installed."""
     for name in [
         name for name in sys.modules if name.startswith(("twilio_oauth_async.cli.", "twilio_oauth_async.emu"))
     ]:
@@ -80,22 +80,22 @@ def forget(monkeypatch, *modules):
 
 
 @pytest.mark.parametrize("package", ["click", "jinja2", "joserfc"])
-def test_a_missing_extra_is_named(package, monkeypatch, capsys):
-    forget(monkeypatch, package)
+def test_missing_package_is_reported_with_the_extra_to_install(package, monkeypatch, capsys):
+    hide_modules(monkeypatch, package)
     assert main(["demo", "--approve-after", "0"]) == 2
     assert capsys.readouterr().err == (f"twilio-oauth: this needs {package}: pip install 'twilio-oauth-async[cli]'\n")
     assert "cli" in PYPROJECT["project"]["optional-dependencies"]
 
 
-def test_rich_is_needed_on_a_terminal_only(monkeypatch, capsys):
-    forget(monkeypatch, "rich", "rich.console")
+def test_missing_rich_is_reported_on_a_terminal(monkeypatch, capsys):
+    hide_modules(monkeypatch, "rich", "rich.console")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     assert main(["demo", "--approve-after", "0"]) == 2
     assert "this needs rich" in capsys.readouterr().err
 
 
-def test_another_missing_module_is_a_bug_and_looks_like_one(monkeypatch):
-    forget(monkeypatch, "twilio_oauth_async.cli.demo")
+def test_missing_module_of_the_package_itself_raises(monkeypatch):
+    hide_modules(monkeypatch, "twilio_oauth_async.cli.demo")
     with pytest.raises(ModuleNotFoundError, match=r"cli\.demo"):
         main(["demo"])

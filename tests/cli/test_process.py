@@ -1,4 +1,4 @@
-"""The command as a process of its own, on the real clock."""
+"""The command in its own process, with the real clock."""
 
 import contextlib
 import os
@@ -18,6 +18,7 @@ COMMAND = [
 
 
 def start(*args, stdout=subprocess.PIPE, without=(), **environment):
+    """Start the command; `without` names environment variables that it does not inherit."""
     without = {"NO_COLOR", "FORCE_COLOR", "COLORTERM", *without}
     kept = {name: value for name, value in os.environ.items() if name not in without}
     return subprocess.Popen(
@@ -30,46 +31,46 @@ def start(*args, stdout=subprocess.PIPE, without=(), **environment):
     )
 
 
-def complaints(err):
-    """What was complained about, but for slowness: development mode reports that, and the machine may be busy."""
+def error_lines(err):
+    """The lines of stderr, without the reports of slow callbacks of development mode: the machine may be busy."""
     return [line for line in err.splitlines() if line and not line.startswith("Executing <")]
 
 
 @pytest.mark.parametrize(
     ("option", "code", "end"), [("--approve-after", 0, "60 minutes."), ("--deny-after", 1, "token.")]
 )
-def test_a_whole_run_in_a_pipe(option, code, end):
+def test_complete_demo_in_a_pipe(option, code, end):
     with start("demo", option, "0") as process:
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, complaints(err)) == (code, [])
+    assert (process.returncode, error_lines(err)) == (code, [])
     assert out.rstrip().endswith(end)
     assert "\x1b" not in out
 
 
-def test_a_whole_run_on_a_terminal():
-    ours, theirs = pty.openpty()
-    with start("demo", "--approve-after", "0", stdout=theirs, COLUMNS="100", NO_COLOR="1") as process:
-        os.close(theirs)
-        shown = b""
-        # The end of a terminal is an error to its reader.
+def test_complete_demo_on_a_terminal():
+    parent_end, child_end = pty.openpty()
+    with start("demo", "--approve-after", "0", stdout=child_end, COLUMNS="100", NO_COLOR="1") as process:
+        os.close(child_end)
+        output = b""
+        # Reading a terminal raises an error when the other end is closed.
         with contextlib.suppress(OSError):
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        os.close(ours)
+            while chunk := os.read(parent_end, 65536):
+                output += chunk
+        os.close(parent_end)
         err = process.communicate(timeout=30)[1]
-    text = shown.decode()
-    assert (process.returncode, complaints(err)) == (0, [])
+    text = output.decode()
+    assert (process.returncode, error_lines(err)) == (0, [])
     assert "left." in text
     assert "Signed in as Ada Example" in text
     assert not re.search(r"\x1b\[[\d;]*3\d[;m]", text)
 
 
-def seconds_from_ctrl_c_to_the_end():
-    # Coverage, which writes its findings at the very end, must not be measured with it.
+def seconds_from_ctrl_c_to_exit():
+    # Coverage writes its data when the process ends; that must not be part of the measured time.
     with start("demo", without=[name for name in os.environ if name.startswith("COV")]) as process:
-        # A pipe sees each line as soon as it is written, the link first.
+        # Each line is flushed at once, the link first.
         assert process.stdout.readline().startswith("To sign in, open http://127.0.0.1:")
-        while not process.stdout.readline().startswith("Waiting for you"):
+        while not process.stdout.readline().startswith("Waiting for your approval"):
             pass
         pressed = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -77,18 +78,18 @@ def seconds_from_ctrl_c_to_the_end():
         took = time.monotonic() - pressed
     assert process.returncode == 130
     assert out == ""
-    assert complaints(err) == ["Stopped."]
+    assert error_lines(err) == ["Stopped."]
     return took
 
 
-def test_ctrl_c_ends_it_within_a_second():
-    # The fastest of a few: what a busy machine adds is not the program's. One that is slow is so each time.
-    assert any(seconds_from_ctrl_c_to_the_end() < 1 for _ in range(4))
+def test_ctrl_c_stops_the_demo_within_a_second():
+    # The fastest of some attempts, because a busy machine may delay one of them.
+    assert any(seconds_from_ctrl_c_to_exit() < 1 for _ in range(4))
 
 
-def test_a_reader_that_goes_away_is_no_traceback():
+def test_closed_stdout_is_an_error_without_traceback():
     with start("demo", "--approve-after", "0") as process:
         process.stdout.readline()
         process.stdout.close()
-        assert complaints(process.stderr.read()) == []
+        assert error_lines(process.stderr.read()) == []
         assert process.wait(30) != 0

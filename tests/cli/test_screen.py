@@ -31,11 +31,11 @@ def environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_pipe_gets_whole_lines_at_once_and_one_line_of_status():
+def test_pipe_gets_flushed_lines_and_only_the_first_status():
     stream = Stream(terminal=False)
     screen = choose_screen(stream)
     assert isinstance(screen, PlainScreen)
-    screen.say("open http://x", stress=["http://x"])
+    screen.say("open http://x", highlight=["http://x"])
     assert stream.flushed == "open http://x\n"
     with screen.status("waiting") as update:
         assert stream.flushed.endswith("waiting\n")
@@ -43,31 +43,31 @@ def test_a_pipe_gets_whole_lines_at_once_and_one_line_of_status():
     assert stream.getvalue() == "open http://x\nwaiting\n"
 
 
-def test_a_terminal_gets_colour_and_a_status_that_goes_away():
+def test_terminal_gets_colours_and_a_status_that_is_removed():
     stream = Stream(terminal=True)
     screen = choose_screen(stream)
     assert isinstance(screen, TerminalScreen)
-    screen.say("code ABCD", stress=["ABCD"])
+    screen.say("code ABCD", highlight=["ABCD"])
     assert COLOUR.search(stream.getvalue())
     with screen.status("waiting") as update:
         update("still waiting")
     assert "waiting" in stream.getvalue()
-    assert stream.getvalue().endswith(f"{ESCAPE}[2K"), "the line is wiped"
-    assert f"{ESCAPE}[?25h" in stream.getvalue(), "the cursor is back"
+    assert stream.getvalue().endswith(f"{ESCAPE}[2K"), "the status line is cleared"
+    assert f"{ESCAPE}[?25h" in stream.getvalue(), "the cursor is shown again"
 
 
-def test_no_color_is_honoured(monkeypatch):
+def test_no_color_disables_colours(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Stream(terminal=True)
     screen = choose_screen(stream)
-    screen.say("code ABCD", stress=["ABCD"])
+    screen.say("code ABCD", highlight=["ABCD"])
     with screen.status("waiting"):
         pass
     assert "ABCD" in stream.getvalue()
     assert not COLOUR.search(stream.getvalue())
 
 
-def test_a_terminal_wraps_words_but_never_a_link(monkeypatch):
+def test_terminal_wraps_words_but_not_a_line_with_a_link(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Stream(terminal=True)
     link = "http://127.0.0.1:8000/" + "x" * 60
@@ -79,12 +79,12 @@ def test_a_terminal_wraps_words_but_never_a_link(monkeypatch):
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
-def test_a_terminal_that_cannot_redraw_is_written_to_plainly(monkeypatch, term):
+def test_terminal_without_cursor_control_gets_plain_output(monkeypatch, term):
     monkeypatch.setenv("TERM", term)
     assert isinstance(choose_screen(Stream(terminal=True)), PlainScreen)
 
 
-def test_the_status_can_be_drawn_in_ascii():
+def test_status_can_be_written_in_ascii():
     raw = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     screen = TerminalScreen(raw)
     screen._console = Console(file=raw, force_terminal=True)

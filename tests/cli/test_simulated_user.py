@@ -1,11 +1,11 @@
-"""The scripted person at pages that are not the emulator's: it must not depend on how those look."""
+"""The simulated user with pages of other servers than the emulator: it must not depend on particular pages."""
 
 import pytest
 from aiohttp import web
 
 from tests.helpers.raw_server import RawServer, silence
-from twilio_oauth_async.cli import scripted_person
-from twilio_oauth_async.cli.scripted_person import Decision, ScriptedPerson, ScriptedPersonError
+from twilio_oauth_async.cli import simulated_user
+from twilio_oauth_async.cli.simulated_user import Decision, SimulatedUser, SimulatedUserError
 
 pytestmark = pytest.mark.asyncio
 CODE = "ABCD-EFGH"
@@ -14,16 +14,16 @@ DONE = "<p>Thank you</p>"
 
 
 class Site:
-    """Serves `pages` by path and keeps what was sent to each."""
+    """Serves `pages` by path and records the requests."""
 
     def __init__(self, **pages):
         self.pages = pages
-        self.sent = []
+        self.requests = []
 
-    async def answer(self, request):
+    async def respond(self, request):
         name = request.path.strip("/") or "start"
         data = request.query if request.method == "GET" else await request.post()
-        self.sent.append((request.method, name, list(data.items()), dict(request.cookies)))
+        self.requests.append((request.method, name, list(data.items()), dict(request.cookies)))
         page = self.pages[name]
         response = page if isinstance(page, web.Response) else web.Response(text=page, content_type="text/html")
         if name == "start":
@@ -32,7 +32,7 @@ class Site:
 
     async def __aenter__(self):
         app = web.Application()
-        app.router.add_route("*", "/{tail:.*}", self.answer)
+        app.router.add_route("*", "/{tail:.*}", self.respond)
         self.runner = web.AppRunner(app, access_log=None)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", 0).start()
@@ -43,85 +43,85 @@ class Site:
         await self.runner.cleanup()
 
     async def decide(self, decision=Decision.APPROVE):
-        await ScriptedPerson(self.url, CODE).decide(decision)
+        await SimulatedUser(self.url, CODE).decide(decision)
 
 
-async def test_types_the_code_keeps_cookies_and_hidden_fields_and_presses_the_right_button():
+async def test_decide_enters_the_code_keeps_cookies_and_hidden_fields_and_presses_the_button():
     start = ENTER.replace("<input", '<input type="hidden" name="csrf" value="t&amp;1"><input')
     look = """<form action="/end" method="POST"><input type="hidden" name="csrf" value="2">
-        <button name="answer" value="0">Don't allow</button><button name="answer" value="1">Allow</button></form>"""
-    for decision, answer in ((Decision.APPROVE, "1"), (Decision.DENY, "0")):
+        <button name="decision" value="0">Don't allow</button><button name="decision" value="1">Allow</button></form>"""
+    for decision, value in ((Decision.APPROVE, "1"), (Decision.DENY, "0")):
         async with Site(start=start, look=look, end=DONE) as site:
             await site.decide(decision)
-        assert site.sent[1:] == [
+        assert site.requests[1:] == [
             ("POST", "look", [("csrf", "t&1"), ("device_code_shown", CODE)], {"seen": "yes"}),
-            ("POST", "end", [("csrf", "2"), ("answer", answer)], {"seen": "yes"}),
+            ("POST", "end", [("csrf", "2"), ("decision", value)], {"seen": "yes"}),
         ]
 
 
-async def test_one_page_with_the_code_and_both_buttons():
+async def test_decide_with_code_and_both_buttons_on_one_page():
     page = """<form method="post" action="end"><input name="note" value="x"><input name="code">
         <input type="submit" name="do" value="Reject"><input type="submit" name="do" value="Authorize"></form>"""
     async with Site(start=page, end=DONE) as site:
         await site.decide()
-    assert site.sent[-1][2] == [("note", "x"), ("code", CODE), ("do", "Authorize")]
+    assert site.requests[-1][2] == [("note", "x"), ("code", CODE), ("do", "Authorize")]
 
 
-async def test_a_form_that_is_sent_in_the_query_and_one_without_an_action():
+async def test_decide_submits_get_forms_without_action_and_stops_after_too_many_pages():
     page = '<form><input name="user_code"></form>'
     async with Site(start=page) as site:
-        with pytest.raises(ScriptedPersonError, match="again and again"):
+        with pytest.raises(SimulatedUserError, match="still has a form after 8 pages"):
             await site.decide()
-    assert site.sent[1][:3] == ("GET", "start", [("user_code", CODE)])
-    assert len(site.sent) == scripted_person._MOST_PAGES + 1
+    assert site.requests[1][:3] == ("GET", "start", [("user_code", CODE)])
+    assert len(site.requests) == simulated_user._MAX_PAGES + 1
 
 
 @pytest.mark.parametrize("shown", [CODE, "abcdefgh", " ABCD EFGH "])
-async def test_a_code_that_is_filled_in_is_left_as_it_is(shown):
+async def test_decide_keeps_a_code_that_the_link_has_filled_in(shown):
     start = ENTER.replace('shown"', f'shown" value="{shown}"')
     end = '<form method="post" action="end"><button>Yes, go on</button></form>'
     async with Site(start=start, look=end, end=DONE) as site:
         await site.decide()
-    assert site.sent[1][2] == [("device_code_shown", shown)]
+    assert site.requests[1][2] == [("device_code_shown", shown)]
 
 
-async def test_a_page_that_shows_another_code_is_not_approved():
+async def test_decide_does_not_approve_a_page_with_another_code():
     async with Site(start=ENTER.replace('shown"', 'shown" value="OTHER"')) as site:
-        with pytest.raises(ScriptedPersonError, match="another code than the device"):
+        with pytest.raises(SimulatedUserError, match="another code than the device"):
             await site.decide()
-    assert len(site.sent) == 1
+    assert len(site.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("page", "complaint"),
+    ("page", "message"),
     [
-        ("<title>x</title><p>Come  back\n later</p>", "has no form to approve with; it says: Come back later"),
-        ("", "it says: nothing"),
-        ('<form action="https://192.0.2.1/"><button>Allow</button></form>', "leads to another site"),
+        ("<title>x</title><p>Come  back\n later</p>", "has no form to approve with; its text: Come back later"),
+        ("", r"its text: \(empty\)"),
+        ('<form action="https://192.0.2.1/"><button>Allow</button></form>', "is sent to another site"),
     ],
 )
-async def test_pages_that_cannot_be_gone_through(page, complaint):
+async def test_decide_raises_for_a_page_without_form_or_with_a_form_of_another_site(page, message):
     async with Site(start=page) as site:
-        with pytest.raises(ScriptedPersonError, match=complaint):
+        with pytest.raises(SimulatedUserError, match=message):
             await site.decide()
 
 
-async def test_a_complaint_is_told_without_control_characters_and_cut():
-    bad = web.Response(status=410, text=f"<p>Expired\x1b[2J</p><p>{'long ' * 100}</p>", content_type="text/html")
-    async with Site(start=ENTER, look=bad) as site:
-        with pytest.raises(ScriptedPersonError) as caught:
+async def test_error_page_is_quoted_without_control_characters_and_shortened():
+    error_page = web.Response(status=410, text=f"<p>Expired\x1b[2J</p><p>{'long ' * 100}</p>", content_type="text/html")
+    async with Site(start=ENTER, look=error_page) as site:
+        with pytest.raises(SimulatedUserError) as caught:
             await site.decide()
-    assert str(caught.value).startswith("/look answers 410: Expired [2J long")
+    assert str(caught.value).startswith("/look returned status 410: Expired [2J long")
     assert len(str(caught.value)) < 250
 
 
-async def test_a_page_that_nobody_serves():
-    with pytest.raises(ScriptedPersonError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
-        await ScriptedPerson("http://127.0.0.1:9/page", CODE).decide(Decision.APPROVE)
+async def test_decide_raises_if_no_server_listens():
+    with pytest.raises(SimulatedUserError, match=r"http://127\.0\.0\.1:9 cannot be loaded"):
+        await SimulatedUser("http://127.0.0.1:9/page", CODE).decide(Decision.APPROVE)
 
 
-async def test_a_page_that_takes_too_long(monkeypatch):
-    monkeypatch.setattr(scripted_person, "_TIMEOUT", scripted_person.aiohttp.ClientTimeout(total=0.05))
+async def test_decide_raises_if_a_page_times_out(monkeypatch):
+    monkeypatch.setattr(simulated_user, "_TIMEOUT", simulated_user.aiohttp.ClientTimeout(total=0.05))
     async with RawServer(silence) as server:
-        with pytest.raises(ScriptedPersonError, match="cannot be reached"):
-            await ScriptedPerson(f"{server.base_url}/", CODE).decide(Decision.APPROVE)
+        with pytest.raises(SimulatedUserError, match="cannot be loaded"):
+            await SimulatedUser(f"{server.base_url}/", CODE).decide(Decision.APPROVE)

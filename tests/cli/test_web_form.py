@@ -25,14 +25,14 @@ def read(html):
         ('<select name="a"><option value="1">x<option value="2" selected>y</select>', [("a", "2")], []),
     ],
 )
-def test_fields_are_those_that_a_browser_sends(control, fields, typed):
+def test_form_has_the_fields_that_a_browser_sends(control, fields, typed):
     form = read(f"<form>{control}</form>")
     assert form.fields == fields
     assert form.typed == typed
     assert form.submission(None) == fields
 
 
-def test_buttons():
+def test_form_has_its_submit_buttons():
     form = read(
         '<form action="/x" method="Post"><button type="button">Help</button>'
         '<button name="a" value="1"><b>Yes</b> please</button><input type="submit" value="No"></form>'
@@ -44,14 +44,14 @@ def test_buttons():
     assert form.submission(form.buttons[1]) == []
 
 
-def test_filling_in():
+def test_fill_sets_the_value_of_one_field():
     form = read('<form><input name="a" value="1"><input name="b"></form>')
     form.fill("b", "2")
     assert form.fields == [("a", "1"), ("b", "2")]
     assert form.value("b") == "2"
 
 
-def test_text_is_what_a_person_sees():
+def test_page_text_is_the_visible_text():
     page = PageReader("<title>t</title><style>s</style><script>if (a<b) {}</script><h1>A &amp;\n B</h1><p>C")
     assert page.text == "A & B C"
     assert page.forms == []

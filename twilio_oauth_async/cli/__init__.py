@@ -1,6 +1,6 @@
-"""The command ``twilio-oauth``. Needs the extra ``cli``.
+"""The command ``twilio-oauth`` (extra ``cli``).
 
-Nothing of the extra is imported before `main` runs, and each command imports what it alone needs.
+No package of the extra is imported before `main` runs, and each command imports only what it needs.
 
 May import: every other folder. No other folder imports this one.
 """
@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from twilio_oauth_async.extras import MissingExtraError, from_extra
 
 INTERRUPTED = 130
-"""What a shell reports for a program that Ctrl-C ended: 128 and the number of SIGINT."""
+"""The exit code of a program that was stopped with Ctrl-C, as a shell reports it: 128 + SIGINT."""
 WRONG_USAGE = 2
 
 _PACKAGES = ("click", "cryptography", "jinja2", "joserfc", "markupsafe", "rich")
-"""Installed by the extra `cli`."""
+"""Packages that the extra ``cli`` installs."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line `args`, the process's own where it is None; the result is the exit code."""
+    """Run the command line `args` (None: that of the process) and return the exit code."""
     try:
         with from_extra("cli", *_PACKAGES):
             from twilio_oauth_async.cli.commands import run

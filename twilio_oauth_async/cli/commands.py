@@ -1,4 +1,4 @@
-"""The list of commands, and how click's ways of ending become exit codes."""
+"""The click group, and the exit codes of the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twilio_oauth_async.cli.emulator import emulator
 )
 @click.version_option(package_name="twilio-oauth-async", message="twilio-oauth %(version)s")
 def commands() -> None:
-    """Sign people in at Twilio's OAuth API by the device grant."""
+    """Sign in to Twilio's OAuth API with the device grant."""
 
 
 commands.add_command(demo)
@@ -25,13 +25,13 @@ commands.add_command(emulator)
 
 
 def run(args: Sequence[str] | None) -> int:
-    """Run one command line; the result is the exit code.
+    """Run one command line and return its exit code.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C.
+        KeyboardInterrupt: the user pressed Ctrl-C.
     """
     try:
-        # Not click's own way out, which answers Ctrl-C with the 1 that stands for a refused sign-in here.
+        # In standalone mode click would exit with 1 on Ctrl-C, which means here that the sign-in was denied.
         code: object = commands.main(args, "twilio-oauth", standalone_mode=False)
     except click.ClickException as error:
         error.show()

@@ -1,73 +1,88 @@
-"""`twilio-oauth demo`: a whole device sign-in at the emulator, with a real page to approve it on."""
+"""`twilio-oauth demo`: a complete device sign-in against the emulator, with a page on which to approve it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from twilio_oauth_async.cli.seconds import Seconds
-
 if TYPE_CHECKING:
     from twilio_oauth_async.cli.screen import Screen
-    from twilio_oauth_async.cli.sign_in import Script
+    from twilio_oauth_async.cli.sign_in import SimulatedDecision
     from twilio_oauth_async.emulator import Emulator
 
 INTERVAL = 1
-"""Seconds between two polls. Twilio's server asks for 5, but nobody should have to wait for a demo."""
+"""Seconds between two polls. Twilio's server asks for 5; a demo should not take that long."""
 
 
-@click.command(short_help="Go through a whole sign-in at an emulated server.")
+class Seconds(click.ParamType[float]):
+    """A click type: a finite number of seconds, zero or more. click's own range type accepts NaN."""
+
+    name = "seconds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse `value`; fail with a usage error if it is not such a number."""
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value!r} is not zero or a positive number of seconds.", param, ctx)
+        return seconds
+
+
+@click.command(short_help="Run a complete sign-in against the emulator.")
 @click.option(
-    "--approve-after", type=Seconds(), help="Let a scripted person approve on the page after so many seconds."
+    "--approve-after", type=Seconds(), help="Simulate a user who approves on the page after this many seconds."
 )
-@click.option("--deny-after", type=Seconds(), help="Let a scripted person deny on the page after so many seconds.")
+@click.option("--deny-after", type=Seconds(), help="Simulate a user who denies on the page after this many seconds.")
 @click.option(
     "--expires-in",
     metavar="SECONDS",
     type=click.IntRange(min=1),
     default=299,
     show_default=True,
-    help="How long the code lives.",
+    help="Lifetime of the code.",
 )
 @click.option(
     "--port",
     metavar="PORT",
     type=click.IntRange(0, 65535),
     default=0,
-    show_default="a free one",
-    help="Where the emulated server listens, on this machine only.",
+    show_default="a free port",
+    help="Port of the emulator, which listens on this machine only.",
 )
 def demo(approve_after: float | None, deny_after: float | None, expires_in: int, port: int) -> int:
-    """Go through a whole sign-in by the device grant.
+    """Run a complete sign-in with the device grant.
 
-    Starts an emulated OAuth server on this machine, asks it for a code, shows you where to approve it in your
-    browser, and waits until you have. No account is needed, nothing leaves this machine and nothing is kept.
+    Starts the emulator of the OAuth server on this machine, requests a code, shows you the page on which to approve
+    it in your browser, and waits until you have. Needs no account, sends nothing to other machines, stores nothing.
 
-    Exit code: 0 signed in, 1 refused or expired, 2 wrong usage, 130 stopped with Ctrl-C.
+    Exit code: 0 signed in, 1 denied, expired or failed, 2 wrong usage, 130 stopped with Ctrl-C.
     """
     from twilio_oauth_async.cli.screen import choose_screen
-    from twilio_oauth_async.cli.scripted_person import Decision
     from twilio_oauth_async.cli.sign_in import APP_NAME
+    from twilio_oauth_async.cli.simulated_user import Decision
     from twilio_oauth_async.emulator import Emulator
 
     if approve_after is not None and deny_after is not None:
-        raise click.UsageError("--approve-after and --deny-after exclude each other.")
-    script: Script | None = None
+        raise click.UsageError("--approve-after and --deny-after cannot be used together.")
+    simulated: SimulatedDecision | None = None
     if approve_after is not None:
-        script = Decision.APPROVE, approve_after
+        simulated = Decision.APPROVE, approve_after
     elif deny_after is not None:
-        script = Decision.DENY, deny_after
-    # A public app, as one is that runs on a device (RFC 8628 5.6).
+        simulated = Decision.DENY, deny_after
+    # A public client, as apps on devices are (RFC 8628 5.6).
     emulator = Emulator(port=port, app_name=APP_NAME, public=True, interval=INTERVAL, expires_in=expires_in)
-    return asyncio.run(_serve(emulator, choose_screen(sys.stdout), script))
+    return asyncio.run(_serve(emulator, choose_screen(sys.stdout), simulated))
 
 
-async def _serve(emulator: Emulator, screen: Screen, script: Script | None) -> int:
+async def _serve(emulator: Emulator, screen: Screen, simulated: SimulatedDecision | None) -> int:
     from twilio_oauth_async.cli.sign_in import sign_in
 
     async with contextlib.AsyncExitStack() as stack:
@@ -75,5 +90,5 @@ async def _serve(emulator: Emulator, screen: Screen, script: Script | None) -> i
             await stack.enter_async_context(emulator)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
-            raise click.UsageError(f"Cannot listen on the port that --port names: {reason}.") from error
-        return await sign_in(emulator, screen, emulator.clock, script)
+            raise click.UsageError(f"Cannot listen on the port given by --port: {reason}.") from error
+        return await sign_in(emulator, screen, emulator.clock, simulated)

@@ -1,4 +1,4 @@
-"""One sign-in at a running emulator, told on a screen from the code to the token."""
+"""One sign-in against a running emulator, with output on a screen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from twilio_oauth_async.cli.screen import Screen, Update
-from twilio_oauth_async.cli.scripted_person import Decision, ScriptedPerson, ScriptedPersonError
+from twilio_oauth_async.cli.simulated_user import Decision, SimulatedUser, SimulatedUserError
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.emulator import Emulator
@@ -23,18 +23,18 @@ NOT_SIGNED_IN = 1
 APP_NAME = "twilio-oauth demo"
 SCOPES = ("openid", "profile", "email")
 
-Script: TypeAlias = tuple[Decision, float]
-"""What a scripted person decides, and after how many seconds."""
+SimulatedDecision: TypeAlias = tuple[Decision, float]
+"""The decision of the simulated user, and the seconds after which it is made."""
 
 
-async def sign_in(emulator: Emulator, screen: Screen, clock: Clock, script: Script | None = None) -> int:
-    """Sign somebody in at a running emulator and tell the story on `screen`.
+async def sign_in(emulator: Emulator, screen: Screen, clock: Clock, simulated: SimulatedDecision | None = None) -> int:
+    """Sign a user in with the device grant and write the progress and the result to `screen`.
 
     Args:
-        emulator: its app must be a public one.
-        screen: where to write.
-        clock: the emulator's.
-        script: None: a person is waited for.
+        emulator: a running one; its app must be a public client.
+        screen: output for the user.
+        clock: the clock of the emulator.
+        simulated: what the simulated user does; None to wait for a real user.
 
     Returns:
         The exit code.
@@ -45,23 +45,23 @@ async def sign_in(emulator: Emulator, screen: Screen, clock: Clock, script: Scri
         try:
             authorization = await flow.start()
             link = authorization.verification_uri_complete or authorization.verification_uri
-            screen.say(authorization.instructions(APP_NAME), stress=(link, authorization.user_code))
+            screen.say(authorization.instructions(APP_NAME), highlight=(link, authorization.user_code))
             screen.say()
-            with screen.status(_waiting_for(authorization, script)) as update:
-                watch = asyncio.create_task(_count_down(authorization, clock, update, script))
+            with screen.status(_waiting_text(authorization, simulated)) as update:
+                countdown = asyncio.create_task(_count_down(authorization, clock, update, simulated))
                 try:
-                    person = ScriptedPerson(link, authorization.user_code)
-                    token = await _wait(flow, authorization, clock, person, script)
+                    user = SimulatedUser(link, authorization.user_code)
+                    token = await _wait(flow, authorization, clock, user, simulated)
                 finally:
-                    watch.cancel()
-            screen.say(_welcome(await session.fetch_user_info(access_token=token.access_token)))
-            screen.say(_validity(token, clock.now()))
+                    countdown.cancel()
+            screen.say(_signed_in_text(await session.fetch_user_info(access_token=token.access_token)))
+            screen.say(_expiry_text(token, clock.now()))
         except AccessDeniedError:
-            screen.say("Refused: access was denied on the page. There is no token.")
+            screen.say("Denied: access was denied on the page. There is no token.")
         except DeviceCodeExpiredError:
-            screen.say("Expired: nobody decided while the code was valid. There is no token.")
-        except ScriptedPersonError as error:
-            screen.say(f"The scripted person gave up: {error}")
+            screen.say("Expired: access was neither approved nor denied in time. There is no token.")
+        except SimulatedUserError as error:
+            screen.say(f"Failed: the simulated user could not continue: {error}")
         except TwilioOAuthError as error:
             screen.say(f"Failed: {error}")
         else:
@@ -70,57 +70,64 @@ async def sign_in(emulator: Emulator, screen: Screen, clock: Clock, script: Scri
 
 
 async def _wait(
-    flow: DeviceFlow, authorization: DeviceAuthorization, clock: Clock, person: ScriptedPerson, script: Script | None
+    flow: DeviceFlow,
+    authorization: DeviceAuthorization,
+    clock: Clock,
+    user: SimulatedUser,
+    simulated: SimulatedDecision | None,
 ) -> Token:
-    """Wait for the token while a scripted person, if there is one, goes through the page; end when either fails."""
-    if script is None:
+    """Wait for the token while the simulated user, if there is one, submits the pages; end if either fails."""
+    if simulated is None:
         return await flow.wait(authorization)
-    decision, seconds = script
+    decision, seconds = simulated
 
-    async def act() -> None:
+    async def decide() -> None:
         await clock.sleep(seconds)
-        await person.decide(decision)
+        await user.decide(decision)
 
-    waiting, acting = asyncio.create_task(flow.wait(authorization)), asyncio.create_task(act())
+    waiting, deciding = asyncio.create_task(flow.wait(authorization)), asyncio.create_task(decide())
     try:
-        await asyncio.wait({waiting, acting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({waiting, deciding}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
-            await acting
+            await deciding
         return await waiting
     finally:
-        for task in (waiting, acting):
+        for task in (waiting, deciding):
             task.cancel()
-        await asyncio.gather(waiting, acting, return_exceptions=True)
+        await asyncio.gather(waiting, deciding, return_exceptions=True)
 
 
-async def _count_down(authorization: DeviceAuthorization, clock: Clock, update: Update, script: Script | None) -> None:
+async def _count_down(
+    authorization: DeviceAuthorization, clock: Clock, update: Update, simulated: SimulatedDecision | None
+) -> None:
     while True:
         left = max(0, round((authorization.expires_at - clock.now()).total_seconds()))
-        update(f"{_waiting_for(authorization, script)} {left // 60}:{left % 60:02} left.")
+        update(f"{_waiting_text(authorization, simulated)} {left // 60}:{left % 60:02} left.")
         await clock.sleep(1)
 
 
-def _waiting_for(authorization: DeviceAuthorization, script: Script | None) -> str:
-    if script is None:
-        return f"Waiting for you; the code expires at {_clock_time(authorization.expires_at)}, Ctrl-C stops."
-    decision, seconds = script
+def _waiting_text(authorization: DeviceAuthorization, simulated: SimulatedDecision | None) -> str:
+    expiry = _local_time(authorization.expires_at)
+    if simulated is None:
+        return f"Waiting for your approval; the code expires at {expiry}. Press Ctrl-C to stop."
+    decision, seconds = simulated
     verb = {"approve": "approves", "deny": "denies"}[decision.value]
-    return f"A scripted person {verb} after {seconds:g} s; the code expires at {_clock_time(authorization.expires_at)}."
+    return f"The simulated user {verb} after {seconds:g} s; the code expires at {expiry}."
 
 
-def _welcome(user: UserInfo) -> str:
+def _signed_in_text(user: UserInfo) -> str:
     known = [user.friendly_name or "", f"<{user.email}>" if user.email else "", user.user_sid or ""]
-    return clean(f"Signed in as {' '.join(part for part in known if part) or 'somebody without a name'}.", ())
+    return clean(f"Signed in as {' '.join(part for part in known if part) or 'an unnamed user'}.", ())
 
 
-def _validity(token: Token, now: datetime) -> str:
+def _expiry_text(token: Token, now: datetime) -> str:
     if token.access_token_expires_at is None:
-        return "The server did not say when the access token expires."
+        return "The server did not return an expiry time of the access token."
     minutes = (token.access_token_expires_at - now).total_seconds() / 60
     when = token.access_token_expires_at.astimezone()
-    return f"The access token, which is not shown, expires at {when:%Y-%m-%d %H:%M:%S %Z}, in {minutes:.0f} minutes."
+    return f"The access token (not shown) expires at {when:%Y-%m-%d %H:%M:%S %Z}, in {minutes:.0f} minutes."
 
 
-def _clock_time(moment: datetime) -> str:
-    """What the person's own clock shows then."""
+def _local_time(moment: datetime) -> str:
+    """Return `moment` as a time of day in the local time zone."""
     return f"{moment.astimezone():%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""The forms of an HTML page, with the fields that a browser would send."""
+"""HTML forms, with the fields that a browser would send."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ class Button:
 
 @attrs.define
 class WebForm:
-    """One form, filled in as the page was sent."""
+    """One form, with the values that the page contains."""
 
     action: str
     method: str
     fields: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
-    """Name and value of whatever is sent along, in the page's order, hidden fields included."""
+    """Name and value of each field that is sent, in the order of the page, hidden fields included."""
     typed: list[str] = attrs.field(factory=list[str])
-    """Names of the fields that a person types into."""
+    """Names of the fields into which a user types."""
     buttons: list[Button] = attrs.field(factory=list[Button])
 
     def value(self, name: str) -> str:
-        """The present value of a field."""
+        """Return the value of a field."""
         return dict(self.fields)[name]
 
     def fill(self, name: str, value: str) -> None:
-        """Type `value` into a field."""
+        """Set the value of a field."""
         self.fields = [(field, value if field == name else old) for field, old in self.fields]
 
     def submission(self, button: Button | None) -> list[tuple[str, str]]:
-        """What is sent when `button` is pressed; None: the return key."""
+        """Return the fields to send when `button` is pressed, or for None when the form is sent with the Enter key."""
         return [*self.fields, *([(button.name, button.value)] if button is not None and button.name else [])]
 
 
 class PageReader(HTMLParser):
-    """Reads one page: `forms`, and `text` as a person sees it."""
+    """Parser of one page: its `forms`, and its visible `text`."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -55,17 +55,17 @@ class PageReader(HTMLParser):
         self._button: Button | None = None
         self._select = ""
         self._hidden: list[str] = []
-        self._words: list[str] = []
+        self._text_parts: list[str] = []
         self.feed(html)
         self.close()
 
     @property
     def text(self) -> str:
-        """The page's text on one line."""
-        return " ".join(" ".join(self._words).split())
+        """The visible text of the page, on one line."""
+        return " ".join(" ".join(self._text_parts).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take in a form or one of its controls."""
+        """Add a form or one of its controls; called by the parser."""
         given = {name: value or "" for name, value in attrs}
         if tag in _NOT_SHOWN:
             self._hidden.append(tag)
@@ -75,17 +75,17 @@ class PageReader(HTMLParser):
         elif self._form is None:
             return
         elif tag == "input":
-            self._take_input(self._form, given)
+            self._add_input(self._form, given)
         elif tag == "button" and given.get("type", "submit").lower() == "submit":
             self._button = Button(given.get("name", ""), given.get("value", ""))
             self._form.buttons.append(self._button)
         elif tag == "select":
             self._select = given.get("name", "")
         elif tag == "option" and self._select:
-            self._take_option(self._form, self._select, given)
+            self._add_option(self._form, self._select, given)
 
     def handle_endtag(self, tag: str) -> None:
-        """Leave it again."""
+        """Finish a form, a control or a hidden element; called by the parser."""
         if self._hidden and self._hidden[-1] == tag:
             self._hidden.pop()
         elif tag == "form":
@@ -96,14 +96,14 @@ class PageReader(HTMLParser):
             self._select = ""
 
     def handle_data(self, data: str) -> None:
-        """Collect what is shown."""
+        """Collect visible text; called by the parser."""
         if self._hidden:
             return
-        self._words.append(data)
+        self._text_parts.append(data)
         if self._button is not None:
             self._button.label = " ".join([*self._button.label.split(), *data.split()])
 
-    def _take_input(self, form: WebForm, given: dict[str, str]) -> None:
+    def _add_input(self, form: WebForm, given: dict[str, str]) -> None:
         kind, name, value = given.get("type", "text").lower(), given.get("name", ""), given.get("value", "")
         if kind == "submit":
             form.buttons.append(Button(name, value, label=value))
@@ -115,8 +115,8 @@ class PageReader(HTMLParser):
             if kind in _TYPED_IN and "readonly" not in given:
                 form.typed.append(name)
 
-    def _take_option(self, form: WebForm, select: str, given: dict[str, str]) -> None:
-        """The first option counts until one comes that is marked as selected."""
+    def _add_option(self, form: WebForm, select: str, given: dict[str, str]) -> None:
+        """Select the first option, until another one is marked as selected."""
         if select not in dict(form.fields):
             form.fields.append((select, given.get("value", "")))
         elif "selected" in given:
