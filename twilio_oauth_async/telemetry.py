@@ -100,8 +100,8 @@ _UNOBSERVED: Final = contextlib.nullcontext(Operation())
 def observe(
     name: SpanName,
     timer: Timer,
-    *,
     attributes: Attributes | None = None,
+    *,
     labels: Attributes | None = None,
     exceptions: bool = True,
 ) -> AbstractContextManager[Operation]:

@@ -37,10 +37,7 @@ _log = logging.getLogger(__name__)
 def _sends(
     build: Callable[P, Request], parse: Parse[T], model: type[T]
 ) -> Callable[[Callable[[OAuthSession], None]], Endpoint[P, T]]:
-    """Turn an empty method into the endpoint whose request `build` makes and whose response `parse` reads.
-
-    The method has the parameters of `build`, so that they are written once; only its name and docstring are its own.
-    """
+    """Turn an empty method into an endpoint with the parameters of `build`, so that they are written once."""
 
     def decorate(method: Callable[[OAuthSession], None]) -> Endpoint[P, T]:
         @functools.wraps(method)
@@ -60,9 +57,8 @@ def _sends(
 class OAuthSession(Secretive):
     """A connection to Twilio's OAuth API. Any number of tasks of one event loop can use it at once.
 
-    Use it as an async context manager, or call `open` and `close`.
-
-    Every method that sends a request raises, besides the errors that it names:
+    Use it as an async context manager, or call `open` and `close`. Every method that sends a request raises, besides
+    the errors that it names:
 
     - `TransportError`: no response arrived.
     - `ProtocolError`: the response breaks the contract.
@@ -123,8 +119,7 @@ class OAuthSession(Secretive):
         self._retry = retry
         self._authorization = basic_authorization(username, password)
         # Masked wherever the server repeats them: the password, and the header that holds it in base64.
-        sent = (password, (self._authorization or "").removeprefix("Basic "))
-        self._secrets = tuple(secret for secret in sent if secret)
+        self._secrets = tuple(filter(None, (password, (self._authorization or "").removeprefix("Basic "))))
         self._discovery: OpenidDiscovery | None = None
         self._transport = Transport(
             http=http,
@@ -302,19 +297,14 @@ class OAuthSession(Secretive):
             ConfigurationError: the session is not open.
         """
         limit = self.timeout if timeout is None else min(timeout, self.timeout)
-        observer = telemetry.observer
-        if observer is None:
-            return (await self._send(request, parse, limit))[0]
-        attributes: telemetry.Attributes = {"http.request.method": request.method, "url.path": request.path}
-        started = self.clock.monotonic()
-        with observer.span("twilio_oauth.request", attributes) as results:
+        method: telemetry.Attributes = {"http.request.method": request.method}
+        path: telemetry.Attributes = {"url.path": request.path}
+        with telemetry.observe("twilio_oauth.request", self.clock, method, labels=path, exceptions=False) as operation:
             outcome, attempts = await self._send(request, parse, limit)
-            result = type(outcome).__name__ if isinstance(outcome, TwilioOAuthError) else "ok"
-            results.update({"attempts": attempts, "outcome": result})
-        seconds = self.clock.monotonic() - started
-        observer.record("twilio_oauth.request.duration", seconds, {"url.path": request.path, "outcome": result})
-        if attempts > 1:
-            observer.count("twilio_oauth.retries", {"url.path": request.path}, attempts - 1)
+            operation.set_result(outcome)
+            operation.set_attribute("attempts", attempts)
+            if attempts > 1:
+                operation.count("twilio_oauth.retries", path, attempts - 1)
         return outcome
 
     async def _send(self, request: Request, parse: Parse[T], timeout: float) -> tuple[T | TwilioOAuthError, int]:
@@ -344,8 +334,7 @@ class OAuthSession(Secretive):
         elapsed = self.clock.monotonic() - started
         outcome = last.outcome
         if isinstance(outcome, TransportError):
-            outcome.attempts = attempts
-            outcome.elapsed = elapsed
+            outcome.attempts, outcome.elapsed = attempts, elapsed
         if _log.isEnabledFor(logging.DEBUG):
             result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
             _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)

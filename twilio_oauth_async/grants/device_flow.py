@@ -139,32 +139,14 @@ class DeviceFlow(GrantBase):
         Raises:
             As `run`, except for what concerns the prompt.
         """
-        observer = telemetry.observer
-        if observer is None:
-            return await self._wait(authorization)
-        started = self.session.clock.monotonic()
-        outcome = "cancelled"
-        with observer.span("twilio_oauth.device_flow", {}) as later:
-            try:
-                token = await self._wait(authorization)
-                outcome = "ok"
-            except TwilioOAuthError as error:
-                outcome = type(error).__name__
-                raise
-            finally:
-                later["outcome"] = outcome
-                seconds = self.session.clock.monotonic() - started
-                observer.record("twilio_oauth.device_flow.duration", seconds, {"outcome": outcome})
-        return token
-
-    async def _wait(self, authorization: DeviceAuthorization) -> Token:
-        poller, state = self.poller(authorization), authorization
-        while True:
-            await poller.until_due(state)
-            step = await poller.poll(state)
-            if isinstance(step, Approved):
-                return step.token
-            state = step.authorization
+        with telemetry.observe("twilio_oauth.device_flow", self.session.clock):
+            poller, state = self.poller(authorization), authorization
+            while True:
+                await poller.until_due(state)
+                step = await poller.poll(state)
+                if isinstance(step, Approved):
+                    return step.token
+                state = step.authorization
 
     async def poll(self, authorization: DeviceAuthorization) -> Step:
         """Send one poll if it is due, for a caller that keeps time and state itself.

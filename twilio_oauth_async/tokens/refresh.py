@@ -174,23 +174,11 @@ class TokenRenewal:
         return await self._save(await self._verified(token, stored.token), stored)
 
     async def _observed_refresh(self, token: Token) -> Token:
-        observer = telemetry.observer
-        if observer is None:
-            return await self.grant.refresh(token)
-        outcome = "cancelled"
-        with observer.span("twilio_oauth.refresh", {}) as later:
-            try:
-                new = await self.grant.refresh(token)
-                outcome = "ok"
-            except TwilioOAuthError as error:
-                outcome = type(error).__name__
-                raise
-            finally:
-                later["outcome"] = outcome
-                observer.count("twilio_oauth.refreshes", {"outcome": outcome})
-        if token.access_token_expires_at is not None:
-            late = (self.clock.now() - token.access_token_expires_at).total_seconds()
-            observer.record("twilio_oauth.refresh.lag", max(late, 0.0), {})
+        with telemetry.observe("twilio_oauth.refresh", self.clock) as operation:
+            new = await self.grant.refresh(token)
+            if token.access_token_expires_at is not None:
+                late = (self.clock.now() - token.access_token_expires_at).total_seconds()
+                operation.record("twilio_oauth.refresh.lag", max(late, 0.0), {})
         return new
 
     async def _unmark(self, stored: StoredToken, unanswered: int) -> None:
