@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from tests.helpers.managed import Managed
 from tests.helpers.raw_server import http
 from tests.helpers.scripted_flow import PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
+from tests.helpers.scripted_manager import ScriptedManager
 from twilio_oauth_async import AccessDeniedError, RetryPolicy, TransportError, otel, telemetry
 
 pytest.importorskip("opentelemetry.sdk", reason="the SDK of OpenTelemetry is not installed")
@@ -101,7 +101,7 @@ async def test_retries(told):
 
 @pytest.mark.asyncio
 async def test_refreshes(told):
-    setup = Managed({}, {}, TransportError("down"))
+    setup = ScriptedManager({}, {}, TransportError("down"))
     await setup.manager.login()
     setup.clock.advance(3610)
     await setup.manager.token()

@@ -5,8 +5,8 @@ import contextlib
 import pytest
 
 from tests.helpers.http_clients import client_for, signed_in
-from tests.helpers.managed import Managed
 from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED_BODY, ResourceServer, ok, redirect, unauthorized
+from tests.helpers.scripted_manager import ScriptedManager as Managed
 from twilio_oauth_async import ConfigurationError, LoginRequired
 
 pytestmark = pytest.mark.asyncio

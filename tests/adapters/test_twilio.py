@@ -17,8 +17,8 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from tests.helpers.http_clients import signed_in
-from tests.helpers.managed import Managed
 from tests.helpers.resource_server import ResourceServer, ok, unauthorized
+from tests.helpers.scripted_manager import ScriptedManager as Managed
 from twilio_oauth_async import ConfigurationError, InvalidClientError, LoginRequired, TransportError
 from twilio_oauth_async.adapters.aiohttp import BearerAuth
 from twilio_oauth_async.adapters.twilio import BearerCredentials

@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+import contextlib
 import subprocess
 import sys
 
@@ -9,10 +10,10 @@ import pytest
 
 from tests.helpers.jose import CLIENT, ISSUER, check_fit_for_a_log, jwk, private_key, token
 from tests.helpers.raw_server import RawServer, http
+from tests.helpers.world import emulated
 from twilio_oauth_async import (
     ApiError,
     ConfigurationError,
-    DeviceFlow,
     IdTokenError,
     IdTokenVerifier,
     OAuthSession,
@@ -20,42 +21,17 @@ from twilio_oauth_async import (
     TransportError,
     VirtualClock,
 )
-from twilio_oauth_async.emulator import Emulator
 
 
 class SignedIn:
-    """A person who has signed in at an emulator."""
+    """A `world` whose user has signed in: `token` is theirs, `verifier` checks it."""
 
-    def __init__(self, **options):
-        self.clock = VirtualClock()
-        self.server = Emulator(clock=self.clock, **options)
-
-    async def __aenter__(self):
-        await self.server.__aenter__()
-        self.session = OAuthSession(
-            self.server.account_sid,
-            self.server.auth_token,
-            base_url=self.server.base_url,
-            clock=self.clock,
-            retry=RetryPolicy.none(),
-        )
-        await self.session.open()
-        self.verifier = IdTokenVerifier(self.session, client_sid=self.server.client_sid)
-        self.token = await self.sign_in()
-        return self
-
-    async def __aexit__(self, *_):
-        await self.session.close()
-        await self.server.__aexit__(None, None, None)
+    def __init__(self, world, token):
+        self.world, self.token = world, token
+        self.clock, self.session, self.server, self.flow = world.clock, world.session, world.emulator, world.flow
+        self.verifier = world.verifier()
 
     async def sign_in(self):
-        self.flow = DeviceFlow(
-            self.session,
-            client_sid=self.server.client_sid,
-            client_secret=self.server.client_secret,
-            scopes=["openid"],
-            prompt=lambda authorization: self.server.approve(authorization.user_code),
-        )
         return await self.flow.run()
 
     async def verify(self, token=None, **options):
@@ -70,13 +46,19 @@ class SignedIn:
 
     @property
     def fetches(self):
-        return len([request for request in self.server.requests if request.endpoint == "certs"])
+        return len(self.server.requests.to("certs"))
+
+
+@contextlib.asynccontextmanager
+async def signed_in(**options):
+    async with emulated(retry=RetryPolicy.none(), **options) as world:
+        yield SignedIn(world, await world.flow.run())
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 async def test_who_signed_in(algorithm):
-    async with SignedIn(signing_algorithm=algorithm) as scene:
+    async with signed_in(signing_algorithm=algorithm) as scene:
         claims = await scene.verify()
         assert claims.sub == scene.server.user.sid
         assert claims.iss == scene.server.issuer
@@ -91,8 +73,8 @@ async def test_who_signed_in(algorithm):
 
 @pytest.mark.asyncio
 async def test_until_it_expires():
-    async with SignedIn(access_token_lifetime=600.0) as scene:
-        strict = IdTokenVerifier(scene.session, client_sid=scene.server.client_sid, leeway=0)
+    async with signed_in(access_token_lifetime=600.0) as scene:
+        strict = scene.world.verifier(leeway=0)
         await strict.verify(scene.token.id_token)
         scene.clock.advance(600)
         with pytest.raises(IdTokenError, match="expired"):
@@ -105,7 +87,7 @@ async def test_until_it_expires():
 
 @pytest.mark.asyncio
 async def test_keys_that_rotate():
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         await scene.verify()
         scene.server.rotate_keys()
         new = await scene.sign_in()
@@ -122,7 +104,7 @@ async def test_keys_that_rotate():
 
 @pytest.mark.asyncio
 async def test_a_storm_of_made_up_key_ids_reaches_the_server_once():
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         await scene.verify()
         forged = [token(header={"kid": f"made up {number}"}) for number in range(50)]
         for one in forged:
@@ -134,7 +116,7 @@ async def test_a_storm_of_made_up_key_ids_reaches_the_server_once():
 
 @pytest.mark.asyncio
 async def test_an_outage_of_the_certs_endpoint():
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         scene.server.faults.on("certs").answer(503)
         with pytest.raises(ApiError):
             await scene.verify()
@@ -181,7 +163,7 @@ async def test_an_outage_of_the_certs_endpoint():
 )
 async def test_each_forgery_is_refused_and_named(forgery, claim):
     """Fault 32."""
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         await scene.verify()
         scene.server.faults.on("token").on_success().id_token(**forgery)
         assert await scene.refused(await scene.sign_in()) == claim
@@ -191,7 +173,7 @@ async def test_each_forgery_is_refused_and_named(forgery, claim):
 @pytest.mark.asyncio
 async def test_an_access_token_is_no_id_token():
     """RFC 8725 3.12: the same keys sign both."""
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         with pytest.raises(IdTokenError) as caught:
             await scene.verifier.verify(scene.token.access_token)
         assert caught.value.claim == "typ"
@@ -199,7 +181,7 @@ async def test_an_access_token_is_no_id_token():
 
 @pytest.mark.asyncio
 async def test_the_id_token_of_another_sign_in():
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         other = await scene.sign_in()
         with pytest.raises(IdTokenError) as caught:
             await scene.verifier.verify(scene.token.id_token, access_token=other.access_token)
@@ -209,8 +191,8 @@ async def test_the_id_token_of_another_sign_in():
 
 @pytest.mark.asyncio
 async def test_the_id_token_of_another_app():
-    async with SignedIn() as scene:
-        other = IdTokenVerifier(scene.session, client_sid=scene.server.add_app("Other").sid)
+    async with signed_in() as scene:
+        other = scene.world.verifier(client_sid=scene.server.add_app("Other").sid)
         with pytest.raises(IdTokenError) as caught:
             await other.verify(scene.token.id_token)
         assert caught.value.claim == "aud"
@@ -219,7 +201,7 @@ async def test_the_id_token_of_another_app():
 @pytest.mark.asyncio
 async def test_a_refreshed_id_token_is_of_the_same_person():
     """Rule 31."""
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         scene.clock.advance(3 * 3600)
         new = await scene.flow.refresh(scene.token)
         claims = await scene.verifier.verify_refreshed(
@@ -269,12 +251,12 @@ async def test_the_issuer_is_the_session_s_unless_told_otherwise():
 
 @pytest.mark.asyncio
 async def test_the_discovery_document_s_algorithms():
-    async with SignedIn() as scene:
+    async with signed_in() as scene:
         names = (await scene.session.fetch_openid_discovery()).id_token_signing_alg_values_supported
         assert names == ("ECDSA", "RSA256")
-        verifier = IdTokenVerifier(scene.session, client_sid=scene.server.client_sid, algorithms=names)
+        verifier = scene.world.verifier(algorithms=names)
         assert (await verifier.verify(scene.token.id_token)).sub == scene.server.user.sid
-        only = IdTokenVerifier(scene.session, client_sid=scene.server.client_sid, algorithms=["RSA256"])
+        only = scene.world.verifier(algorithms=["RSA256"])
         with pytest.raises(IdTokenError) as caught:
             await only.verify(scene.token.id_token)
         assert caught.value.claim == "alg"

@@ -3,15 +3,14 @@ import asyncio
 import pytest
 
 from tests.helpers.raw_server import RawServer, http
+from tests.helpers.world import emulated
 from twilio_oauth_async import (
     ConfigurationError,
     InvalidClientError,
     OAuthSession,
     ProtocolError,
     TransportError,
-    VirtualClock,
 )
-from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.grants.client_credentials import ClientCredentials
 from twilio_oauth_async.tokens.manager import TokenManager
 
@@ -30,17 +29,16 @@ def test_it_shows_no_secret():
 
 @pytest.mark.asyncio
 async def test_a_manager_renews_by_itself():
-    clock = VirtualClock(auto=False)
-    async with Emulator(clock=clock) as emulator, OAuthSession(base_url=emulator.base_url, clock=clock) as session:
-        grant = ClientCredentials(session, client_id=emulator.client_sid, client_secret=emulator.client_secret)
+    async with emulated(auto=False) as world:
+        grant = world.client_credentials()
         manager = TokenManager(grant)
         first = await manager.token()
         # Opaque or not, it is kept until expires_in says otherwise: not asked for anew with every request.
         for _ in range(50):
             assert await manager.token() is first
-        clock.advance(3600)
+        world.clock.advance(3600)
         assert (await manager.token()).access_token != first.access_token
-        assert [request.path for request in emulator.requests] == ["/v2/token", "/v2/token"]
+        assert [request.path for request in world.emulator.requests] == ["/v2/token", "/v2/token"]
         assert (await grant.refresh(first)).access_token
 
 
@@ -59,8 +57,8 @@ async def test_what_is_sent():
 
 @pytest.mark.asyncio
 async def test_wrong_credentials():
-    async with Emulator() as emulator, OAuthSession(base_url=emulator.base_url) as session:
-        manager = TokenManager(ClientCredentials(session, client_id=emulator.client_sid, client_secret="wrong"))
+    async with emulated() as world:
+        manager = TokenManager(world.client_credentials(client_secret="wrong"))
         with pytest.raises(InvalidClientError):
             await manager.token()
 

@@ -8,7 +8,7 @@ import attrs
 import httpx
 import httpx2
 
-from tests.helpers.managed import Managed
+from tests.helpers.scripted_manager import ScriptedManager as Managed
 from twilio_oauth_async.adapters import aiohttp as for_aiohttp
 from twilio_oauth_async.adapters import httpx as for_httpx
 

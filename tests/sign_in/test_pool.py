@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.helpers.pool import Pooled, collect
+from tests.helpers.event_loop import collect
+from tests.helpers.world import emulated
 from twilio_oauth_async import (
     AccessDeniedError,
     ConfigurationError,
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_a_sign_in_from_beginning_to_end():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         assert (sign_in.user, sign_in.state, sign_in.scopes) == ("ada", "pending", ("openid",))
         assert sign_in.user_code in sign_in.instructions("Demo")
@@ -34,7 +35,7 @@ async def test_a_sign_in_from_beginning_to_end():
 
 
 async def test_the_token_is_stored_before_anybody_is_told():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
         async for event in pool.events(sign_in.id):
@@ -43,7 +44,7 @@ async def test_the_token_is_stored_before_anybody_is_told():
 
 
 async def test_a_second_request_joins():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         both = await asyncio.gather(pool.submit("ada"), pool.submit("ada"))
         third = await pool.submit("ada")
         assert both[0] == both[1] == third
@@ -53,7 +54,7 @@ async def test_a_second_request_joins():
 
 
 async def test_whoever_asked_first_may_go_away():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         first = asyncio.create_task(pool.submit("ada"))
         second = asyncio.create_task(pool.submit("ada"))
         await asyncio.sleep(0)
@@ -65,7 +66,7 @@ async def test_whoever_asked_first_may_go_away():
 
 
 async def test_all_who_asked_may_go_away_although_it_fails(caplog):
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         setup.emulator.faults.on("device_code").times(10).answer(403)
         asked = asyncio.create_task(pool.submit("ada"))
         await asyncio.sleep(0)
@@ -80,7 +81,7 @@ async def test_all_who_asked_may_go_away_although_it_fails(caplog):
 
 
 async def test_closing_while_the_code_is_asked_for():
-    async with Pooled() as setup, AsyncExitStack() as stack:
+    async with emulated() as setup, AsyncExitStack() as stack:
         pool = await stack.enter_async_context(setup.pool())
         asked = asyncio.create_task(pool.submit("ada"))
         await asyncio.sleep(0)
@@ -92,7 +93,7 @@ async def test_closing_while_the_code_is_asked_for():
 
 
 async def test_those_who_come_late_get_the_present_first():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
         await pool.result(sign_in.id)
@@ -108,7 +109,7 @@ async def test_those_who_come_late_get_the_present_first():
     ("end", "state", "kind"), [("deny", "denied", AccessDeniedError), ("expire", "expired", DeviceCodeExpiredError)]
 )
 async def test_refused_and_expired(end, state, kind):
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await getattr(setup.emulator, end)(sign_in.user_code)
         with pytest.raises(kind):
@@ -122,7 +123,7 @@ async def test_refused_and_expired(end, state, kind):
 
 
 async def test_cancelling():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await pool.cancel(sign_in.id)
         await pool.cancel(sign_in.id)
@@ -136,16 +137,11 @@ async def test_cancelling():
 
 async def test_cancelling_too_late():
     """The server has granted the token: it is saved, not thrown away, and `cancel` returns when that is done."""
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        save, saving = setup.tokens.save, asyncio.Event()
-
-        async def slow(key, stored):
-            saving.set()
-            await asyncio.sleep(0)
-            await save(key, stored)
-
-        setup.tokens.save = slow
+        saving = asyncio.Event()
+        setup.tokens.before("save", lambda *_: saving.set())
+        setup.tokens.before("save", lambda *_: asyncio.sleep(0))
         await setup.emulator.approve(sign_in.user_code)
         await saving.wait()
         await pool.cancel(sign_in.id)
@@ -154,7 +150,7 @@ async def test_cancelling_too_late():
 
 
 async def test_a_server_out_of_reach_is_told_and_passes():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         setup.emulator.faults.on("poll").html(502)
         sign_in = await pool.submit("ada")
         seen = []
@@ -166,7 +162,7 @@ async def test_a_server_out_of_reach_is_told_and_passes():
 
 
 async def test_no_code_to_be_had():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         setup.emulator.faults.on("device_code").times(10).hang_up()
         with pytest.raises(TransportError):
             await pool.submit("ada")
@@ -175,7 +171,7 @@ async def test_no_code_to_be_had():
 
 
 async def test_there_is_a_cap():
-    async with Pooled() as setup, setup.pool(max_flows=2) as pool:
+    async with emulated() as setup, setup.pool(max_flows=2) as pool:
         first = await pool.submit("a")
         await pool.submit("b")
         with pytest.raises(DeviceFlowError, match="2 sign-ins"):
@@ -186,13 +182,13 @@ async def test_there_is_a_cap():
 
 
 async def test_those_being_begun_count():
-    async with Pooled() as setup, setup.pool(max_flows=2) as pool:
+    async with emulated() as setup, setup.pool(max_flows=2) as pool:
         outcomes = await asyncio.gather(*(pool.submit(user) for user in "abc"), return_exceptions=True)
         assert [isinstance(outcome, DeviceFlowError) for outcome in outcomes] == [False, False, True]
 
 
 async def test_a_problem_that_stays_the_same_is_told_once():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         setup.emulator.faults.on("poll").times(3).hang_up()
         sign_in = await pool.submit("ada")
         listening = asyncio.create_task(collect(pool.events(sign_in.id)))
@@ -203,22 +199,18 @@ async def test_a_problem_that_stays_the_same_is_told_once():
 
 
 async def test_a_mistake_in_a_store_is_told_to_those_who_wait(caplog):
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-
-        async def mistaken(*_):
-            raise KeyError("canary")
-
-        claim, setup.flows.claim = setup.flows.claim, mistaken
+        setup.flows.fail("claim", error=KeyError("canary"))
         with pytest.raises(DeviceFlowError, match="an unexpected KeyError"):
             await pool.result(sign_in.id)
         assert (await pool.find(sign_in.id)).state == "failed"
-        setup.flows.claim = claim
+        setup.flows.repair("claim")
     assert "a sign-in was ended by a mistake" in caplog.text
 
 
 async def test_bad_use():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         with pytest.raises(ConfigurationError):
             setup.pool(max_flows=0)
         pool = setup.pool()
@@ -233,7 +225,7 @@ async def test_bad_use():
 
 
 async def test_hundreds_at_once():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_ins = await asyncio.gather(*(pool.submit(f"user {number}") for number in range(300)))
         for sign_in in sign_ins:
             await setup.emulator.approve(sign_in.user_code)
@@ -245,7 +237,7 @@ async def test_hundreds_at_once():
 
 async def test_no_secret_is_told(caplog):
     caplog.set_level(0)
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         flow = await setup.flows.load(sign_in.id)
         await setup.emulator.approve(sign_in.user_code)

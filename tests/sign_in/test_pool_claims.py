@@ -6,7 +6,7 @@ import itertools
 import attrs
 import pytest
 
-from tests.helpers.pool import Pooled, killed
+from tests.helpers.world import emulated
 from twilio_oauth_async import DeviceFlow, DeviceFlowError, StoredToken, StoreError, Token
 from twilio_oauth_async.sign_in.driver import LEASE, SAVING
 from twilio_oauth_async.sign_in.pool import DeviceFlowPool
@@ -20,7 +20,7 @@ def polls(setup):
 
 async def test_a_claim_counts_from_when_it_is_made():
     """The next poll of a flow that nobody has driven for a while was due long ago."""
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
         setup.clock.advance(LEASE + 20)
@@ -34,7 +34,7 @@ async def test_a_claim_counts_from_when_it_is_made():
 
 
 async def test_between_the_polls_of_two_processes_lies_an_interval():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
             await setup.clock.sleep(13)
@@ -45,7 +45,7 @@ async def test_between_the_polls_of_two_processes_lies_an_interval():
 
 
 async def test_what_a_slow_server_was_found_to_be_is_carried_over():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             setup.emulator.faults.on("poll").times(2).html(502)
             sign_in = await pool.submit("ada")
@@ -55,16 +55,10 @@ async def test_what_a_slow_server_was_found_to_be_is_carried_over():
 
 
 async def test_what_could_not_be_stored_is_stored_with_the_next_poll():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         setup.emulator.faults.on("poll").error("slow_down")
         sign_in = await pool.submit("ada")
-        save = setup.flows.save
-
-        async def down(*_):
-            setup.flows.save = save
-            raise StoreError("down")
-
-        setup.flows.save = down
+        setup.flows.fail("save", times=1)
         await setup.clock.sleep(8)
         assert (await setup.flows.load(sign_in.id)).authorization.interval == 5
         await setup.clock.sleep(12)
@@ -73,26 +67,24 @@ async def test_what_could_not_be_stored_is_stored_with_the_next_poll():
 
 async def test_the_claim_is_kept_while_the_token_cannot_be_saved():
     """A second process would exchange the code again, which revokes what the first is about to save."""
-    async with Pooled() as setup, setup.pool() as pool, setup.pool() as other:
+    async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
-        save, times = setup.tokens.save, []
+        times = []
 
-        async def rarely(key, stored):
+        async def check_claim(*_):
             assert await other.take_up() == []
             times.append(setup.clock.monotonic())
-            if len(times) < 6:
-                raise StoreError("down")
-            await save(key, stored)
 
-        setup.tokens.save = rarely
+        setup.tokens.before("save", check_claim)
+        setup.tokens.fail("save", times=5)
         await pool.result(sign_in.id)
         assert [later - earlier for earlier, later in itertools.pairwise(times)] == pytest.approx([2, 4, 8, 16, 32])
         assert polls(setup) == [201]
 
 
 async def test_the_refresh_of_an_older_token_is_not_taken_for_an_approval():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         older = StoredToken(token=Token(access_token="older"), generation=1, obtained_at=setup.clock.now())
         await setup.tokens.save("ada", older)
         async with setup.pool() as pool:
@@ -106,21 +98,16 @@ async def test_the_refresh_of_an_older_token_is_not_taken_for_an_approval():
 
 
 async def test_who_signed_out_meanwhile_is_signed_in_by_an_approval():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         older = StoredToken(token=Token(access_token="older"), generation=7, obtained_at=setup.clock.now())
         await setup.tokens.save("ada", older)
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
             await setup.tokens.delete("ada")
-            delete = setup.flows.delete
-
-            async def down(_):
-                raise StoreError("killed before this")
-
-            setup.flows.delete = down
+            setup.flows.fail("delete", error=StoreError("killed before this"))
             await setup.emulator.approve(sign_in.user_code)
             await pool.result(sign_in.id)
-        setup.flows.delete = delete
+        setup.flows.repair("delete")
         setup.clock.advance(SAVING + 6)
         async with setup.pool() as pool:
             await pool.result(sign_in.id)
@@ -128,7 +115,7 @@ async def test_who_signed_out_meanwhile_is_signed_in_by_an_approval():
 
 
 async def test_a_token_that_was_granted_and_never_saved_is_told_without_another_exchange():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
         flow = await setup.flows.load(sign_in.id)
@@ -142,7 +129,7 @@ async def test_a_token_that_was_granted_and_never_saved_is_told_without_another_
 @pytest.mark.parametrize("change", [{"scopes": ["openid", "profile"]}, {"audiences": ["a"]}, {"client_sid": "OQ2"}])
 async def test_what_another_program_asked_for_is_left_to_it(change):
     """They share a flow store, but perhaps not the place where tokens go."""
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
         options = {"client_sid": setup.flow.client_sid, "scopes": ["openid"], "client_secret": "s", **change}
@@ -156,7 +143,7 @@ async def test_what_another_program_asked_for_is_left_to_it(change):
 
 @pytest.mark.parametrize("seconds", [LEASE + 10, LEASE + 40])
 async def test_a_flow_that_was_lost_while_the_machine_stood_still_is_not_polled(seconds):
-    async with Pooled() as setup, setup.pool() as pool, setup.pool() as other:
+    async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
         await setup.clock.sleep(7)
         await setup.emulator.approve(sign_in.user_code)
@@ -170,23 +157,17 @@ async def test_a_flow_that_was_lost_while_the_machine_stood_still_is_not_polled(
 
 
 async def test_whether_a_flow_was_lost_cannot_be_seen(caplog):
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
-        claim = setup.flows.claim
-
-        async def down(*_):
-            setup.flows.claim = claim
-            raise StoreError("down")
-
-        setup.flows.claim = down
+        setup.flows.fail("claim", times=1)
         setup.clock.shift_wall(LEASE + 10)
         await pool.result(sign_in.id)
     assert "could not be seen: down" in caplog.text
 
 
 async def test_a_poll_under_way_is_finished_before_the_pool_closes():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         exchange, asked, answer = setup.session.exchange, asyncio.Event(), asyncio.Event()
 
         async def slow(request, parse, **options):
@@ -210,7 +191,7 @@ async def test_a_poll_under_way_is_finished_before_the_pool_closes():
 
 
 async def test_a_poll_under_way_that_brings_nothing_is_the_last():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         exchange, asked, answer = setup.session.exchange, asyncio.Event(), asyncio.Event()
 
         async def slow(request, parse, **options):
@@ -232,7 +213,7 @@ async def test_a_poll_under_way_that_brings_nothing_is_the_last():
 
 
 async def test_whoever_insists_is_not_held_up_by_a_poll_under_way():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         asked = asyncio.Event()
 
         async def hangs(*_, **__):
@@ -253,15 +234,11 @@ async def test_whoever_insists_is_not_held_up_by_a_poll_under_way():
 
 
 async def test_closing_lets_listeners_go_although_the_store_makes_a_mistake():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         pool = await setup.pool().__aenter__()
         waiting = [asyncio.create_task(pool.result((await pool.submit(user)).id)) for user in "ab"]
         await asyncio.sleep(0)
-
-        async def mistaken(*_):
-            raise KeyError
-
-        setup.flows.claim = mistaken
+        setup.flows.fail("claim", error=KeyError())
         with pytest.raises(KeyError):
             await pool.close()
         for waits in waiting:
@@ -270,12 +247,12 @@ async def test_closing_lets_listeners_go_although_the_store_makes_a_mistake():
 
 
 async def test_closing_twice_and_cancelling_meanwhile():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         pool = await setup.pool().__aenter__()
         sign_ins = [await pool.submit(user) for user in "abcd"]
         waiting = [asyncio.create_task(pool.result(sign_in.id)) for sign_in in sign_ins]
         await asyncio.sleep(0)
-        setup.make_flows_wait()
+        setup.flows.slow_down("list_due", "claim")
         await asyncio.gather(pool.close(), pool.close(), pool.cancel(sign_ins[2].id))
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(outcome, DeviceFlowError) for outcome in outcomes)
@@ -283,20 +260,18 @@ async def test_closing_twice_and_cancelling_meanwhile():
 
 
 async def test_what_is_cancelled_while_it_is_taken_up_twice_stays_cancelled():
-    async with Pooled(auto=False) as setup:
-        sign_in = await killed(setup, "ada")
+    async with emulated(auto=False) as setup:
+        sign_in = await setup.submit_and_kill("ada")
         async with setup.pool() as pool:
             setup.clock.advance(LEASE + 6)
-            claim, first, second = setup.flows.claim, asyncio.Event(), asyncio.Event()
+            first, second = asyncio.Event(), asyncio.Event()
 
-            async def slow(*args):
-                ours = await claim(*args)
+            async def hold_second(*_):
                 if first.is_set():
                     await second.wait()
                 first.set()
-                return ours
 
-            setup.flows.claim = slow
+            setup.flows.after("claim", hold_second)
             looks = [asyncio.create_task(pool.take_up()) for _ in range(2)]
             while not any(look.done() for look in looks):
                 await asyncio.sleep(0)

@@ -7,7 +7,8 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from tests.helpers.pool import Pooled, killed
+from tests.helpers.faulty_store import Pause
+from tests.helpers.world import emulated
 from twilio_oauth_async import (
     ConfigurationError,
     DeviceCodeExpiredError,
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_a_restart_between_the_code_and_the_approval():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
@@ -30,7 +31,7 @@ async def test_a_restart_between_the_code_and_the_approval():
 
 
 async def test_those_who_wait_are_let_go_when_the_pool_closes():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
             waiting = asyncio.create_task(pool.result(sign_in.id))
@@ -41,7 +42,7 @@ async def test_those_who_wait_are_let_go_when_the_pool_closes():
 
 
 async def test_what_was_learned_is_carried_over():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             setup.emulator.faults.on("poll").error("slow_down")
             sign_in = await pool.submit("ada")
@@ -53,10 +54,10 @@ async def test_what_was_learned_is_carried_over():
 
 
 async def test_exactly_one_of_many_takes_a_flow_up():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-        setup.make_flows_wait()
+        setup.flows.slow_down("list_due", "claim")
         async with AsyncExitStack() as stack:
             pools = [setup.pool() for _ in range(5)]
             for pool in pools:
@@ -70,23 +71,23 @@ async def test_exactly_one_of_many_takes_a_flow_up():
 
 
 async def test_two_looks_at_once_take_a_flow_up_once():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         async with setup.pool() as other:
             sign_in = await other.submit("ada")
-        setup.make_flows_wait()
+        setup.flows.slow_down("list_due", "claim")
         assert sorted(await asyncio.gather(pool.take_up(), pool.take_up())) == [[], [sign_in]]
 
 
 async def test_a_flow_whose_process_lives_is_left_alone():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         await pool.submit("ada")
         async with setup.pool() as other:
             assert await other.take_up() == []
 
 
 async def test_a_killed_process_s_flows_are_taken_up_when_its_claim_has_run_out():
-    async with Pooled(auto=False) as setup:
-        sign_in = await killed(setup, "ada")
+    async with emulated(auto=False) as setup:
+        sign_in = await setup.submit_and_kill("ada")
         async with setup.pool() as other:
             assert await other.take_up() == []
             setup.clock.advance(LEASE + 6)
@@ -98,8 +99,8 @@ async def test_a_killed_process_s_flows_are_taken_up_when_its_claim_has_run_out(
 
 @pytest.mark.parametrize("approved", [0, 1])
 async def test_who_began_again_after_a_kill_may_approve_either_code(approved):
-    async with Pooled(auto=False) as setup:
-        first = await killed(setup, "ada")
+    async with emulated(auto=False) as setup:
+        first = await setup.submit_and_kill("ada")
         async with setup.pool() as pool:
             setup.clock.advance(1)
             second = await pool.submit("ada")
@@ -114,12 +115,12 @@ async def test_who_began_again_after_a_kill_may_approve_either_code(approved):
                 await pool.result(both[1 - approved].id)
             assert (await pool.find(both[1 - approved].id)).state == "cancelled"
             assert (await setup.tokens.load("ada")).generation == 1
-            while setup.flows._flows:
+            while setup.flows.inner._flows:
                 await asyncio.sleep(0)
 
 
 async def test_a_machine_that_was_suspended_takes_up_nothing_of_its_own():
-    async with Pooled(auto=False) as setup, setup.pool() as pool:
+    async with emulated(auto=False) as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         setup.clock.advance(LEASE + 6)
         assert await setup.flows.list_due() != []
@@ -131,51 +132,32 @@ async def test_a_machine_that_was_suspended_takes_up_nothing_of_its_own():
 
 async def test_nor_what_ends_while_its_store_is_looked_at():
     """The claim has run out meanwhile, so that the flow is found there."""
-    async with Pooled(auto=False) as setup, setup.pool() as pool:
+    async with emulated(auto=False) as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        list_due, delete = setup.flows.list_due, setup.flows.delete
-        found, ended = asyncio.Event(), asyncio.Event()
-
-        async def slow_list_due():
-            due = await list_due()
-            found.set()
-            await ended.wait()
-            return due
-
-        async def slow_delete(id_):
-            await found.wait()
-            await delete(id_)
-
-        setup.flows.list_due, setup.flows.delete = slow_list_due, slow_delete
+        looking = Pause()
+        setup.flows.after("list_due", looking)
+        setup.flows.before("delete", lambda _: looking.reached.wait())
         setup.clock.advance(3600)
         taking_up = asyncio.create_task(pool.take_up())
         with pytest.raises(DeviceCodeExpiredError):
             await pool.result(sign_in.id)
-        ended.set()
+        looking.resume()
         assert await taking_up == []
         assert (await pool.find(sign_in.id)).state == "expired"
 
 
 async def test_a_pool_that_closes_takes_up_nothing_more():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
         pool = setup.pool()
-        claim = setup.flows.claim
-
-        async def slow(*args):
-            ours = await claim(*args)
-            setup.flows.claim = claim
-            await pool.close()
-            return ours
-
-        setup.flows.claim = slow
+        setup.flows.after("claim", lambda *_: pool.close(), times=1)
         assert await pool.open() == []
         assert [flow.id for flow in await setup.flows.list_due()] == [sign_in.id]
 
 
 async def test_the_token_store_is_looked_into_first():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
             flow = await setup.flows.load(sign_in.id)
@@ -192,7 +174,7 @@ async def test_the_token_store_is_looked_into_first():
 
 
 async def test_an_older_token_of_the_user_is_not_taken_for_this_one():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         for expected in (1, 2):
             async with setup.pool() as pool:
                 sign_in = await pool.submit("ada")
@@ -203,7 +185,7 @@ async def test_an_older_token_of_the_user_is_not_taken_for_this_one():
 
 
 async def test_one_that_expired_while_nobody_ran_is_cleared_away():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
         setup.clock.advance(3600)
@@ -214,7 +196,7 @@ async def test_one_that_expired_while_nobody_ran_is_cleared_away():
 
 
 async def test_a_flow_that_was_taken_over_is_not_touched_any_more():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         flow = await setup.flows.load(sign_in.id)
         await setup.flows.delete(sign_in.id)
@@ -229,7 +211,7 @@ async def test_a_flow_that_was_taken_over_is_not_touched_any_more():
 
 
 async def test_one_that_another_process_brought_to_its_end_is_not_told_as_what_it_may_not_be():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.flows.delete(sign_in.id)
         with pytest.raises(DeviceFlowError, match="another process has cancelled the sign-in, or finished it"):
@@ -238,7 +220,7 @@ async def test_one_that_another_process_brought_to_its_end_is_not_told_as_what_i
 
 
 async def test_another_process_s_sign_in_can_be_found_and_cancelled():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         other = setup.pool()
         assert await other.find(sign_in.id) == await pool.find(sign_in.id) == sign_in
@@ -251,19 +233,12 @@ async def test_another_process_s_sign_in_can_be_found_and_cancelled():
 
 
 async def test_a_granted_token_is_saved_although_the_pool_closes():
-    async with Pooled() as setup:
-        save, reached, go_on = setup.tokens.save, asyncio.Event(), asyncio.Event()
-
-        async def slow(key, stored):
-            reached.set()
-            await go_on.wait()
-            await save(key, stored)
-
-        setup.tokens.save = slow
+    async with emulated() as setup:
+        saving = setup.tokens.pause("save")
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
             await setup.emulator.approve(sign_in.user_code)
-            await reached.wait()
-            asyncio.get_running_loop().call_soon(go_on.set)
+            await saving.reached.wait()
+            asyncio.get_running_loop().call_soon(saving.resume)
         assert await setup.tokens.load("ada") is not None
         assert await setup.flows.load(sign_in.id) is None

@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from tests.helpers.pool import Pooled, killed
+from tests.helpers.world import emulated
 from twilio_oauth_async import ConfigurationError, DeviceFlowError, StoreError
 from twilio_oauth_async.sign_in.driver import LEASE, SAVING
 
@@ -11,49 +11,31 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_a_store_that_is_down_for_a_moment_costs_no_token():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
-        save, failures = setup.tokens.save, 3
-
-        async def sometimes(key, stored):
-            nonlocal failures
-            if failures:
-                failures -= 1
-                raise StoreError("down")
-            await save(key, stored)
-
-        setup.tokens.save = sometimes
+        setup.tokens.fail("save", times=3)
         await pool.result(sign_in.id)
         assert await setup.tokens.load("ada") is not None
 
 
 async def test_a_store_that_stays_down_is_told():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
-
-        async def full(key, stored):
-            raise StoreError("disk full")
-
-        setup.tokens.save = full
+        setup.tokens.fail("save", error=StoreError("disk full"))
         with pytest.raises(StoreError, match="disk full"):
             await pool.result(sign_in.id)
 
 
 async def test_what_could_not_be_taken_out_of_the_store_is_taken_out_later(caplog):
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        delete = setup.flows.delete
-
-        async def down(*_):
-            raise StoreError("down")
-
-        setup.flows.delete = down
+        setup.flows.fail("delete")
         await setup.emulator.approve(sign_in.user_code)
         await pool.result(sign_in.id)  # nobody has to sign in again for this
         assert "could not be taken out of the store" in caplog.text
-        setup.flows.delete = delete
+        setup.flows.repair("delete")
         await setup.clock.sleep(SAVING + 6)
         assert await pool.take_up() == []
         assert await setup.flows.load(sign_in.id) is None
@@ -61,28 +43,20 @@ async def test_what_could_not_be_taken_out_of_the_store_is_taken_out_later(caplo
 
 
 async def test_what_was_taken_up_before_the_store_failed_is_driven():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             [first, second] = [await pool.submit(user) for user in ("ada", "bob")]
-        claim = setup.flows.claim
-
-        async def once(*args):
-            setup.flows.claim = down
-            return await claim(*args)
-
-        async def down(*_):
-            raise StoreError("down")
-
-        pool, setup.flows.claim = setup.pool(), once
+        setup.flows.fail("claim", skip=1)
+        pool = setup.pool()
         assert await pool.open() == [first]
         with pytest.raises(StoreError):
             await pool.take_up()
-        setup.flows.claim = claim
+        setup.flows.repair("claim")
         await setup.emulator.approve(first.user_code)
         await pool.result(first.id)
         assert await pool.take_up() == [second]
         await pool.close()
-        setup.flows.claim = down
+        setup.flows.fail("claim")
         with pytest.raises(StoreError):
             await pool.open()
         with pytest.raises(ConfigurationError, match="not open"):
@@ -90,20 +64,15 @@ async def test_what_was_taken_up_before_the_store_failed_is_driven():
 
 
 async def test_where_the_store_fails_as_well_nothing_is_called_over(caplog):
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         flow = await setup.flows.load(sign_in.id)
         await setup.flows.delete(sign_in.id)
         await setup.flows.save(attrs.evolve(flow, owner="other"))
-        load = setup.flows.load
-
-        async def down(*_):
-            raise StoreError("down")
-
-        setup.flows.load = down
+        setup.flows.fail("load")
         with pytest.raises(DeviceFlowError, match="another process has taken the sign-in over"):
             await pool.result(sign_in.id)
-        setup.flows.load = load
+        setup.flows.repair("load")
         assert await pool.find(sign_in.id) == sign_in
         setup.clock.advance(LEASE + 6)
         assert await pool.take_up() == [sign_in], "its other driver has died"
@@ -111,31 +80,19 @@ async def test_where_the_store_fails_as_well_nothing_is_called_over(caplog):
 
 
 async def test_a_token_store_that_is_down_for_a_moment_ends_nothing_either():
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-        load = setup.tokens.load
-
-        async def down(*_):
-            setup.tokens.load = load
-            raise StoreError("down")
-
-        setup.tokens.load = down
+        setup.tokens.fail("load", times=1)
         async with setup.pool() as pool:
             await setup.emulator.approve(sign_in.user_code)
             await pool.result(sign_in.id)
 
 
 async def test_a_flow_store_that_is_down_for_a_moment_ends_nothing(caplog):
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        claim = setup.flows.claim
-
-        async def down(*_):
-            setup.flows.claim = claim
-            raise StoreError("down")
-
-        setup.flows.claim = down
+        setup.flows.fail("claim", times=1)
         await setup.clock.sleep(6)
         await setup.emulator.approve(sign_in.user_code)
         await pool.result(sign_in.id)
@@ -143,17 +100,12 @@ async def test_a_flow_store_that_is_down_for_a_moment_ends_nothing(caplog):
 
 
 async def test_what_cannot_be_let_go_waits_for_its_claim_to_run_out(caplog):
-    async with Pooled() as setup:
+    async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-            claim = setup.flows.claim
-
-            async def down(*_):
-                raise StoreError("down")
-
-            setup.flows.claim = down
-        setup.flows.claim = claim
-        assert "will be when its lease runs out: down" in caplog.text
+            setup.flows.fail("claim")
+        setup.flows.repair("claim")
+        assert "will be when its claim runs out: down" in caplog.text
         async with setup.pool() as pool:
             assert await pool.find(sign_in.id) == sign_in
             assert await pool.take_up() == []
@@ -162,20 +114,13 @@ async def test_what_cannot_be_let_go_waits_for_its_claim_to_run_out(caplog):
 
 
 async def test_a_second_sign_in_that_cannot_be_taken_out_of_the_store_is_over_all_the_same(caplog):
-    async with Pooled(auto=False) as setup:
-        first = await killed(setup, "ada")
+    async with emulated(auto=False) as setup:
+        first = await setup.submit_and_kill("ada")
         async with setup.pool() as pool:
             second = await pool.submit("ada")
             setup.clock.advance(LEASE + 6)
             await pool.take_up()
-            delete = setup.flows.delete
-
-            async def delete_but_the_first(id_):
-                if id_ == first.id:
-                    raise StoreError("down")
-                await delete(id_)
-
-            setup.flows.delete = delete_but_the_first
+            setup.flows.fail("delete", when=lambda id_: id_ == first.id)
             await setup.emulator.approve(second.user_code)
             setup.clock.auto = True
             await pool.result(second.id)
@@ -185,30 +130,21 @@ async def test_a_second_sign_in_that_cannot_be_taken_out_of_the_store_is_over_al
 
 
 async def test_cancelling_again_where_the_store_failed():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        delete = setup.flows.delete
-
-        async def down(_):
-            raise StoreError("down")
-
-        setup.flows.delete = down
+        setup.flows.fail("delete")
         for _ in range(2):
             with pytest.raises(StoreError):
                 await pool.cancel(sign_in.id)
-        setup.flows.delete = delete
+        setup.flows.repair("delete")
         await pool.cancel(sign_in.id)
         assert await setup.flows.load(sign_in.id) is None
 
 
 async def test_the_person_is_not_told_where_files_are():
-    async with Pooled() as setup, setup.pool() as pool:
+    async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-
-        async def full(*_):
-            raise StoreError("/srv/app/state/tokens.json: No space left on device")
-
-        setup.tokens.save = full
+        setup.tokens.fail("save", error=StoreError("/srv/app/state/tokens.json: No space left on device"))
         await setup.emulator.approve(sign_in.user_code)
         told = [event.problem async for event in pool.events(sign_in.id)]
         assert told == [None, "the sign-in could not be stored", "the sign-in could not be stored"]

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.helpers.managed import Managed, ScriptedGrant, login_required, turns
+from tests.helpers.event_loop import run_turns
+from tests.helpers.scripted_manager import ScriptedGrant, ScriptedManager, login_required
 from twilio_oauth_async import (
     AccessDeniedError,
     ConfigurationError,
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.asyncio
 async def test_bad_use_is_told_at_once():
     grant = ScriptedGrant(VirtualClock())
     for options in (
-        {"store": Managed().store},
-        {"store": Managed().store, "key": ""},
+        {"store": ScriptedManager().store},
+        {"store": ScriptedManager().store, "key": ""},
         {"leeway": -1},
         {"leeway": float("nan")},
     ):
@@ -36,14 +37,14 @@ async def test_bad_use_is_told_at_once():
 
 
 async def test_nobody_has_signed_in():
-    setup = Managed()
+    setup = ScriptedManager()
     with pytest.raises(LoginRequired, match="nobody has signed in"):
         await setup.manager.token()
     assert setup.grant.obtained == 0
 
 
 async def test_login_on_demand():
-    setup = Managed()
+    setup = ScriptedManager()
     token = await setup.manager.token(login=True)
     assert token.access_token == await setup.manager.access_token() == "acc-canary-1"
     assert (await setup.stored()).token == token
@@ -51,21 +52,21 @@ async def test_login_on_demand():
 
 
 async def test_many_who_need_a_login_cause_one():
-    setup = Managed()
+    setup = ScriptedManager()
     tokens = await asyncio.gather(*(setup.manager.token(login=True) for _ in range(50)))
     assert {token.access_token for token in tokens} == {"acc-canary-1"}
     assert setup.grant.obtained == 1
 
 
 async def test_a_refused_login_is_told():
-    setup = Managed(AccessDeniedError(status=400))
+    setup = ScriptedManager(AccessDeniedError(status=400))
     with pytest.raises(AccessDeniedError):
         await setup.manager.token(login=True)
     assert await setup.stored() is None
 
 
 async def test_a_fresh_token_touches_neither_store_nor_lock():
-    setup = Managed()
+    setup = ScriptedManager()
     await setup.manager.login()
     setup.store.calls.clear()
     for _ in range(10):
@@ -76,7 +77,7 @@ async def test_a_fresh_token_touches_neither_store_nor_lock():
 
 @pytest.mark.parametrize(("advance", "refreshes"), [(3539.9, 0), (3540, 1), (3600, 1), (99_999, 1)])
 async def test_refresh_is_due_one_leeway_before_the_end(advance, refreshes):
-    setup = Managed()
+    setup = ScriptedManager()
     await setup.manager.login()
     setup.clock.advance(advance)
     await setup.manager.token()
@@ -84,7 +85,7 @@ async def test_refresh_is_due_one_leeway_before_the_end(advance, refreshes):
 
 
 async def test_the_order_that_survives_a_crash():
-    setup = Managed()
+    setup = ScriptedManager()
     await setup.manager.login()
     setup.clock.advance(3600)
     seen = []
@@ -104,7 +105,7 @@ async def test_the_order_that_survives_a_crash():
 
 
 async def test_a_hundred_tasks_at_expiry_cause_one_refresh():
-    setup = Managed()
+    setup = ScriptedManager()
     await setup.manager.login()
     setup.clock.advance(3600)
     tokens = await asyncio.gather(*(setup.manager.token() for _ in range(100)))
@@ -113,7 +114,7 @@ async def test_a_hundred_tasks_at_expiry_cause_one_refresh():
 
 
 async def test_managers_that_share_a_store_share_a_refresh():
-    setup = Managed()
+    setup = ScriptedManager()
     await setup.manager.login()
     others = [setup.another() for _ in range(8)]
     setup.clock.advance(3600)
@@ -123,7 +124,7 @@ async def test_managers_that_share_a_store_share_a_refresh():
 
 
 async def test_an_answer_without_a_refresh_token_keeps_the_old_one():
-    setup = Managed({"scope": "openid"}, {"refresh_token": None})
+    setup = ScriptedManager({"scope": "openid"}, {"refresh_token": None})
     await setup.manager.login()
     setup.clock.advance(3600)
     token = await setup.manager.token()
@@ -133,19 +134,19 @@ async def test_an_answer_without_a_refresh_token_keeps_the_old_one():
 
 @pytest.mark.parametrize("cancelled", [1, 2])
 async def test_a_cancelled_caller_kills_neither_the_refresh_nor_the_save(cancelled):
-    setup = Managed()
+    setup = ScriptedManager()
     await setup.manager.login()
     setup.clock.advance(3600)
     setup.grant.gate = asyncio.Event()
     callers = [asyncio.create_task(setup.manager.token()) for _ in range(2)]
-    await turns()
+    await run_turns()
     for caller in callers[:cancelled]:
         caller.cancel()
-    await turns()
+    await run_turns()
     assert [caller.cancelled() for caller in callers] == [True, cancelled == 2]
     assert setup.manager.is_busy
     closing = asyncio.create_task(setup.manager.close())
-    await turns()
+    await run_turns()
     assert not closing.done()
     setup.grant.gate.set()
     await closing
@@ -155,21 +156,21 @@ async def test_a_cancelled_caller_kills_neither_the_refresh_nor_the_save(cancell
 
 
 async def test_a_cancelled_login_is_not_finished_but_what_it_brought_is_saved():
-    setup = Managed()
+    setup = ScriptedManager()
     setup.grant.gate = asyncio.Event()
     login = asyncio.create_task(setup.manager.login())
-    await turns()
+    await run_turns()
     login.cancel()
     with pytest.raises(asyncio.CancelledError):
         await login
     setup.grant.gate.set()
-    await turns()
+    await run_turns()
     assert await setup.stored() is None
     assert not setup.manager.is_busy
 
 
 async def test_a_token_that_came_another_way():
-    setup = Managed()
+    setup = ScriptedManager()
     await setup.manager.adopt(setup.grant.token(access_token="adopted"))
     assert await setup.manager.access_token() == "adopted"
     assert (await setup.stored()).generation == 1
@@ -186,7 +187,7 @@ async def test_memory_of_its_own_needs_no_key():
 
 class TestInvalidate:
     async def test_one_refresh_for_all_who_were_refused(self):
-        setup = Managed()
+        setup = ScriptedManager()
         await setup.manager.login()
         for _ in range(100):
             setup.manager.invalidate("acc-canary-1")
@@ -197,7 +198,7 @@ class TestInvalidate:
         assert setup.grant.refreshed == ["ref-canary-1"]
 
     async def test_a_sibling_s_newer_token_is_used(self):
-        setup = Managed()
+        setup = ScriptedManager()
         await setup.manager.login()
         other = setup.another()
         await other.token()
@@ -208,7 +209,7 @@ class TestInvalidate:
         assert setup.grant.refreshed == ["ref-canary-1"]
 
     async def test_a_server_that_refuses_everything_does_not_cause_a_loop(self):
-        setup = Managed()
+        setup = ScriptedManager()
         await setup.manager.login()
         for _ in range(20):
             setup.manager.invalidate(await setup.manager.access_token())
@@ -218,14 +219,14 @@ class TestInvalidate:
         assert len(setup.grant.refreshed) == 2
 
     async def test_before_anything_is_loaded(self):
-        setup = Managed()
+        setup = ScriptedManager()
         await setup.manager.login()
         other = setup.another()
         other.invalidate("acc-canary-1")
         assert await other.access_token() == "acc-canary-2"
 
     async def test_without_a_refresh_token_a_person_is_needed(self):
-        setup = Managed({"refresh_token": None})
+        setup = ScriptedManager({"refresh_token": None})
         await setup.manager.login()
         setup.manager.invalidate("acc-canary-1")
         assert await login_required(setup.manager)
@@ -243,7 +244,7 @@ class TestOnToken:
         def note(token):
             told.append((token.access_token, token.access_token))
 
-        setup = Managed(on_token=note if kind == "function" else tell)
+        setup = ScriptedManager(on_token=note if kind == "function" else tell)
         await setup.manager.login()
         setup.clock.advance(3600)
         await setup.manager.token()
@@ -251,7 +252,7 @@ class TestOnToken:
         assert told == [(name, name) for name in ("acc-canary-1", "acc-canary-2", "adopted")]
 
     async def test_a_token_found_in_the_store_is_not_new(self):
-        setup, told = Managed(), []
+        setup, told = ScriptedManager(), []
         await setup.manager.login()
         await setup.another(on_token=told.append).token()
         assert told == []
@@ -259,7 +260,7 @@ class TestOnToken:
 
 class TestLogout:
     async def test_revoked_and_forgotten(self):
-        setup = Managed()
+        setup = ScriptedManager()
         token = await setup.manager.login()
         await setup.manager.logout()
         assert setup.grant.revoked == [token]
@@ -267,13 +268,13 @@ class TestLogout:
         assert await login_required(setup.manager)
 
     async def test_nobody_was_signed_in(self):
-        setup = Managed()
+        setup = ScriptedManager()
         await setup.manager.logout()
         assert setup.grant.revoked == []
 
     @pytest.mark.parametrize("error", [ServerError(status=503), TransportError("gone")])
     async def test_a_token_that_could_not_be_revoked_is_kept(self, error):
-        setup = Managed()
+        setup = ScriptedManager()
         token = await setup.manager.login()
         setup.grant.script = [error]
         with pytest.raises(type(error)):
@@ -282,7 +283,7 @@ class TestLogout:
         assert await setup.manager.token() == token
 
     async def test_a_server_without_revocation(self):
-        setup = Managed()
+        setup = ScriptedManager()
         await setup.manager.login()
         setup.grant.script = [ConfigurationError("the server names no revocation_endpoint")]
         with pytest.raises(ConfigurationError):
@@ -291,7 +292,7 @@ class TestLogout:
         assert await login_required(setup.manager)
 
     async def test_siblings_notice(self):
-        setup = Managed()
+        setup = ScriptedManager()
         await setup.manager.login()
         other = setup.another()
         await other.token()
@@ -303,7 +304,7 @@ class TestLogout:
 
 class TestPersonFree:
     async def test_the_grant_is_run_whenever_a_token_is_needed(self):
-        setup = Managed(interactive=False)
+        setup = ScriptedManager(interactive=False)
         assert await setup.manager.access_token() == "acc-canary-1"
         setup.clock.advance(3600)
         assert await setup.manager.access_token() == "acc-canary-2"
@@ -313,13 +314,13 @@ class TestPersonFree:
         assert setup.grant.refreshed == []
 
     async def test_many_at_once_cause_one_request(self):
-        setup = Managed(interactive=False)
+        setup = ScriptedManager(interactive=False)
         await asyncio.gather(*(manager.token() for manager in [setup.manager, setup.another()] for _ in range(50)))
         assert setup.grant.obtained == 1
 
 
 async def test_no_secret_is_shown(caplog):
-    setup = Managed()
+    setup = ScriptedManager()
     caplog.set_level(0)
     await setup.manager.login()
     setup.clock.advance(3600)

@@ -6,7 +6,8 @@ import logging
 import attrs
 import pytest
 
-from tests.helpers.managed import Managed, login_required, near_the_end, turns
+from tests.helpers.event_loop import run_turns
+from tests.helpers.scripted_manager import ScriptedManager, login_required, scripted_manager_near_expiry
 from twilio_oauth_async import (
     AnswerLostError,
     ApiError,
@@ -21,7 +22,6 @@ from twilio_oauth_async import (
     TransportError,
 )
 from twilio_oauth_async.stores.base import StoredToken
-from twilio_oauth_async.stores.memory import MemoryTokenStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -44,7 +44,7 @@ DEFINITE = [
     "error", LOST + DEFINITE, ids=lambda error: f"{type(error).__name__}{getattr(error, 'status', '')}"
 )
 async def test_a_valid_token_is_served_while_its_refresh_fails(error, caplog):
-    setup = await near_the_end(error)
+    setup = await scripted_manager_near_expiry(error)
     assert await setup.manager.access_token() == "acc-canary-1"
     assert "could not be refreshed and is used on" in caplog.text
     # Nobody knocks at the server again at once.
@@ -54,7 +54,7 @@ async def test_a_valid_token_is_served_while_its_refresh_fails(error, caplog):
 
 @pytest.mark.parametrize("error", DEFINITE, ids=lambda error: type(error).__name__)
 async def test_after_a_definite_refusal_the_refresh_token_is_as_good_as_before(error):
-    setup = await near_the_end(error)
+    setup = await scripted_manager_near_expiry(error)
     await setup.manager.token()
     assert (await setup.stored()).unanswered == 0
     setup.clock.advance(50)
@@ -64,7 +64,7 @@ async def test_after_a_definite_refusal_the_refresh_token_is_as_good_as_before(e
 
 @pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
 async def test_row_25_used_to_its_end_then_tried_once_more_then_a_person(error):
-    setup = await near_the_end(error, error)
+    setup = await scripted_manager_near_expiry(error, error)
     await setup.manager.token()
     assert (await setup.stored()).unanswered == 1
     setup.clock.advance(49)
@@ -81,7 +81,7 @@ async def test_row_25_used_to_its_end_then_tried_once_more_then_a_person(error):
 
 
 async def test_row_25_survives_a_restart():
-    setup = await near_the_end(AnswerLostError("lost"), AnswerLostError("lost"))
+    setup = await scripted_manager_near_expiry(AnswerLostError("lost"), AnswerLostError("lost"))
     await setup.manager.token()
     restarted = setup.another()
     assert await restarted.access_token() == "acc-canary-1"
@@ -93,7 +93,7 @@ async def test_row_25_survives_a_restart():
 
 
 async def test_row_25_the_second_try_may_succeed():
-    setup = await near_the_end(AnswerLostError("lost"))
+    setup = await scripted_manager_near_expiry(AnswerLostError("lost"))
     await setup.manager.token()
     setup.clock.advance(50)
     assert await setup.manager.access_token() == "acc-canary-2"
@@ -101,10 +101,10 @@ async def test_row_25_the_second_try_may_succeed():
 
 
 async def test_row_26_killed_after_the_request_leaves_the_mark():
-    setup = await near_the_end()
+    setup = await scripted_manager_near_expiry()
     setup.grant.gate = asyncio.Event()
     waiting = asyncio.create_task(setup.manager.token())
-    await turns()
+    await run_turns()
     # What another process would read after a kill -9 here:
     killed = await setup.stored()
     assert (killed.unanswered, killed.generation) == (1, 1)
@@ -114,7 +114,7 @@ async def test_row_26_killed_after_the_request_leaves_the_mark():
 
 @pytest.mark.parametrize("advance", [0, 50])
 async def test_the_server_refuses_the_refresh_token(advance):
-    setup = await near_the_end(InvalidGrantError(status=400))
+    setup = await scripted_manager_near_expiry(InvalidGrantError(status=400))
     setup.clock.advance(advance)
     if advance:
         assert await login_required(setup.manager)
@@ -129,12 +129,12 @@ async def test_the_server_refuses_the_refresh_token(advance):
 
 
 async def test_row_23_a_sibling_was_faster():
-    setup = await near_the_end(InvalidGrantError(status=400))
+    setup = await scripted_manager_near_expiry(InvalidGrantError(status=400))
     theirs = StoredToken(token=setup.grant.token(access_token="theirs"), generation=7, obtained_at=setup.clock.now())
 
     async def refresh(token, own=setup.grant.refresh):
         # Somebody who does not share our lock.
-        await MemoryTokenStore.save(setup.store, "me", theirs)
+        await setup.store.inner.save("me", theirs)
         return await own(token)
 
     setup.grant.refresh = refresh
@@ -143,11 +143,11 @@ async def test_row_23_a_sibling_was_faster():
 
 
 async def test_a_save_that_comes_too_late_gives_way():
-    setup = await near_the_end()
+    setup = await scripted_manager_near_expiry()
     theirs = StoredToken(token=setup.grant.token(access_token="theirs"), generation=7, obtained_at=setup.clock.now())
 
     async def refresh(token, own=setup.grant.refresh):
-        await MemoryTokenStore.save(setup.store, "me", theirs)
+        await setup.store.inner.save("me", theirs)
         return await own(token)
 
     setup.grant.refresh = refresh
@@ -156,18 +156,14 @@ async def test_a_save_that_comes_too_late_gives_way():
 
 
 async def test_a_conflict_over_nothing_is_told():
-    setup = Managed()
-
-    async def save(key, stored):
-        raise StoreConflict("odd")
-
-    setup.store.save = save
+    setup = ScriptedManager()
+    setup.store.fail("save", error=StoreConflict("odd"))
     with pytest.raises(StoreConflict):
         await setup.manager.login()
 
 
 async def test_row_17_born_expired_is_refreshed_with_a_gap():
-    setup = Managed(lifetime=-5)
+    setup = ScriptedManager(lifetime=-5)
     await setup.manager.login()
     for _ in range(10):
         await setup.manager.token()
@@ -180,7 +176,7 @@ async def test_row_17_born_expired_is_refreshed_with_a_gap():
 
 
 async def test_retry_after_is_kept():
-    setup = await near_the_end(RateLimitedError(status=429, retry_after=30.0))
+    setup = await scripted_manager_near_expiry(RateLimitedError(status=429, retry_after=30.0))
     await setup.manager.token()
     setup.clock.advance(29.9)
     await setup.manager.token()
@@ -191,7 +187,7 @@ async def test_retry_after_is_kept():
 
 
 async def test_a_failure_is_told_again_without_asking_again():
-    setup = await near_the_end(RateLimitedError(status=429), RateLimitedError(status=429))
+    setup = await scripted_manager_near_expiry(RateLimitedError(status=429), RateLimitedError(status=429))
     setup.clock.advance(60)
     for _ in range(5):
         with pytest.raises(RateLimitedError):
@@ -218,7 +214,7 @@ class Verifier:
 class TestVerifier:
     async def test_what_comes_in_is_verified(self):
         verifier = Verifier()
-        setup = Managed({"id_token": "one"}, {}, {"id_token": "two"}, verifier=verifier)
+        setup = ScriptedManager({"id_token": "one"}, {}, {"id_token": "two"}, verifier=verifier)
         await setup.manager.login()
         for _ in range(2):
             setup.clock.advance(3600)
@@ -227,7 +223,7 @@ class TestVerifier:
         assert verifier.seen == [("one", "acc-canary-1"), ("one", "two", "acc-canary-3")]
 
     async def test_a_refresh_for_somebody_else_is_not_used(self):
-        setup = Managed(
+        setup = ScriptedManager(
             {"id_token": "one"}, {"id_token": "two"}, verifier=Verifier(None, IdTokenError("no", claim="sub"))
         )
         await setup.manager.login()
@@ -237,14 +233,14 @@ class TestVerifier:
         assert (await setup.stored()).token.access_token == "acc-canary-1"
 
     async def test_a_login_with_a_bad_id_token_is_none(self):
-        setup = Managed({"id_token": "one"}, verifier=Verifier(IdTokenError("no", claim="aud")))
+        setup = ScriptedManager({"id_token": "one"}, verifier=Verifier(IdTokenError("no", claim="aud")))
         with pytest.raises(IdTokenError):
             await setup.manager.login()
         assert await setup.stored() is None
         assert await login_required(setup.manager)
 
     async def test_a_token_is_not_lost_because_the_keys_cannot_be_had(self, caplog):
-        setup = Managed({"id_token": "one"}, verifier=Verifier(TransportError("down")))
+        setup = ScriptedManager({"id_token": "one"}, verifier=Verifier(TransportError("down")))
         token = await setup.manager.login()
         assert (token.access_token, token.id_token) == ("acc-canary-1", None)
         assert "left out" in caplog.text
@@ -252,7 +248,7 @@ class TestVerifier:
 
 async def test_what_is_logged_holds_no_secret(caplog):
     caplog.set_level(logging.DEBUG)
-    setup = await near_the_end(*LOST)
+    setup = await scripted_manager_near_expiry(*LOST)
     for seconds in (0, 60, 5, 5):
         setup.clock.advance(seconds)
         await asyncio.gather(setup.manager.token(), return_exceptions=True)

@@ -2,23 +2,20 @@
 
 import pytest
 
-from tests.helpers.managed import Managed, near_the_end
+from tests.helpers.scripted_manager import ScriptedManager, scripted_manager_near_expiry
 from twilio_oauth_async import StoreError, TransportError
 
 pytestmark = pytest.mark.asyncio
 
 
+def is_second(_, stored):
+    return stored.generation == 2
+
+
 class TestSavingFails:
     async def test_told_once_usable_in_memory_and_no_refresh_until_it_is_saved(self, caplog):
-        setup = await near_the_end()
-        save = setup.store.save
-
-        async def full(key, stored):
-            if stored.generation == 2:
-                raise StoreError("disk full")
-            await save(key, stored)
-
-        setup.store.save = full
+        setup = await scripted_manager_near_expiry()
+        setup.store.fail("save", when=is_second, error=StoreError("disk full"))
         with pytest.raises(StoreError, match="disk full"):
             await setup.manager.token()
         assert "could not be saved" in caplog.text
@@ -31,24 +28,17 @@ class TestSavingFails:
         with pytest.raises(StoreError):
             await setup.manager.token()
         assert len(setup.grant.refreshed) == 1
-        setup.store.save = save
+        setup.store.repair("save")
         setup.clock.advance(1)
         assert await setup.manager.access_token() == "acc-canary-3"
         assert (await setup.stored()).generation == 3
 
     async def test_saved_soon_after_the_store_is_back(self):
-        setup = await near_the_end()
-        save, full = setup.store.save, True
-
-        async def sometimes(key, stored):
-            if full and stored.generation == 2:
-                raise StoreError("disk full")
-            await save(key, stored)
-
-        setup.store.save = sometimes
+        setup = await scripted_manager_near_expiry()
+        setup.store.fail("save", when=is_second)
         with pytest.raises(StoreError):
             await setup.manager.token()
-        full = False
+        setup.store.repair("save")
         setup.clock.advance(1)
         await setup.manager.token()
         assert (await setup.stored()).token.access_token == "acc-canary-2"
@@ -56,19 +46,19 @@ class TestSavingFails:
 
     @pytest.mark.parametrize("failing", ["lock", "load", "save"])
     async def test_a_login_is_not_in_vain(self, failing):
-        setup = Managed()
-        setup.store.failing = {failing}
+        setup = ScriptedManager()
+        setup.store.fail(failing)
         with pytest.raises(StoreError):
             await setup.manager.login()
         assert await setup.manager.access_token() == "acc-canary-1"
-        setup.store.failing = set()
+        setup.store.repair()
         setup.clock.advance(1)
         await setup.manager.token()
         assert (await setup.stored()).token.access_token == "acc-canary-1"
 
     async def test_a_newer_one_of_a_sibling_goes_before_what_was_not_saved(self):
-        setup = await near_the_end()
-        setup.store.failing = {"save"}
+        setup = await scripted_manager_near_expiry()
+        setup.store.fail("save")
         setup.clock.advance(100)
         with pytest.raises(StoreError):
             await setup.manager.token()
@@ -78,28 +68,28 @@ class TestSavingFails:
 class TestStoreFails:
     @pytest.mark.parametrize("failing", ["lock", "load", "save"])
     async def test_never_a_refresh_without_lock_and_mark(self, failing):
-        setup = await near_the_end()
-        setup.store.failing = {failing}
+        setup = await scripted_manager_near_expiry()
+        setup.store.fail(failing)
         assert await setup.manager.access_token() == "acc-canary-1"
         setup.clock.advance(60)
         with pytest.raises(StoreError):
             await setup.manager.token()
         assert setup.grant.refreshed == []
-        setup.store.failing = set()
+        setup.store.repair()
         setup.clock.advance(1)
         assert await setup.manager.access_token() == "acc-canary-2"
 
     async def test_a_lock_that_cannot_be_given_back_costs_nothing(self, caplog):
-        setup = await near_the_end()
-        setup.store.failing = {"unlock"}
+        setup = await scripted_manager_near_expiry()
+        setup.store.fail("unlock")
         assert await setup.manager.access_token() == "acc-canary-2"
         assert "could not be released" in caplog.text
 
     async def test_a_mark_that_cannot_be_taken_back_stays(self, caplog):
-        setup = await near_the_end()
+        setup = await scripted_manager_near_expiry()
 
         async def refuse(token):
-            setup.store.failing = {"save"}
+            setup.store.fail("save")
             raise TransportError("never sent")
 
         setup.grant.refresh = refuse

@@ -2,8 +2,10 @@ import asyncio
 
 import pytest
 
-from tests.helpers.managed import FailingStore, ScriptedGrant, turns
+from tests.helpers.event_loop import run_turns
+from tests.helpers.scripted_manager import ScriptedGrant
 from twilio_oauth_async import ConfigurationError, VirtualClock
+from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens.managers import TokenManagers
 
 pytestmark = pytest.mark.asyncio
@@ -11,7 +13,7 @@ pytestmark = pytest.mark.asyncio
 
 def managers(**options):
     clock = VirtualClock(auto=False)
-    return TokenManagers(ScriptedGrant(clock), store=FailingStore(), clock=clock, **options), clock
+    return TokenManagers(ScriptedGrant(clock), store=MemoryTokenStore(), clock=clock, **options), clock
 
 
 async def test_one_manager_a_key():
@@ -53,7 +55,7 @@ async def test_one_that_is_refreshing_is_never_let_go():
     group._grant.gate = asyncio.Event()
     clock.advance(3600)
     waiting = asyncio.create_task(first.token())
-    await turns()
+    await run_turns()
     group.get("b")
     clock.advance(3600)
     group.get("c")
@@ -80,9 +82,9 @@ async def test_closing_waits_for_what_is_under_way():
         clock.advance(3600)
         group._grant.gate = asyncio.Event()
         waiting = asyncio.create_task(manager.token())
-        await turns()
+        await run_turns()
         asyncio.get_running_loop().call_soon(group._grant.gate.set)
-    await turns(3)
+    await run_turns(3)
     assert waiting.done()
     assert len(group) == 0
 

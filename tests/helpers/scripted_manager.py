@@ -1,17 +1,20 @@
-"""A manager over a store that can fail and a grant that answers by a script: token life without a network."""
+"""A `TokenManager` without a network: its grant follows a script, and its store can be made to fail."""
 
-import asyncio
-import contextlib
 from datetime import timedelta
 
-from twilio_oauth_async import LoginRequired, StoreError, Token, VirtualClock
+from tests.helpers.faulty_store import FaultyStore
+from twilio_oauth_async import LoginRequired, Token, VirtualClock
 from twilio_oauth_async.grants.base import refresh_with
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens.manager import TokenManager
 
 
 class ScriptedGrant:
-    """Each `obtain` and `refresh` takes the next of `script`: an error to raise, or changes to a good token."""
+    """A grant. Each `obtain` and `refresh` takes the next step of `script`: an error to raise, or fields of the token.
+
+    Its tokens are ``acc-canary-1``, ``acc-canary-2``, ... with the refresh tokens ``ref-canary-1``, ...; where the
+    script has ended, it returns one after the other. With `gate` set to an event, it waits for that before each step.
+    """
 
     def __init__(self, clock, *script, interactive=True, lifetime=3600):
         self.clock = clock
@@ -20,6 +23,7 @@ class ScriptedGrant:
         self.lifetime = lifetime
         self.obtained = 0
         self.refreshed = []
+        """The refresh tokens that were sent."""
         self.revoked = []
         self.gate = None
         self.number = 0
@@ -63,72 +67,41 @@ class ScriptedGrant:
             raise self.script.pop(0)
 
 
-class FailingStore(MemoryTokenStore):
-    """Fails the operations named in `failing`, and counts all of them."""
+class ScriptedManager:
+    """A `manager` of the token under `key`, with its `grant`, its `store` (a `FaultyStore`) and its `clock`.
 
-    def __init__(self):
-        super().__init__()
-        self.failing = set()
-        self.calls = []
+    `script` is that of the `ScriptedGrant`; the clock moves only with ``clock.advance``. Options that are not named
+    here are those of `TokenManager`.
+    """
 
-    def _note(self, name):
-        self.calls.append(name)
-        if name in self.failing:
-            raise StoreError(f"no {name}")
-
-    async def load(self, key):
-        self._note("load")
-        return await super().load(key)
-
-    async def save(self, key, stored):
-        self._note("save")
-        await super().save(key, stored)
-
-    async def delete(self, key):
-        self._note("delete")
-        await super().delete(key)
-
-    @contextlib.asynccontextmanager
-    async def lock(self, key):
-        self._note("lock")
-        async with super().lock(key):
-            yield
-        self._note("unlock")
-
-
-class Managed:
-    """All of it, and what a test wants to know."""
-
-    def __init__(self, *script, interactive=True, lifetime=3600, store=None, **options):
-        self.clock = VirtualClock(auto=False)
+    def __init__(self, *script, interactive=True, lifetime=3600, store=None, key="me", clock=None, **options):
+        self.clock = clock or VirtualClock(auto=False)
         self.grant = ScriptedGrant(self.clock, *script, interactive=interactive, lifetime=lifetime)
-        self.store = FailingStore() if store is None else store
+        self.store = FaultyStore(MemoryTokenStore() if store is None else store)
+        self.key = key
         self.manager = self.another(**options)
 
     def another(self, **options):
-        """A manager in another process, so to speak."""
-        return TokenManager(self.grant, store=self.store, key="me", clock=self.clock, **options)
+        """Return a second manager of the same stored token, as another process would have."""
+        return TokenManager(self.grant, store=self.store, key=self.key, clock=self.clock, **options)
 
     async def stored(self):
-        return await MemoryTokenStore.load(self.store, "me")
+        """Return what is stored, past the faults of the store."""
+        return await self.store.inner.load(self.key)
 
 
-async def near_the_end(*script, **options):
-    """Signed in, and within the leeway of the end."""
-    setup = Managed({}, *script, **options)
+async def scripted_manager_near_expiry(*script, **options):
+    """Return a `ScriptedManager` that is signed in and whose token expires in 50 s, within the leeway of 60 s."""
+    setup = ScriptedManager({}, *script, **options)
     await setup.manager.login()
     setup.clock.advance(3550)
     return setup
 
 
 async def login_required(manager):
+    """Return whether the manager asks for a login."""
     try:
         await manager.token()
     except LoginRequired:
         return True
     return False
-
-
-async def turns(count=50):
-    for _ in range(count):
-        await asyncio.sleep(0)

@@ -1,0 +1,114 @@
+"""``emulated``: an emulator, a session on it, and the flows, managers and pools that a test needs, on one clock."""
+
+import asyncio
+import contextlib
+
+from tests.helpers.faulty_store import FaultyStore
+from twilio_oauth_async import (
+    AuthorizationCodeFlow,
+    ClientCredentials,
+    DeviceFlow,
+    DeviceFlowPool,
+    IdTokenVerifier,
+    OAuthSession,
+    RetryPolicy,
+    TokenManager,
+    VirtualClock,
+)
+from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
+
+CALLBACK = "http://127.0.0.1:8000/callback"
+"""Redirect URI of the authorization code flows, unless another is given."""
+
+
+class World:
+    """What `emulated` opens.
+
+    `flow` is a `DeviceFlow` whose user approves at once where ``flow.run()`` prompts. The stores `tokens` and `flows`
+    outlive the pools and managers made here, as they do a process.
+    """
+
+    def __init__(self, emulator, session):
+        self.emulator, self.session, self.clock = emulator, session, emulator.clock
+        self.tokens = FaultyStore(MemoryTokenStore())
+        self.flows = FaultyStore(MemoryFlowStore(clock=self.clock))
+        self.flow = self.device_flow()
+
+    def device_flow(self, **options):
+        """Return a `DeviceFlow` of the emulator's client."""
+        return DeviceFlow(
+            self.session,
+            **{
+                "client_sid": self.emulator.client_sid,
+                "client_secret": self.emulator.client_secret,
+                "scopes": ["openid"],
+                "prompt": self._approve,
+                **options,
+            },
+        )
+
+    def code_flow(self, **options):
+        """Return an `AuthorizationCodeFlow` of the emulator's client."""
+        return AuthorizationCodeFlow(
+            self.session,
+            **{
+                "client_sid": self.emulator.client_sid,
+                "client_secret": self.emulator.client_secret,
+                "redirect_uri": CALLBACK,
+                "scopes": ["openid", "offline_access"],
+                **options,
+            },
+        )
+
+    def client_credentials(self, **options):
+        """Return a `ClientCredentials` grant of the emulator's client."""
+        emulator = self.emulator
+        return ClientCredentials(
+            self.session, **{"client_id": emulator.client_sid, "client_secret": emulator.client_secret, **options}
+        )
+
+    def verifier(self, **options):
+        """Return an `IdTokenVerifier` of the emulator's client."""
+        return IdTokenVerifier(self.session, **{"client_sid": self.emulator.client_sid, **options})
+
+    def manager(self, **options):
+        """Return a `TokenManager`, as each process would make one; `flow` and `tokens` unless others are given."""
+        return TokenManager(options.pop("flow", self.flow), **{"store": self.tokens, "key": "me", **options})
+
+    def pool(self, **options):
+        """Return a `DeviceFlowPool` that is not open yet, as each process would make one."""
+        flow = options.pop("flow", self.flow)
+        return DeviceFlowPool(flow, **{"tokens": self.tokens, "flows": self.flows, **options})
+
+    async def submit_and_kill(self, user):
+        """Start a sign-in in a pool and stop the pool as ``kill -9`` does: its lease stays. Return the `SignIn`."""
+        pool = self.pool()
+        await pool.open()
+        sign_in = await pool.submit(user)
+        for task in pool._tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+        return sign_in
+
+    async def _approve(self, authorization):
+        await self.emulator.approve(authorization.user_code)
+
+
+@contextlib.asynccontextmanager
+async def emulated(*, auto=True, retry=None, **options):
+    """Open an emulator and a session on one `VirtualClock`; yield the `World`.
+
+    `auto` is that of the clock, `retry` that of the session; other options are those of the `Emulator`.
+    """
+    async with (
+        Emulator(clock=VirtualClock(auto=auto), **options) as emulator,
+        OAuthSession(
+            emulator.account_sid,
+            emulator.auth_token,
+            base_url=emulator.base_url,
+            clock=emulator.clock,
+            retry=retry or RetryPolicy(),
+        ) as session,
+    ):
+        yield World(emulator, session)
