@@ -8,8 +8,12 @@ import threading
 import time
 
 import pytest
+import pytest_asyncio
 
-from tests.helpers.tls import make as make_tls
+pytest.register_assert_rewrite("tests.helpers")  # before its first import: its assertions explain themselves too
+
+from tests.helpers.redis_server import RedisServer, need_redis  # noqa: E402
+from tests.helpers.tls import make as make_tls  # noqa: E402
 
 LONGEST_REAL_WAIT = 0.2
 """Seconds; what a test of a time-out on a real socket may take."""
@@ -85,3 +89,33 @@ def guard(monkeypatch):
 def tls(tmp_path_factory):
     """A certificate for 127.0.0.1 that no machine trusts."""
     return make_tls(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def own_redis(tmp_path):
+    """A Redis server for this test alone, which may stop or break it."""
+    need_redis()
+    server = RedisServer(tmp_path).start()
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def open_redis():
+    """A function that opens a client of a `RedisServer`; the clients are closed at the end of the test.
+
+    They retry as redis-py does by default, with shorter waits.
+    """
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import ConstantBackoff
+
+    clients = []
+
+    def open_(server, **options):
+        clients.append(Redis.from_url(server.url, **{"retry": Retry(ConstantBackoff(0.01), 3), **options}))
+        return clients[-1]
+
+    yield open_
+    for client in clients:
+        await client.aclose()

@@ -1,89 +1,73 @@
-"""Row 22 and row 30 on a real Redis: eight processes, and a server that is gone in the middle of a refresh."""
+"""Faults 22 and 30 (docs/reliability.md) on a real Redis: eight processes, and a server that stops during a refresh."""
 
 import contextlib
 
 import pytest
 
-from tests.fire.test_many_processes import expire_again_and_again
-from tests.helpers.fire_processes import Fire
-from tests.helpers.managed import ScriptedGrant
-from twilio_oauth_async import StoreError, TokenManager, VirtualClock
+from tests.helpers.refresh_processes import refresh_processes
+from tests.helpers.scripted_manager import ScriptedManager
+from twilio_oauth_async import StoreError
+from twilio_oauth_async.stores.redis import RedisTokenStore
 
 
-@contextlib.asynccontextmanager
-async def redis_store(server):
-    from redis.asyncio import Redis
-
-    from twilio_oauth_async.stores.redis import RedisTokenStore
-
-    client = Redis.from_url(server.url)
-    try:
-        yield RedisTokenStore(client)
-    finally:
-        await client.aclose()
+@pytest.fixture
+def store(own_redis, open_redis):
+    return RedisTokenStore(open_redis(own_redis))
 
 
 @pytest.mark.asyncio
-async def test_eight_processes_on_one_redis(redis_server):
-    async with redis_store(redis_server) as store, Fire({"redis": redis_server.url}, store) as fire:
-        await expire_again_and_again(fire)
+async def test_eight_processes_on_one_redis_send_one_refresh_per_expiry(own_redis, store):
+    async with refresh_processes(store, {"redis": own_redis.url}) as processes:
+        await processes.check_one_refresh_per_expiry()
 
 
-async def near_the_end(store, during):
-    """A manager that is about to refresh; `during` happens between the request and the save."""
-    clock = VirtualClock(auto=False)
-    grant = ScriptedGrant(clock)
-    manager = TokenManager(grant, store=store, key="me", clock=clock)
-    await manager.login()
-    refresh = grant.refresh
+async def manager_with_expired_token(store, after_request=lambda: None):
+    """Return a `ScriptedManager` on `store`; `after_request` runs between its first refresh request and the save."""
+    setup = ScriptedManager(store=store)
+    await setup.manager.login()
+    refresh = setup.grant.refresh
 
-    async def disturbed(token):
+    async def refresh_and_disturb(token):
         new = await refresh(token)
-        if len(grant.refreshed) == 1:
-            during()
+        if len(setup.grant.refreshed) == 1:
+            after_request()
         return new
 
-    grant.refresh = disturbed
-    clock.advance(3600)
-    return manager, grant, clock
+    setup.grant.refresh = refresh_and_disturb
+    setup.clock.advance(3600)
+    return setup
 
 
 @pytest.mark.asyncio
-async def test_stopped_in_the_middle_of_a_refresh(redis_server):
-    async with redis_store(redis_server) as store:
-        manager, grant, clock = await near_the_end(store, redis_server.stop)
-        with pytest.raises(StoreError):
-            await manager.token()
-        # Usable in memory; and no refresh follows as long as it cannot be saved.
-        assert await manager.access_token() == "acc-canary-2"
-        clock.advance(3600)
-        with pytest.raises(StoreError):
-            await manager.token()
-        assert len(grant.refreshed) == 1
-        redis_server.start()
-        clock.advance(1)
-        assert await manager.access_token() == "acc-canary-3"
-        assert (await store.load("me")).token.access_token == "acc-canary-3"
+async def test_redis_stopped_during_refresh_token_is_used_from_memory_and_not_refreshed_until_saved(own_redis, store):
+    setup = await manager_with_expired_token(store, own_redis.stop)
+    with pytest.raises(StoreError):
+        await setup.manager.token()
+    assert await setup.manager.access_token() == "acc-canary-2"
+    setup.clock.advance(3600)
+    with pytest.raises(StoreError):
+        await setup.manager.token()
+    assert len(setup.grant.refreshed) == 1
+    own_redis.start()
+    setup.clock.advance(1)
+    assert await setup.manager.access_token() == "acc-canary-3"
+    assert (await setup.stored()).token.access_token == "acc-canary-3"
 
 
 @pytest.mark.asyncio
-async def test_flushed_in_the_middle_of_a_refresh(redis_server):
-    async with redis_store(redis_server) as store:
-        manager, grant, _ = await near_the_end(store, lambda: redis_server.tell("FLUSHALL"))
-        # The lock is gone with everything else: the newest rotation is what counts, and nothing was lost.
-        with contextlib.suppress(StoreError):
-            await manager.token()
-        assert await manager.access_token() == "acc-canary-2"
-        assert len(grant.refreshed) == 1
+async def test_redis_flushed_during_refresh_newest_token_is_kept(own_redis, store):
+    setup = await manager_with_expired_token(store, lambda: own_redis.send("FLUSHALL"))
+    # The lock is deleted with everything else; the newest rotation is what counts.
+    with contextlib.suppress(StoreError):
+        await setup.manager.token()
+    assert await setup.manager.access_token() == "acc-canary-2"
+    assert len(setup.grant.refreshed) == 1
 
 
 @pytest.mark.asyncio
-async def test_down_before_a_refresh(redis_server):
-    async with redis_store(redis_server) as store:
-        manager, grant, clock = await near_the_end(store, lambda: None)
-        redis_server.stop()
-        with pytest.raises(StoreError):
-            await manager.token()
-        assert grant.refreshed == []
-        redis_server.start()
-        clock.advance(1)
+async def test_redis_down_before_refresh_sends_no_request(own_redis, store):
+    setup = await manager_with_expired_token(store)
+    own_redis.stop()
+    with pytest.raises(StoreError):
+        await setup.manager.token()
+    assert setup.grant.refreshed == []

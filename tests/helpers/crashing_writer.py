@@ -1,9 +1,8 @@
-"""Saves that are ended by kill -9. A process of its own, which forks one that dies for each round: forking is cheap
-where nothing runs yet, starting Python is not.
+"""Saves that ``kill -9`` interrupts. A process that forks one for each round: faster than starting Python.
 
-``crashing_writer.py steps <file>`` dies at each system call of a save, one after the other;
-``crashing_writer.py times <file> <n>`` dies n times at a random moment of many saves in a row. It says how many
-rounds it was, or fails.
+``crashing_writer.py steps <file>`` kills a save at each of its system calls, one after the other;
+``crashing_writer.py times <file> <n>`` kills a process that saves again and again at n random moments. It prints the
+number of rounds, or fails.
 """
 
 import asyncio
@@ -22,43 +21,43 @@ from twilio_oauth_async.stores.file import FileTokenStore
 
 CALLS = ("open", "write", "fchmod", "fsync", "close", "rename", "unlink", "mkdir")
 SECONDS = 0.03
-"""A save takes some milliseconds of them."""
+"""The latest moment of a kill; a save takes some milliseconds."""
 
 
-def die():
+def kill_self():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at(number):
-    """Die instead of the `number`-th system call; a write is done by half before."""
+def kill_at(number):
+    """Arrange for a kill in place of the `number`-th system call; half of a write is done before."""
     left = number
 
-    def fatal(name, call):
+    def with_kill(name, call):
         def step(*arguments, **options):
             nonlocal left
             left -= 1
             if left == 0:
                 if name == "write":
                     call(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                die()
+                kill_self()
             return call(*arguments, **options)
 
         return step
 
     for name in CALLS:
         call = getattr(os, name)
-        setattr(os, name, fatal(name, call))
+        setattr(os, name, with_kill(name, call))
         if call in os.supports_dir_fd:
             os.supports_dir_fd.add(getattr(os, name))
 
 
 def forked(work):
-    """Run `work` in a forked process; its pid."""
+    """Run `work` in a forked process and return its pid."""
     pid = os.fork()
     if pid == 0:
         try:
             work()
-        except BaseException:  # noqa: BLE001 - it must not go on as its parent
+        except BaseException:  # noqa: BLE001 - it must not run the code of its parent
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
@@ -72,9 +71,9 @@ def survived(pid):
 
 
 def check(path, allowed):
-    """The store has one of the `allowed` generations, whole; it can be locked and written. The one that it has."""
+    """Check that the store has one of the `allowed` generations, intact, and can be written; return the generation."""
 
-    async def look():
+    async def read_and_write():
         store = FileTokenStore(path, lock_timeout=1)
         found = await store.load("a")
         generation = 0 if found is None else found.generation
@@ -85,29 +84,29 @@ def check(path, allowed):
             await store.delete("b")
         return generation
 
-    generation = asyncio.run(look())
+    generation = asyncio.run(read_and_write())
     left = {entry.name for entry in path.parent.iterdir()} - {path.name, f"{path.name}.lock"}
     assert not [name for name in left if "set-aside" in name or ".new" in name], left
     return generation
 
 
 def steps(path):
-    number, generation, alive = 0, 0, False
-    while not alive:
+    number, generation, has_survived = 0, 0, False
+    while not has_survived:
         number += 1
 
         def save(number=number, generation=generation):
-            die_at(number)
+            kill_at(number)
             asyncio.run(FileTokenStore(path).save("a", stored(generation + 1)))
 
-        alive = survived(forked(save))
-        generation = check(path, {generation + 1} if alive else {generation, generation + 1})
+        has_survived = survived(forked(save))
+        generation = check(path, {generation + 1} if has_survived else {generation, generation + 1})
     return number
 
 
 def times(path, rounds):
     generation = check(path, {0})
-    inside = 0
+    interrupted = 0
     for _ in range(rounds):
         read, write = os.pipe()
 
@@ -128,15 +127,15 @@ def times(path, rounds):
         time.sleep(random.uniform(0, SECONDS))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        told = b"<" + os.read(read, 1 << 16)
+        marks = b"<" + os.read(read, 1 << 16)
         os.close(read)
-        done, begun = told.count(b">"), told.count(b"<")
-        inside += begun > done
+        done, begun = marks.count(b">"), marks.count(b"<")
+        interrupted += begun > done
         generation = check(path, {generation + done, generation + begun})
-    assert inside > rounds / 4, "too few of them fell inside of a save to say anything"
+    assert interrupted > rounds / 4, "too few kills interrupted a save to show anything"
     return rounds
 
 
 if __name__ == "__main__":
-    what, file, *more = sys.argv[1:]
-    print({"steps": steps, "times": times}[what](Path(file), *map(int, more)))
+    mode, file, *more = sys.argv[1:]
+    print({"steps": steps, "times": times}[mode](Path(file), *map(int, more)))

@@ -1,4 +1,4 @@
-"""A Redis server of our own: on a free loopback port, with nothing kept on disk, gone when the test is."""
+"""A Redis server for one test or one run: on a free loopback port, with nothing written to disk."""
 
 import contextlib
 import os
@@ -11,11 +11,12 @@ import time
 import pytest
 
 REQUIRED = "TWILIO_OAUTH_REQUIRE_REDIS"
+"""With this environment variable at ``1``, tests fail where there is no Redis instead of being skipped."""
 _ATTEMPTS = 5
 
 
 class RedisServer:
-    """``start``, ``stop`` and ``start`` again come back at the same port, empty."""
+    """After ``start``, ``stop`` and ``start`` again it is on the same port, and empty."""
 
     def __init__(self, folder, *options):
         self.folder = folder
@@ -28,7 +29,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self):
-        """A port that is free now may be somebody else's a moment later: then another one."""
+        """Start it; another process may take the free port first, so several are tried."""
         for _ in range(_ATTEMPTS):
             port = self.port or free_port()
             self.process = subprocess.Popen(
@@ -48,49 +49,53 @@ class RedisServer:
         pytest.fail("redis-server does not start")
 
     def stop(self):
-        """As a crash: nothing is said to anybody."""
+        """Kill it, as in a crash: clients get no notice."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     @contextlib.contextmanager
-    def standing_still(self):
-        """It takes connections and what is sent, and answers nothing."""
+    def suspended(self):
+        """Suspend the process: it accepts connections and data, and sends nothing."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
             self.process.send_signal(signal.SIGCONT)
 
-    def tell(self, *command):
-        """Send one command on a connection of its own; the answer as it stands on the wire."""
+    def send(self, *command):
+        """Send one command on a connection of its own; return the response as text of the Redis protocol."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             parts = [part.encode() for part in command]
             connection.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts))
             return connection.recv(1 << 16).decode()
 
+    def delete_lock(self, key="a", prefix="twilio-oauth"):
+        """Delete the lock of a token, as an eviction or a fail-over does."""
+        self.send("DEL", f"{prefix}:1:{{{key}}}:lock")
+
     def _is_up(self, port):
         self.port = port
         for _ in range(500):
             with contextlib.suppress(OSError):
-                if f"process_id:{self.process.pid}\r\n" in self.tell("INFO", "server"):
+                if f"process_id:{self.process.pid}\r\n" in self.send("INFO", "server"):
                     return True
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
-        self.port = None  # somebody else was faster
+        self.port = None  # another process took it first
         return False
 
 
 def free_port():
-    """One that nobody uses at this moment."""
+    """Return a port that is free at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 
 
 def need_redis():
-    """Skip the test where there is no Redis, or fail it where somebody insists on one."""
+    """Skip the test where there is no Redis server; fail it where `REQUIRED` is set."""
     if shutil.which("redis-server") is not None:
         return
     if os.environ.get(REQUIRED) == "1":

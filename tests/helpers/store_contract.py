@@ -4,18 +4,18 @@
 
     from tests.helpers.store_contract import FlowStoreContract, TokenStoreContract
 
-    class TestMine(TokenStoreContract):
+    class TestMyTokenStore(TokenStoreContract):
         @pytest.fixture
         def open_store(self):
             storage = ...
             return lambda: MyTokenStore(storage)
 
-`open_store` is a function; each call gives another store object on the same storage, which is empty when the test
-begins. Stores that processes can share pass the ``Shared…`` contracts as well; see `shared_contract`.
+`open_store` is a function; each call returns another store object on the same storage, which is empty when the test
+begins. Stores that several processes can share pass the ``Shared...`` contracts as well (store_contract_processes.py).
 """
 
-from tests.helpers.flow_store_contract import FlowStoreContract
-from tests.helpers.shared_store_contract import SharedFlowStoreContract, SharedTokenStoreContract
-from tests.helpers.token_store_contract import TokenStoreContract
+from tests.helpers.store_contract_flows import FlowStoreContract
+from tests.helpers.store_contract_processes import SharedFlowStoreContract, SharedTokenStoreContract
+from tests.helpers.store_contract_tokens import TokenStoreContract
 
 __all__ = ["FlowStoreContract", "SharedFlowStoreContract", "SharedTokenStoreContract", "TokenStoreContract"]

@@ -1,91 +1,72 @@
-"""A manager over real storage that fails: a refresh without the lock and the mark is never sent (row 30)."""
+"""Fault 30 (docs/reliability.md): a `TokenManager` on a Redis that fails sends no refresh without lock and mark."""
 
 import asyncio
 
 import pytest
 
-from tests.helpers.managed import ScriptedGrant
+from tests.helpers.scripted_manager import ScriptedManager
 from tests.helpers.stored_values import stored
 from twilio_oauth_async import StoreError, VirtualClock
 from twilio_oauth_async.stores.redis import RedisTokenStore
-from twilio_oauth_async.tokens.manager import TokenManager
 
 pytestmark = pytest.mark.asyncio
 
 
-class Setup:
-    """A manager whose token has ended, on a server that can be harmed."""
-
-    def __init__(self, server, client):
-        self.server = server
-        self.clock = VirtualClock(stored().token.access_token_expires_at, auto=False)
-        self.grant = ScriptedGrant(self.clock)
-        self.store = RedisTokenStore(client)
-        self.manager = TokenManager(self.grant, store=self.store, key="a", clock=self.clock)
-
-    async def under_way(self):
-        """A call of ``token()`` whose refresh has been sent and is not answered before ``grant.gate`` is set."""
-        self.grant.gate = asyncio.Event()
-        asking = asyncio.create_task(self.manager.token())
-        while not self.grant.refreshed and not asking.done():
-            await asyncio.sleep(0.001)
-        assert not asking.done(), asking
-        return asking
-
-    def lose_the_lock(self):
-        self.server.tell("DEL", "twilio-oauth:1:{a}:lock")
-
-
 @pytest.fixture
 def setup(own_redis, open_redis):
-    return Setup(own_redis, open_redis(own_redis))
+    """A manager whose stored token has expired."""
+    clock = VirtualClock(stored().token.access_token_expires_at, auto=False)
+    return ScriptedManager(store=RedisTokenStore(open_redis(own_redis)), key="a", clock=clock)
 
 
-async def test_without_a_server_nothing_is_sent(setup):
+async def start_refresh(setup):
+    """Start a call of ``token()`` and return it once its request is sent; ``grant.gate`` holds the response back."""
+    setup.grant.gate = asyncio.Event()
+    call = asyncio.create_task(setup.manager.token())
+    while not setup.grant.refreshed and not call.done():
+        await asyncio.sleep(0.001)
+    assert not call.done(), call
+    return call
+
+
+async def test_token_while_redis_is_down_sends_no_refresh(setup, own_redis):
     await setup.store.save("a", stored(1))
-    setup.server.stop()
+    own_redis.stop()
     with pytest.raises(StoreError):
         await setup.manager.token()
     assert setup.grant.refreshed == []
 
 
-async def test_a_lock_lost_before_the_mark_sends_nothing(setup, monkeypatch):
+async def test_lock_lost_before_the_mark_sends_no_refresh(setup, own_redis):
     await setup.store.save("a", stored(1))
-    load = setup.store.load
-
-    async def loses_the_lock(key):
-        found = await load(key)
-        setup.lose_the_lock()
-        return found
-
-    monkeypatch.setattr(setup.store, "load", loses_the_lock)
+    setup.store.after("load", lambda _: own_redis.delete_lock())
     with pytest.raises(StoreError, match="lock was lost"):
         await setup.manager.token()
     assert setup.grant.refreshed == []
-    assert await load("a") == stored(1)
+    assert await setup.stored() == stored(1)
 
 
-async def test_a_lock_lost_while_the_request_is_under_way_does_not_cost_the_answer(setup):
+async def test_lock_lost_during_request_new_token_is_saved(setup, own_redis):
     await setup.store.save("a", stored(1))
-    asking = await setup.under_way()
-    assert (await setup.store.load("a")).unanswered == 1
-    setup.lose_the_lock()
+    call = await start_refresh(setup)
+    assert (await setup.stored()).unanswered == 1
+    own_redis.delete_lock()
     setup.grant.gate.set()
-    token = await asking
-    assert (await setup.store.load("a")).token == token
+    token = await call
+    assert (await setup.stored()).token == token
     assert len(setup.grant.refreshed) == 1
 
 
-async def test_a_server_that_goes_while_the_request_is_under_way_does_not_cost_the_answer(setup):
+async def test_redis_stopped_during_request_new_token_is_kept_and_saved_later(setup, own_redis):
     await setup.store.save("a", stored(1))
-    asking = await setup.under_way()
-    setup.server.stop()
+    call = await start_refresh(setup)
+    own_redis.stop()
     setup.grant.gate.set()
     with pytest.raises(StoreError, match=r"could not be saved|Redis"):
-        await asking
-    token = await setup.manager.token()  # told once; it is in use
-    setup.server.start()
+        await call
+    token = await setup.manager.token()  # the error is raised once; the token is in use
+    own_redis.start()
     setup.clock.advance(10)
     assert await setup.manager.token() == token
-    assert (await setup.store.load("a")).token == token
+    assert (await setup.stored()).token == token
     assert len(setup.grant.refreshed) == 1

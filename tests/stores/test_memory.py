@@ -1,4 +1,4 @@
-"""The memory stores: the contract, and what is theirs alone."""
+"""The memory stores pass the contracts; their own bounds and locks."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ class TestMemoryFlowStore(FlowStoreContract):
 
 
 @pytest.mark.asyncio
-async def test_the_wait_for_the_lock_is_bounded():
+async def test_wait_for_a_held_lock_raises_store_error_after_lock_timeout():
     store = MemoryTokenStore(lock_timeout=0.01)
     async with store.lock("a"):
         with pytest.raises(StoreError, match="not free within") as caught:
@@ -36,7 +36,7 @@ async def test_the_wait_for_the_lock_is_bounded():
 
 
 @pytest.mark.asyncio
-async def test_waiters_are_served_in_turn():
+async def test_lock_waiters_are_served_in_order():
     store, order = MemoryTokenStore(), []
 
     async def visit(number):
@@ -48,8 +48,8 @@ async def test_waiters_are_served_in_turn():
     assert order == list(range(10))
 
 
-def test_one_store_in_one_loop_after_the_other():
-    """A lock that was contended belongs to its loop; the next loop gets a new one."""
+def test_store_works_in_one_event_loop_after_another():
+    """A lock that was contended belongs to its loop; the next loop creates a new one."""
     store = MemoryTokenStore()
 
     async def contend(generation):
@@ -65,6 +65,6 @@ def test_one_store_in_one_loop_after_the_other():
     assert asyncio.run(store.load("a")) == stored(2)
 
 
-def test_what_they_say_of_themselves():
+def test_repr_shows_the_number_of_entries():
     assert repr(MemoryTokenStore()) == "MemoryTokenStore(0 tokens)"
     assert repr(MemoryFlowStore()) == "MemoryFlowStore(0 flows)"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.stored_values import CANARY, stored, told_by
+from tests.helpers.secrecy import error_texts
+from tests.helpers.stored_values import CANARY, stored
 from twilio_oauth_async.stores.file import FileTokenStore
 
 BIG = 200_000
@@ -24,7 +25,7 @@ def big(generation):
 
 async def check(store, path, reason):
     """A save that does not fit fails and changes nothing; one that fits works."""
-    told = await told_by(store.save("a", big(2)))
+    told = await error_texts(store.save("a", big(2)))
     assert reason in told[0], told
     assert not [text for text in told if CANARY in text]
     assert await store.load("a") == stored(1)
@@ -89,7 +90,7 @@ async def test_any_step_may_fail(tmp_path, monkeypatch, name):
         patch.setattr(os, name, fails_for_the_new_file)
         if call in os.supports_dir_fd:
             patch.setattr(os, "supports_dir_fd", {*os.supports_dir_fd, fails_for_the_new_file})
-        told = await told_by(store.save("a", stored(2)))
+        told = await error_texts(store.save("a", stored(2)))
     assert failed
     assert "Input/output error" in told[0]
     assert path.read_bytes() == was
@@ -112,7 +113,7 @@ async def test_what_may_not_last_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fsync_of_folders_fails)
     refusal["errno"] = errno.EIO
-    assert "Input/output error" in (await told_by(store.save("a", stored(2))))[0]
+    assert "Input/output error" in (await error_texts(store.save("a", stored(2))))[0]
     assert await store.load("a") == stored(2)
     refusal["errno"] = errno.EINVAL  # a file system that has no such thing
     await store.save("a", stored(3))

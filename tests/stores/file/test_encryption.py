@@ -6,8 +6,8 @@ import pickle
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.helpers.flow_store_contract import flow
-from tests.helpers.stored_values import CANARY, stored, told_by
+from tests.helpers.secrecy import error_texts
+from tests.helpers.stored_values import CANARY, flow, stored
 from twilio_oauth_async import ConfigurationError, StoreError
 from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
@@ -30,7 +30,7 @@ async def kept(path, store, reason):
         if reason == "not encrypted" and call.__name__ == "encrypt":
             call.close()
             continue
-        told = await told_by(call)
+        told = await error_texts(call)
         assert told[1].startswith("StoreError("), told
         assert reason in told[0]
         assert str(path) in told[0]

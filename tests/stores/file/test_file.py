@@ -3,13 +3,13 @@
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.helpers.flow_store_contract import at, claimed
 from tests.helpers.store_contract import (
     FlowStoreContract,
     SharedFlowStoreContract,
     SharedTokenStoreContract,
     TokenStoreContract,
 )
+from tests.helpers.stored_values import at, leased
 from twilio_oauth_async import StoreConflict, VirtualClock
 from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
@@ -62,10 +62,10 @@ async def test_what_changes_nothing_writes_nothing(tmp_path):
     store = FileFlowStore(path, clock=VirtualClock(auto=False))
     assert await store.claim("a", "me", at(60)) is False
     assert not path.exists()
-    await store.save(claimed("a", "me", 60))
+    await store.save(leased("a", "me", 60))
     before = path.stat().st_ino
     assert await store.claim("a", "you", at(60)) is False
     await store.delete("b")
     with pytest.raises(StoreConflict):
-        await store.save(claimed("a", "you", 60))
+        await store.save(leased("a", "you", 60))
     assert path.stat().st_ino == before

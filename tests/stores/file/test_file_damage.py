@@ -6,8 +6,7 @@ import logging
 
 import pytest
 
-from tests.helpers.flow_store_contract import flow
-from tests.helpers.stored_values import CANARY, stored
+from tests.helpers.stored_values import CANARY, flow, stored
 from twilio_oauth_async import ConfigurationError, StoreError
 from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 

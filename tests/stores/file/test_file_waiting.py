@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from tests.helpers.stored_values import CANARY, stored, told_by
+from tests.helpers.secrecy import error_texts
+from tests.helpers.stored_values import CANARY, stored
 from twilio_oauth_async import StoreError
 from twilio_oauth_async.stores.cancellation import finish, finish_in_thread, wait_until_done
 from twilio_oauth_async.stores.file import FileTokenStore, locks, state_file
@@ -112,7 +113,7 @@ async def test_the_wait_for_those_who_rewrite_is_bounded(path, monkeypatch):
     await store.save("a", stored(1))
     with open(path.with_name("tokens.json.lock"), "rb") as lock:  # noqa: ASYNC230, PTH123
         fcntl.flock(lock, fcntl.LOCK_EX)
-        told = await told_by(store.save("a", stored(2)))
+        told = await error_texts(store.save("a", stored(2)))
         assert "somebody else holds it" in told[0]
         assert await store.load("a") == stored(1)
     await store.save("a", stored(2))
@@ -128,7 +129,7 @@ async def test_a_file_system_that_has_no_locks_is_told_and_not_worked_around(pat
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     for call in (store.save("a", stored()), store.lock("a").__aenter__()):
-        told = await told_by(call)
+        told = await error_texts(call)
         assert os.strerror(code) in told[0]
     assert not path.exists()
 
@@ -210,7 +211,7 @@ async def test_how_often_a_lock_is_asked_for(path, caplog):
     store, other = FileTokenStore(path), FileTokenStore(path, lock_timeout=0.2)
     async with store.lock("a"):
         caplog.clear()
-        await told_by(other.lock("a").__aenter__())
+        await error_texts(other.lock("a").__aenter__())
     asked = sum("Attempting to acquire" in record.message for record in caplog.records)
     assert 1 < asked <= 0.2 / locks.ASK_AGAIN + 2
 

@@ -14,7 +14,8 @@ from keyring.backends.chainer import ChainerBackend
 from keyring.backends.fail import Keyring as NoBackend
 from keyring.backends.null import Keyring as KeepsNothing
 
-from tests.helpers.stored_values import CANARY, stored, told_by
+from tests.helpers.secrecy import error_texts
+from tests.helpers.stored_values import CANARY, stored
 from twilio_oauth_async import StoreError
 from twilio_oauth_async.stores.cancellation import finish_in_thread
 from twilio_oauth_async.stores.file import FileTokenStore, Keyring
@@ -164,11 +165,11 @@ async def test_what_a_backend_says_is_not_passed_on(use, path, open_store):
     await open_store().save("a", stored())
     use(Broken())
     for call, kind in ((open_store().load("a"), "OSError"), (open_store().save("a", stored()), "OSError")):
-        told = await told_by(call)
+        told = await error_texts(call)
         assert kind in told[0]
         assert not [text for text in told if CANARY in text]
     path.unlink()
-    told = await told_by(open_store().save("a", stored()))
+    told = await error_texts(open_store().save("a", stored()))
     assert "LookupError" in told[0]
     assert backend.entries
 
@@ -191,7 +192,7 @@ async def test_what_is_no_key_in_the_keyring(use, open_store):
     backend = use(InMemory())
     await open_store().save("a", stored())
     backend.entries = dict.fromkeys(backend.entries, CANARY)
-    told = await told_by(open_store().load("a"))
+    told = await error_texts(open_store().load("a"))
     assert "is not a key" in told[0]
     assert not [text for text in told if CANARY in text]
 

@@ -1,4 +1,4 @@
-"""Where there is no Redis the tests that need one are skipped, and say so, unless somebody insists."""
+"""`need_redis`: tests are skipped where there is no Redis server, or fail where one is required."""
 
 import shutil
 
@@ -13,19 +13,19 @@ def _no_redis(monkeypatch):
 
 
 @pytest.mark.usefixtures("_no_redis")
-def test_absent(monkeypatch):
+def test_need_redis_without_a_server_skips_the_test(monkeypatch):
     monkeypatch.delenv(REQUIRED, raising=False)
     with pytest.raises(pytest.skip.Exception, match="apt-get install redis-server"):
         need_redis()
 
 
 @pytest.mark.usefixtures("_no_redis")
-def test_absent_and_required(monkeypatch):
+def test_need_redis_without_a_required_server_fails_the_test(monkeypatch):
     monkeypatch.setenv(REQUIRED, "1")
     with pytest.raises(pytest.fail.Exception, match=f"{REQUIRED}=1"):
         need_redis()
 
 
-def test_present(monkeypatch):
+def test_need_redis_with_a_server_lets_the_test_run(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     need_redis()

@@ -1,4 +1,4 @@
-"""The Redis stores pass the contracts, whatever the client decodes, and keep to what they were lent."""
+"""The Redis stores pass the contracts with every kind of client, and do not change the client."""
 
 import math
 from datetime import timedelta
@@ -6,14 +6,13 @@ from datetime import timedelta
 import pytest
 import redis
 
-from tests.helpers.flow_store_contract import claimed, flow
 from tests.helpers.store_contract import (
     FlowStoreContract,
     SharedFlowStoreContract,
     SharedTokenStoreContract,
     TokenStoreContract,
 )
-from tests.helpers.stored_values import NOW, stored
+from tests.helpers.stored_values import NOW, flow, leased, stored
 from twilio_oauth_async import ConfigurationError, StoreError, VirtualClock
 from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore
 
@@ -44,7 +43,7 @@ class TestSharedRedisTokenStore(SharedTokenStoreContract):
 
     @pytest.fixture
     def recipe(self, shared_redis, prefix):
-        # A killed holder's lock ends by itself: soon, but not while a busy machine lets a living one wait.
+        # The lock of a killed holder expires by itself: soon, but not while a busy machine delays a running holder.
         return RECIPE.format(kind="RedisTokenStore", url=shared_redis.url, prefix=prefix, more=", lock_lifetime=2")
 
 
@@ -65,65 +64,65 @@ class TestSharedRedisFlowStore(SharedFlowStoreContract):
         return RECIPE.format(kind="RedisFlowStore", url=shared_redis.url, prefix=prefix, more="")
 
 
-async def names(client, prefix):
+async def key_names(client, prefix):
     return sorted(name if isinstance(name, str) else name.decode() for name in await client.keys(f"{prefix}:*"))
 
 
 @pytest.mark.asyncio
-async def test_all_keys_of_a_token_are_in_one_slot_of_a_cluster(client, prefix):
+async def test_keys_of_one_token_are_in_one_cluster_slot(client, prefix):
     from redis.cluster import key_slot
 
     store = RedisTokenStore(client, prefix=prefix)
     for key in ("ann", "{ann}", "}", "a" * 300, "ä"):
         async with store.lock(key):
             await store.save(key, stored())
-            found = await names(client, prefix)
+            found = await key_names(client, prefix)
         assert len(found) == 3
         assert len({key_slot(name.encode()) for name in found}) == 1
         assert all(len(name) < 200 for name in found)
         await client.delete(*found)
     flows = RedisFlowStore(client, prefix=prefix)
     await flows.save(flow("}{"))
-    assert len({key_slot(name.encode()) for name in await names(client, prefix)}) == 1
+    assert len({key_slot(name.encode()) for name in await key_names(client, prefix)}) == 1
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("ends_in", "lives"),
+    ("expires_in", "kept_for"),
     [(None, None), (3600, 3600 + 86_400), (-5, 86_400), (-(10**6), 86_400), (10**9, 10**9 + 86_400)],
 )
-async def test_a_token_lives_a_day_longer_than_its_refresh_token(client, prefix, ends_in, lives):
+async def test_token_is_kept_a_day_longer_than_its_refresh_token(client, prefix, expires_in, kept_for):
     store = RedisTokenStore(client, prefix=prefix, clock=VirtualClock(NOW, auto=False))
-    ends_at = None if ends_in is None else NOW + timedelta(seconds=ends_in)
-    await store.save("a", stored(refresh_token_expires_at=NOW))  # what stood there before does not matter
-    await store.save("a", stored(refresh_token_expires_at=ends_at))
+    expires_at = None if expires_in is None else NOW + timedelta(seconds=expires_in)
+    await store.save("a", stored(refresh_token_expires_at=NOW))  # the expiry of an earlier save does not matter
+    await store.save("a", stored(refresh_token_expires_at=expires_at))
     left = await client.pttl(f"{prefix}:1:{{a}}:token")
-    assert left == -1 if lives is None else math.isclose(left / 1000, lives, abs_tol=5)
+    assert left == -1 if kept_for is None else math.isclose(left / 1000, kept_for, abs_tol=5)
 
 
 @pytest.mark.asyncio
-async def test_flows_go_when_nobody_is_left_to_finish_them(client, prefix):
+async def test_flow_is_kept_a_day_longer_than_its_code(client, prefix):
     clock = VirtualClock(auto=False)
     store = RedisFlowStore(client, prefix=prefix, clock=clock)
     await store.save(flow("a"))
-    for name in await names(client, prefix):
+    for name in await key_names(client, prefix):
         assert math.isclose(await client.pttl(name) / 1000, 300 + 86_400, abs_tol=5)
     clock.advance(200)
-    await store.claim("a", "me", clock.now())  # an earlier end never shortens the others' time
-    for name in await names(client, prefix):
+    await store.claim("a", "me", clock.now())  # an earlier end of one flow never shortens the time of the others
+    for name in await key_names(client, prefix):
         assert math.isclose(await client.pttl(name) / 1000, 300 + 86_400, abs_tol=5)
 
 
 @pytest.mark.asyncio
-async def test_nothing_is_left_of_a_flow_that_is_done(client, prefix):
+async def test_deleted_flow_leaves_no_key(client, prefix):
     store = RedisFlowStore(client, prefix=prefix, clock=VirtualClock(auto=False))
     await store.save(flow("a"))
     await store.delete("a")
-    assert await names(client, prefix) == []
+    assert await key_names(client, prefix) == []
 
 
 @pytest.mark.asyncio
-async def test_a_damaged_token_is_set_aside(client, prefix, caplog):
+async def test_damaged_token_is_set_aside_and_logged(client, prefix, caplog):
     store = RedisTokenStore(client, prefix=prefix)
     for damaged in ("", "{", '{"token":1}', "null"):
         await store.save("a", stored(9))
@@ -138,7 +137,7 @@ async def test_a_damaged_token_is_set_aside(client, prefix, caplog):
 
 
 @pytest.mark.asyncio
-async def test_a_damaged_flow_is_passed_over(client, prefix, caplog):
+async def test_damaged_flow_is_skipped_and_logged(client, prefix, caplog):
     store = RedisFlowStore(client, prefix=prefix, clock=VirtualClock(auto=False))
     for id_ in "ab":
         await store.save(flow(id_))
@@ -147,12 +146,12 @@ async def test_a_damaged_flow_is_passed_over(client, prefix, caplog):
     assert "damaged pending flows were skipped: 1" in caplog.text
     assert await store.load("a") is None
     assert await store.claim("a", "me", NOW) is False
-    await store.save(claimed("a", "me", 5))
-    assert await store.load("a") == claimed("a", "me", 5)
+    await store.save(leased("a", "me", 5))
+    assert await store.load("a") == leased("a", "me", 5)
 
 
 @pytest.mark.asyncio
-async def test_what_is_no_text_is_damaged_too(shared_redis, open_redis, prefix):
+async def test_value_that_is_not_utf8_counts_as_damaged(shared_redis, open_redis, prefix):
     client = open_redis(shared_redis)
     tokens = RedisTokenStore(client, prefix=prefix)
     flows = RedisFlowStore(client, prefix=prefix, clock=VirtualClock(auto=False))
@@ -165,21 +164,21 @@ async def test_what_is_no_text_is_damaged_too(shared_redis, open_redis, prefix):
     assert await flows.load("a") == flow()
 
 
-class Reluctant:
-    """A server on which somebody else is always faster."""
+class AlwaysConflicting:
+    """A client on whose server another process always changes the flow first."""
 
     async def eval(self, *_):
         return 0
 
 
 @pytest.mark.asyncio
-async def test_a_change_that_never_gets_its_turn_ends():
+async def test_save_that_always_conflicts_raises_store_error():
     with pytest.raises(StoreError, match="too many concurrent changes"):
-        await RedisFlowStore(Reluctant()).save(flow())
+        await RedisFlowStore(AlwaysConflicting()).save(flow())
 
 
 @pytest.mark.asyncio
-async def test_a_key_that_is_somebody_else_s_is_left_alone(client, prefix):
+async def test_key_of_another_program_is_not_overwritten(client, prefix):
     store = RedisTokenStore(client, prefix=prefix)
     await client.set(f"{prefix}:1:{{a}}:token", "theirs")
     for call in (store.load("a"), store.save("a", stored())):
@@ -189,7 +188,7 @@ async def test_a_key_that_is_somebody_else_s_is_left_alone(client, prefix):
 
 
 @pytest.mark.asyncio
-async def test_the_lent_client_is_neither_closed_nor_changed(shared_redis, open_redis, prefix):
+async def test_client_of_the_caller_is_neither_closed_nor_changed(shared_redis, open_redis, prefix):
     client = open_redis(shared_redis)
     before = {name: repr(value) for name, value in vars(client).items()}
     pool = {name: repr(value) for name, value in client.connection_pool.connection_kwargs.items()}
@@ -216,19 +215,19 @@ async def test_the_lent_client_is_neither_closed_nor_changed(shared_redis, open_
     ],
     ids=str,
 )
-def test_what_cannot_be(options):
+def test_invalid_options_raise_configuration_error(options):
     with pytest.raises(ConfigurationError):
         RedisTokenStore(redis.asyncio.Redis(), **options)
 
 
-def test_a_client_that_would_block_the_loop_is_refused():
+def test_synchronous_client_raises_configuration_error():
     with pytest.raises(ConfigurationError, match=r"redis\.asyncio"):
         RedisTokenStore(redis.Redis())
     with pytest.raises(ConfigurationError, match=r"redis\.asyncio"):
         RedisFlowStore(redis.Redis())
 
 
-def test_what_they_say_of_themselves():
+def test_repr_shows_the_prefix_and_no_password():
     client = redis.asyncio.Redis(password="s3cr3t")
     assert repr(RedisTokenStore(client)) == "RedisTokenStore(prefix='twilio-oauth')"
     assert repr(RedisFlowStore(client, prefix="x")) == "RedisFlowStore(prefix='x')"

@@ -1,4 +1,4 @@
-"""A cluster, of one node: every script must find all its keys in one slot, or the server refuses it."""
+"""A Redis cluster of one node, which rejects every script whose keys are not in one slot."""
 
 import time
 
@@ -6,9 +6,8 @@ import pytest
 import pytest_asyncio
 from redis.asyncio.cluster import RedisCluster
 
-from tests.helpers.flow_store_contract import at, claimed, flow
 from tests.helpers.redis_server import RedisServer, free_port, need_redis
-from tests.helpers.stored_values import stored
+from tests.helpers.stored_values import at, flow, leased, stored
 from twilio_oauth_async import StoreError, VirtualClock
 from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore
 
@@ -20,9 +19,9 @@ def cluster(tmp_path_factory):
     need_redis()
     options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     server = RedisServer(tmp_path_factory.mktemp("cluster"), *options).start()
-    server.tell("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+    server.send("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
     for _ in range(500):
-        if "cluster_state:ok" in server.tell("CLUSTER", "INFO"):
+        if "cluster_state:ok" in server.send("CLUSTER", "INFO"):
             break
         time.sleep(0.02)
     yield server
@@ -36,7 +35,7 @@ async def client(cluster):
     await client.aclose()
 
 
-async def test_tokens(client, prefix):
+async def test_token_store_on_a_cluster_saves_locks_and_deletes(client, prefix):
     store, other = RedisTokenStore(client, prefix=prefix), RedisTokenStore(client, prefix=prefix, lock_timeout=0.1)
     for key in ("ann", "bob", "{ann}", "}{", "ä" * 200):
         async with store.lock(key):
@@ -50,12 +49,12 @@ async def test_tokens(client, prefix):
         assert await store.load(key) is None
 
 
-async def test_flows(client, prefix):
+async def test_flow_store_on_a_cluster_saves_claims_and_deletes(client, prefix):
     store = RedisFlowStore(client, prefix=prefix, clock=VirtualClock(auto=False))
     for id_ in ("ann", "bob", "}{"):
         await store.save(flow(id_))
     assert await store.claim("ann", "me", at(60)) is True
     assert {found.id for found in await store.list_due()} == {"bob", "}{"}
     await store.delete("bob")
-    assert await store.load("ann") == claimed("ann", "me", 60)
+    assert await store.load("ann") == leased("ann", "me", 60)
     assert [found.id for found in await store.list_due()] == ["}{"]

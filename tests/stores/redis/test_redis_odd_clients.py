@@ -1,18 +1,18 @@
-"""Row 30 once more: clients that raise what one would not expect, or send everything twice."""
+"""Fault 30 (docs/reliability.md): clients that raise unexpected exceptions, or send every command twice."""
 
 import pytest
 from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
-from tests.helpers.flow_store_contract import at, flow
-from tests.helpers.stored_values import stored, told_by
-from tests.stores.redis.test_redis_faults import all_fail, expire
+from tests.helpers.secrecy import error_texts
+from tests.helpers.store_failures import check_every_method_fails
+from tests.helpers.stored_values import at, flow, stored
 from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore
 
 pytestmark = pytest.mark.asyncio
 
 
-class Odd:
-    """A client that raises what one would not expect of it, with what it was sent in the text."""
+class RaisingClient:
+    """A client that raises an exception of one kind, with the command in its text."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -24,12 +24,12 @@ class Odd:
 @pytest.mark.parametrize(
     "kind", [RedisClusterException, SlotNotCoveredError, RuntimeError, ValueError, EOFError, OSError]
 )
-async def test_whatever_a_client_raises_it_is_a_failure_of_the_store(kind, caplog):
-    await all_fail(RedisTokenStore(Odd(kind)), RedisFlowStore(Odd(kind)), caplog)
+async def test_any_exception_of_a_client_is_raised_as_store_error(kind, caplog):
+    await check_every_method_fails(RedisTokenStore(RaisingClient(kind)), RedisFlowStore(RaisingClient(kind)), caplog)
 
 
-class Stuttering:
-    """A client that loses the first answer of everything, and so sends it twice."""
+class RepeatingClient:
+    """A client that loses the first response to every command, and so sends it twice."""
 
     def __init__(self, client):
         self.client = client
@@ -39,15 +39,15 @@ class Stuttering:
         return await self.client.eval(*arguments)
 
 
-async def test_a_command_that_a_client_repeats_has_the_same_effect(own_redis, open_redis):
+async def test_command_sent_twice_has_the_effect_of_one(own_redis, open_redis):
     client = open_redis(own_redis)
-    store, flows = RedisTokenStore(Stuttering(client), lock_timeout=0.3), RedisFlowStore(Stuttering(client))
+    store, flows = RedisTokenStore(RepeatingClient(client), lock_timeout=0.3), RedisFlowStore(RepeatingClient(client))
     async with store.lock("a"):
         await store.save("a", stored(1))
         await store.save("a", stored(2))
-        await expire(own_redis)
+        own_redis.delete_lock()
         await store.save("a", stored(3))
-        assert await told_by(store.save("a", stored(3, unanswered=1)))
+        assert await error_texts(store.save("a", stored(3, unanswered=1)))
     assert await store.load("a") == stored(3)
     async with store.lock("a"):
         await store.delete("a")

@@ -1,4 +1,4 @@
-"""Another process on a store: does what each line says, and answers with a line. See `shared_contract`."""
+"""A process for store_contract_processes.py: runs the command of each line of its input, and prints the result."""
 
 import asyncio
 import contextlib
@@ -14,36 +14,36 @@ from tests.helpers.stored_values import stored
 from twilio_oauth_async import TwilioOAuthError
 
 
-async def perform(store, held, do, **told):
-    key = told.get("key")
-    if do == "load":
+async def run(store, held, command, **arguments):
+    key = arguments.get("key")
+    if command == "load":
         found = await store.load(key)
         return None if found is None else found.generation
-    if do == "save":
-        await store.save(key, stored(told["generation"]))
+    if command == "save":
+        await store.save(key, stored(arguments["generation"]))
         return "saved"
-    if do == "delete":
+    if command == "delete":
         await store.delete(key)
         return "deleted"
-    if do == "hold":
+    if command == "hold":
         await held.enter_async_context(store.lock(key))
         return "held"
-    if do == "release":
+    if command == "release":
         await held.aclose()
         return "released"
-    if do == "count":
+    if command == "count":
         generations = []
-        for _ in range(told["times"]):
+        for _ in range(arguments["times"]):
             async with store.lock(key):
                 before = await store.load(key)
                 generations.append(1 if before is None else before.generation + 1)
                 await store.save(key, stored(generations[-1]))
         return generations
-    if do == "list_due":
+    if command == "list_due":
         return [found.id for found in await store.list_due()]
     until = datetime.now(UTC) + timedelta(minutes=5)
-    won = await asyncio.gather(*(store.claim(id_, told["owner"], until) for id_ in told["ids"]))
-    return [id_ for id_, mine in zip(told["ids"], won, strict=True) if mine]
+    leased = await asyncio.gather(*(store.claim(id_, arguments["owner"], until) for id_ in arguments["ids"]))
+    return [id_ for id_, mine in zip(arguments["ids"], leased, strict=True) if mine]
 
 
 async def main(recipe):
@@ -57,10 +57,10 @@ async def main(recipe):
     held = contextlib.AsyncExitStack()
     while line := await reader.readline():
         try:
-            answer = await perform(store, held, **json.loads(line))
+            result = await run(store, held, **json.loads(line))
         except TwilioOAuthError as error:
-            answer = type(error).__name__
-        print(json.dumps(answer), flush=True)
+            result = type(error).__name__
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

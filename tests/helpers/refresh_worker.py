@@ -1,7 +1,7 @@
-"""A process with a token manager, driven line by line; it can be told to die at a given point.
+"""A process with a token manager for refresh_processes.py. It can be killed at a given point of a refresh.
 
-Each line on its standard input is a number of seconds: its clock moves on by them, and it says what ``token()``
-came to.
+Its argument is a JSON object with the server, the credentials, the store and the point. Each line on its standard input
+is a number of seconds: its clock moves on by them, and it prints what ``token()`` returned or raised.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ import sys
 from twilio_oauth_async import DeviceFlow, OAuthSession, TokenManager, TwilioOAuthError, VirtualClock
 
 
-def die(*_):
+def kill_self():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def store_of(options):
+def open_store(options):
     if "file" in options:
         from twilio_oauth_async.stores.file import FileTokenStore
 
@@ -29,23 +29,23 @@ def store_of(options):
     return RedisTokenStore(redis.asyncio.Redis.from_url(options["redis"]))
 
 
-def die_at(point, flow):
-    """Arrange for a kill -9 at `point` of the next refresh."""
+def kill_at(point, flow):
+    """Arrange for a ``kill -9`` at `point` of the next refresh."""
     refresh = flow.refresh
 
-    async def fatal(token):
+    async def refresh_and_kill(token):
         if point == "before the request":
-            die()
+            kill_self()
         new = await refresh(token)
-        if point == "between answer and save":
-            die()
+        if point == "between response and save":
+            kill_self()
         if point == "inside the save":
-            # The file is written and about to be put in its place.
-            sys.addaudithook(lambda event, _: die() if event == "os.rename" else None)
+            # The new file is written and about to replace the old one.
+            sys.addaudithook(lambda event, _: kill_self() if event == "os.rename" else None)
         return new
 
     if point is not None:
-        flow.refresh = fatal
+        flow.refresh = refresh_and_kill
 
 
 async def main(options):
@@ -55,18 +55,18 @@ async def main(options):
         flow = DeviceFlow(
             session, client_sid=options["client_sid"], client_secret=options["client_secret"], scopes=["openid"]
         )
-        die_at(options.get("kill"), flow)
-        manager = TokenManager(flow, store=store_of(options["store"]), key="me")
+        kill_at(options.get("kill"), flow)
+        manager = TokenManager(flow, store=open_store(options["store"]), key="me")
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         print("ready", flush=True)
         while line := await reader.readline():
             clock.advance(float(line))
             try:
-                answer = {"token": await manager.access_token()}
+                result = {"token": await manager.access_token()}
             except TwilioOAuthError as error:
-                answer = {"error": type(error).__name__}
-            print(json.dumps(answer), flush=True)
+                result = {"error": type(error).__name__}
+            print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

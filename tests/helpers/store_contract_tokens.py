@@ -1,4 +1,4 @@
-"""The contract of a `TokenStore`."""
+"""The contract of a `TokenStore`; see store_contract.py."""
 
 import asyncio
 import logging
@@ -12,21 +12,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.interrupting import interrupt, others
-from tests.helpers.stored_values import CANARY, NOW, stored, told_by
+from tests.helpers.cancellation import at_each_await
+from tests.helpers.event_loop import other_tasks
+from tests.helpers.secrecy import error_texts
+from tests.helpers.stored_values import CANARY, NOW, stored
 from twilio_oauth_async import ConfigurationError, StoreConflict, Token
 from twilio_oauth_async.stores.base import StoredToken
 
 SOON = 10
-"""Seconds: what does not happen within them does not happen."""
+"""Seconds after which a test takes what it waits for as something that never happens."""
 
 KEYS = [
     "a", "A", "á", "a\u0301", "a/b", "a\\b", "..", ".", "../../etc/passwd", " ", "a b", "a\tb", "\0", "~", "*", "con",
     "{a}", "}", "{}", "a:b", "a%2Fb", "=a", "\N{GRINNING FACE}", "x" * 5000, "x" * 5001, "null", "-1", "'\"", "\u202e",
 ]  # fmt: skip
-"""Each of them is a key of its own."""
+"""Valid keys; all of them are different."""
 
-NO_KEYS = ["", None, 1, b"a", "\ud800"]
+INVALID_KEYS = ["", None, 1, b"a", "\ud800"]
 
 
 OPERATIONS = st.lists(
@@ -42,15 +44,15 @@ OPERATIONS = st.lists(
 
 
 class TokenStoreContract:
-    """Subclass it, and give `open_store`."""
+    """Subclass it and give `open_store`."""
 
     pytestmark = pytest.mark.asyncio
 
     @pytest.fixture
     def open_store(self):
-        raise NotImplementedError("give a fixture open_store: a function that opens the storage of this test")
+        raise NotImplementedError("define a fixture open_store: a function that opens the storage of this test")
 
-    async def test_where_nothing_is(self, open_store):
+    async def test_load_and_delete_of_a_missing_key_do_nothing(self, open_store):
         store = open_store()
         assert await store.load("a") is None
         await store.delete("a")
@@ -66,15 +68,15 @@ class TokenStoreContract:
             attrs.evolve(stored(), obtained_at=NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))),
             stored(scope="ä \N{GRINNING FACE} \\ \" ' \x7f"),
         ],
-        ids=["full", "unanswered", "sparse", "long", "elsewhere", "odd"],
+        ids=["full", "unanswered", "sparse", "long", "time zone", "special characters"],
     )
-    async def test_what_was_saved_comes_back_also_through_another_object(self, open_store, value):
+    async def test_saved_token_is_loaded_unchanged_also_by_another_object(self, open_store, value):
         store = open_store()
         await store.save("a", value)
         assert await store.load("a") == value
         assert await open_store().load("a") == value
 
-    async def test_an_older_generation_never_takes_the_place_of_a_newer_one(self, open_store):
+    async def test_save_of_an_older_generation_raises_conflict(self, open_store):
         one, other = open_store(), open_store()
         await one.save("a", stored(2))
         with pytest.raises(StoreConflict) as caught:
@@ -85,13 +87,13 @@ class TokenStoreContract:
         await other.save("a", stored(3))
         assert await one.load("a") == stored(3)
 
-    async def test_unanswered_is_raised_and_taken_back_within_a_generation(self, open_store):
+    async def test_save_of_the_same_generation_replaces_unanswered(self, open_store):
         store = open_store()
         for unanswered in (0, 1, 2, 0):
             await store.save("a", stored(5, unanswered=unanswered))
             assert await open_store().load("a") == stored(5, unanswered=unanswered)
 
-    async def test_after_a_deletion_any_generation_is_new(self, open_store):
+    async def test_save_after_delete_accepts_any_generation(self, open_store):
         store = open_store()
         await store.save("a", stored(7))
         await open_store().delete("a")
@@ -99,7 +101,7 @@ class TokenStoreContract:
         await store.save("a", stored(1))
         assert await store.load("a") == stored(1)
 
-    async def test_every_key_is_its_own(self, open_store):
+    async def test_keys_that_look_alike_are_different_keys(self, open_store):
         store = open_store()
         for number, key in enumerate(KEYS):
             async with store.lock(key):
@@ -109,8 +111,8 @@ class TokenStoreContract:
         await other.delete(KEYS[0])
         assert [await store.load(key) for key in KEYS[:2]] == [None, stored(1)]
 
-    @pytest.mark.parametrize("key", NO_KEYS, ids=repr)
-    async def test_what_is_no_key(self, open_store, key):
+    @pytest.mark.parametrize("key", INVALID_KEYS, ids=repr)
+    async def test_invalid_key_raises_configuration_error(self, open_store, key):
         store = open_store()
         with pytest.raises(ConfigurationError):
             await store.load(key)
@@ -122,22 +124,22 @@ class TokenStoreContract:
             async with store.lock(key):
                 pass
 
-    async def test_the_lock_lets_one_in_at_a_time(self, open_store):
-        stores, inside, most = [open_store(), open_store()], 0, 0
+    async def test_lock_has_one_holder_at_a_time(self, open_store):
+        stores, holders, most = [open_store(), open_store()], 0, 0
 
         async def visit(number):
-            nonlocal inside, most
+            nonlocal holders, most
             async with stores[number % 2].lock("a"):
-                inside += 1
-                most = max(most, inside)
+                holders += 1
+                most = max(most, holders)
                 await asyncio.sleep(0.002)
-                inside -= 1
+                holders -= 1
 
         async with asyncio.timeout(SOON):
             await asyncio.gather(*(visit(number) for number in range(12)))
         assert most == 1
 
-    async def test_a_held_lock_hinders_no_other_key_and_no_reading_or_saving(self, open_store):
+    async def test_held_lock_blocks_neither_other_keys_nor_load_and_save(self, open_store):
         store, other = open_store(), open_store()
         async with asyncio.timeout(SOON), store.lock("a"):
             await store.save("a", stored(1))
@@ -147,7 +149,7 @@ class TokenStoreContract:
                 await other.delete("b")
             await store.save("a", stored(2))
 
-    async def test_a_failure_inside_releases_the_lock(self, open_store):
+    async def test_exception_inside_lock_releases_it(self, open_store):
         store = open_store()
         with pytest.raises(ZeroDivisionError):
             async with store.lock("a"):
@@ -155,7 +157,7 @@ class TokenStoreContract:
         async with asyncio.timeout(SOON), open_store().lock("a"):
             pass
 
-    async def test_a_cancelled_holder_or_waiter_leaves_no_lock_behind(self, open_store):
+    async def test_cancelled_holder_or_waiter_releases_the_lock(self, open_store):
         store, other, entered = open_store(), open_store(), asyncio.Event()
 
         async def hold(which):
@@ -176,9 +178,9 @@ class TokenStoreContract:
         for which in (store, other):
             async with asyncio.timeout(SOON), which.lock("a"):
                 pass
-        assert not await others()
+        assert not await other_tasks()
 
-    async def test_nothing_is_lost_between_reading_and_saving_under_the_lock(self, open_store):
+    async def test_concurrent_updates_under_the_lock_lose_nothing(self, open_store):
         stores = [open_store(), open_store()]
 
         async def count(number):
@@ -191,7 +193,7 @@ class TokenStoreContract:
             await asyncio.gather(*(count(number) for number in range(5)))
         assert (await stores[0].load("a")).generation == 20
 
-    async def test_of_many_saves_at_once_the_newest_stays(self, open_store):
+    async def test_concurrent_saves_keep_the_newest_generation(self, open_store):
         generations = random.sample(range(20), 20)
         stores = [open_store(), open_store()]
         outcomes = await asyncio.gather(
@@ -204,11 +206,10 @@ class TokenStoreContract:
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(operations=OPERATIONS)
-    async def test_two_objects_are_one_store(self, open_store, operations):
-        """Whatever is done through either of them, both show what a dict would."""
+    async def test_random_operations_through_two_objects_match_a_dict(self, open_store, operations):
         stores, model, case = [open_store(), open_store()], {}, secrets.token_hex(8)
-        for operation, who, name, generation, unanswered in operations:
-            store, key = stores[who], f"{case}{name}"
+        for operation, number, name, generation, unanswered in operations:
+            store, key = stores[number], f"{case}{name}"
             present = model.get(key)
             if operation == "load":
                 assert await store.load(key) == present
@@ -230,21 +231,19 @@ class TokenStoreContract:
         for key in {f"{case}{name}" for _, _, name, _, _ in operations}:
             assert await stores[0].load(key) == await stores[1].load(key) == model.get(key)
 
-    async def test_cancelled_at_each_await_a_save_is_whole_or_not_at_all(self, open_store):
+    async def test_save_cancelled_at_each_await_is_complete_or_absent(self, open_store):
         store, other = open_store(), open_store()
         await store.save("b", stored(1))
-        number, going = 0, True
-        while going:
-            number += 1
-            going = await interrupt(store.save("a", stored(number)), number)
+        for cancellation in at_each_await():
+            await cancellation.run(store.save("a", stored(cancellation.number)))
             present = await other.load("a")
             assert present is None or present == stored(present.generation)
-            assert present is None or present.generation <= number
+            assert present is None or present.generation <= cancellation.number
             assert await other.load("b") == stored(1)
-        assert await store.load("a") == stored(number)
-        assert not await others()
+        assert await store.load("a") == stored(cancellation.number)
+        assert not await other_tasks()
 
-    async def test_cancelled_at_each_await_nothing_else_suffers(self, open_store):
+    async def test_other_calls_cancelled_at_each_await_change_nothing_else(self, open_store):
         store, other = open_store(), open_store()
 
         async def hold():
@@ -252,29 +251,27 @@ class TokenStoreContract:
                 await asyncio.sleep(0)
 
         for call in (lambda: store.load("a"), lambda: store.delete("b"), hold):
-            number, going = 0, True
-            while going:
-                number += 1
+            for cancellation in at_each_await():
                 await store.save("a", stored(1))
                 await store.save("b", stored(1))
-                going = await interrupt(call(), number)
+                await cancellation.run(call())
                 async with asyncio.timeout(SOON), other.lock("a"):
                     assert await other.load("a") == stored(1)
-        assert not await others()
+        assert not await other_tasks()
 
-    async def test_no_secret_is_told(self, open_store, caplog):
+    async def test_errors_logs_and_repr_show_no_secret(self, open_store, caplog):
         caplog.set_level(logging.DEBUG)
         asyncio.get_running_loop().set_debug(True)
         store = open_store()
-        told = []
+        texts = []
         async with store.lock("a"):
             await store.save("a", stored(2))
             await store.load("a")
-            told.append(repr(store))
-            for bad in (stored(1), stored(3, scope="\ud800" + CANARY)):
-                told += await told_by(store.save("a", bad))
+            texts.append(repr(store))
+            for rejected in (stored(1), stored(3, scope="\ud800" + CANARY)):
+                texts += await error_texts(store.save("a", rejected))
         await store.delete("a")
-        told += [repr(store), caplog.text, *(repr(vars(record)) for record in caplog.records)]
-        assert not [text for text in told if CANARY in text]
+        texts += [repr(store), caplog.text, *(repr(vars(record)) for record in caplog.records)]
+        assert not [text for text in texts if CANARY in text]
         with pytest.raises(TypeError):
             pickle.dumps(store)
