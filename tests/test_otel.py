@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from tests.helpers.raw_server import http
-from tests.helpers.scripted_flow import PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
 from tests.helpers.scripted_manager import ScriptedManager
+from tests.helpers.scripted_server import PENDING, SLOW_DOWN, TOKEN, scripted, scripted_device_flow
 from twilio_oauth_async import AccessDeniedError, RetryPolicy, TransportError, otel, telemetry
 
 pytest.importorskip("opentelemetry.sdk", reason="the SDK of OpenTelemetry is not installed")
@@ -58,7 +58,7 @@ def told():
 
 @pytest.mark.asyncio
 async def test_a_flow(told):
-    async with ScriptedFlow(PENDING, SLOW_DOWN, http(503, b"", None), TOKEN) as setup:
+    async with scripted_device_flow(PENDING, SLOW_DOWN, http(503, b"", None), TOKEN) as setup:
         await setup.flow.run()
     requests = [span for span in told.spans() if span[0] == "twilio_oauth.request"]
     assert [(attributes["url.path"], attributes["outcome"]) for _, attributes, _ in requests] == [
@@ -81,7 +81,7 @@ async def test_a_flow(told):
 
 @pytest.mark.asyncio
 async def test_a_flow_that_fails(told):
-    async with ScriptedFlow(http(400, {"error": "access_denied", "error_description": "dev-canary"})) as setup:
+    async with scripted_device_flow(http(400, {"error": "access_denied", "error_description": "dev-canary"})) as setup:
         with pytest.raises(AccessDeniedError):
             await setup.flow.run()
     assert told.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "AccessDeniedError"}, "ERROR")
@@ -91,10 +91,9 @@ async def test_a_flow_that_fails(told):
 
 @pytest.mark.asyncio
 async def test_retries(told):
-    async with ScriptedFlow() as setup:
-        setup.server.answers = [http(503, b"", None), http(200, {"keys": []})]
-        setup.session._retry = RetryPolicy(attempts=2)
-        await setup.session.fetch_certs()
+    responses = [http(503, b"", None), http(200, {"keys": []})]
+    async with scripted(*responses, retry=RetryPolicy(attempts=2)) as (_, session):
+        await session.fetch_certs()
     assert told.spans()[0][1] == {"http.request.method": "GET", "url.path": "/v1/certs", "attempts": 2, "outcome": "ok"}
     assert told.metrics()["twilio_oauth.retries", ("url.path", "/v1/certs")] == 1
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.jose import CLIENT, ISSUER, check_fit_for_a_log, jwk, private_key, token
 from tests.helpers.raw_server import RawServer, http
+from tests.helpers.scripted_server import scripted, session_for
 from tests.helpers.world import emulated
 from twilio_oauth_async import (
     ApiError,
@@ -19,7 +20,6 @@ from twilio_oauth_async import (
     OAuthSession,
     RetryPolicy,
     TransportError,
-    VirtualClock,
 )
 
 
@@ -225,8 +225,8 @@ async def test_no_url_in_a_token_or_a_key_is_ever_opened():
     """Rule 25: neither a stranger's server nor any path of ours but the one for keys."""
     async with RawServer(http(200, {"keys": [jwk(name="stranger", kid="evil")]})) as evil, RawServer() as server:
         where = evil.base_url
-        server.answers = [http(200, {"keys": [jwk(x5u=f"{where}/cert", x5c=["x"]), jwk(kid="b", x5u=f"{where}/b")]})]
-        async with OAuthSession(base_url=server.base_url, clock=VirtualClock()) as session:
+        server.responses = [http(200, {"keys": [jwk(x5u=f"{where}/cert", x5c=["x"]), jwk(kid="b", x5u=f"{where}/b")]})]
+        async with session_for(server, credentials=()) as session:
             verifier = IdTokenVerifier(session, client_sid=CLIENT)
             urls = {"jku": f"{where}/keys", "x5u": f"{where}/cert", "jwk": jwk(name="stranger"), "x5c": ["eA=="]}
             await verifier.verify(token(header=urls))
@@ -241,12 +241,10 @@ async def test_no_url_in_a_token_or_a_key_is_ever_opened():
 
 @pytest.mark.asyncio
 async def test_the_issuer_is_the_session_s_unless_told_otherwise():
-    async with RawServer(http(200, {"keys": [jwk()]})) as server:
-        clock = VirtualClock()
-        async with OAuthSession(base_url=server.base_url, clock=clock, issuer="https://other.example") as session:
-            with pytest.raises(IdTokenError):
-                await IdTokenVerifier(session, client_sid=CLIENT).verify(token())
-            assert (await IdTokenVerifier(session, client_sid=CLIENT, issuer=ISSUER).verify(token())).iss == ISSUER
+    async with scripted(http(200, {"keys": [jwk()]}), issuer="https://other.example") as (_, session):
+        with pytest.raises(IdTokenError):
+            await IdTokenVerifier(session, client_sid=CLIENT).verify(token())
+        assert (await IdTokenVerifier(session, client_sid=CLIENT, issuer=ISSUER).verify(token())).iss == ISSUER
 
 
 @pytest.mark.asyncio

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from tests.helpers.raw_server import RawServer, hang_up, http
+from tests.helpers.scripted_server import ACCOUNT_SID, PASSWORD, scripted, session_for
 from twilio_oauth_async import (
     AnswerLostError,
     ApiError,
@@ -18,17 +19,11 @@ from twilio_oauth_async import (
     RetryPolicy,
     ServerError,
     TransportError,
-    VirtualClock,
 )
 
-ACCOUNT, PASSWORD = "AC" + "1" * 32, "p4ss-canary"
 CERTS = http(200, {"keys": []})
 TOKEN = http(201, {"access_token": "a"})
 GONE = http(503, b"", None)
-
-
-def session_for(server, **options):
-    return OAuthSession(ACCOUNT, PASSWORD, base_url=server.base_url, clock=VirtualClock(), **options)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +48,7 @@ def session_for(server, **options):
 def test_bad_use_is_told_before_anything_is_opened(arguments, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
         OAuthSession(**arguments)
-    assert "p4ss" not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
 
 
 @pytest.mark.parametrize("loose", ["verify_mode", "check_hostname"])
@@ -125,7 +120,7 @@ def test_an_environment_without_credentials_is_told(environ):
 
 
 def test_the_session_shows_and_pickles_no_secret():
-    session = OAuthSession(ACCOUNT, PASSWORD)
+    session = OAuthSession(ACCOUNT_SID, PASSWORD)
     assert repr(session) == "OAuthSession(base_url='https://oauth.twilio.com', closed)"
     with pytest.raises(TypeError, match="refuses"):
         pickle.dumps(session)
@@ -133,12 +128,14 @@ def test_the_session_shows_and_pickles_no_secret():
 
 @pytest.mark.asyncio
 async def test_what_reaches_the_wire():
-    async with RawServer(CERTS) as server, session_for(server) as session:
+    async with scripted(CERTS) as (server, session):
         await session.fetch_certs()
         assert "open" in repr(session)
     request = server.requests[0]
     assert (request.method, request.target, request.body) == ("GET", "/v1/certs", b"")
-    assert request.headers["authorization"] == ["Basic " + base64.b64encode(f"{ACCOUNT}:{PASSWORD}".encode()).decode()]
+    assert request.headers["authorization"] == [
+        "Basic " + base64.b64encode(f"{ACCOUNT_SID}:{PASSWORD}".encode()).decode()
+    ]
     assert request.headers["accept"] == ["application/json"]
     [agent] = request.headers["user-agent"]
     assert agent.startswith("twilio-oauth-async/")
@@ -147,14 +144,14 @@ async def test_what_reaches_the_wire():
 
 @pytest.mark.asyncio
 async def test_without_credentials_none_are_sent():
-    async with RawServer(CERTS) as server, OAuthSession(base_url=server.base_url) as session:
+    async with scripted(CERTS, credentials=()) as (server, session):
         await session.fetch_certs()
     assert "authorization" not in server.requests[0].headers
 
 
 @pytest.mark.asyncio
 async def test_an_access_token_takes_the_place_of_the_credentials():
-    async with RawServer(http(200, {})) as server, session_for(server) as session:
+    async with scripted(http(200, {})) as (server, session):
         await session.fetch_user_info(access_token="tok")
         await session.fetch_user_info()
     assert server.requests[0].headers["authorization"] == ["Bearer tok"]
@@ -250,7 +247,7 @@ class TestRetries:
         ],
     )
     async def test_what_harms_nobody_is_asked_again(self, fault, good, call):
-        async with RawServer(fault, good) as server, session_for(server) as session:
+        async with scripted(fault, good) as (server, session):
             await call(session)
         # aiohttp asks a GET again by itself where the connection that it had kept turned out to be closed.
         assert len(server.requests) == 2
@@ -258,7 +255,7 @@ class TestRetries:
     @pytest.mark.asyncio
     @pytest.mark.parametrize("fault", [GONE, http(429, {"code": 20429}), http(502, b"", None), hang_up])
     async def test_a_token_request_is_made_once(self, fault):
-        async with RawServer(fault, TOKEN) as server, session_for(server) as session:
+        async with scripted(fault, TOKEN) as (server, session):
             with pytest.raises((ApiError, AnswerLostError)):
                 await session.create_token(grant_type="g", client_sid="OQ1", refresh_token="r")
         assert len(server.requests) == 1
@@ -266,14 +263,14 @@ class TestRetries:
     @pytest.mark.asyncio
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
     async def test_what_will_not_change_is_not_asked_again(self, status):
-        async with RawServer(http(status, {"error": "x"})) as server, session_for(server) as session:
+        async with scripted(http(status, {"error": "x"})) as (server, session):
             with pytest.raises(ApiError):
                 await session.fetch_certs()
         assert len(server.requests) == 1
 
     @pytest.mark.asyncio
     async def test_giving_up_tells_how_often_and_how_long(self):
-        async with RawServer(GONE) as server, session_for(server, retry=RetryPolicy(attempts=3)) as session:
+        async with scripted(GONE, retry=RetryPolicy(attempts=3)) as (server, session):
             with pytest.raises(ServerError):
                 await session.fetch_certs()
             assert len(server.requests) == 3
@@ -286,7 +283,7 @@ class TestRetries:
     @pytest.mark.asyncio
     async def test_retry_after_past_the_deadline_fails_now(self):
         busy = http(503, b"", None, Retry_After="60")
-        async with RawServer(busy, CERTS) as server, session_for(server, timeout=30) as session:
+        async with scripted(busy, CERTS, timeout=30) as (_, session):
             with pytest.raises(ServerError) as caught:
                 await session.fetch_certs()
             assert caught.value.retry_after == 60
@@ -295,7 +292,7 @@ class TestRetries:
     @pytest.mark.asyncio
     async def test_retry_after_within_the_deadline_is_waited_for(self):
         busy = http(503, b"", None, Retry_After="3")
-        async with RawServer(busy, CERTS) as server, session_for(server) as session:
+        async with scripted(busy, CERTS) as (_, session):
             await session.fetch_certs()
             assert session.clock.monotonic() >= 3
 
@@ -304,7 +301,7 @@ class TestErrors:
     @pytest.mark.asyncio
     async def test_an_error_is_raised_without_anything_behind_it(self):
         body = {"code": 20003, "message": f"Authenticate {PASSWORD}", "more_info": "https://e", "status": 401}
-        async with RawServer(http(401, body, Twilio_Request_Id="RQ1")) as server, session_for(server) as session:
+        async with scripted(http(401, body, Twilio_Request_Id="RQ1")) as (_, session):
             with pytest.raises(InvalidClientError) as caught:
                 await session.fetch_certs()
         assert caught.value.__context__ is None
@@ -313,7 +310,7 @@ class TestErrors:
 
     @pytest.mark.asyncio
     async def test_an_answer_that_breaks_the_contract(self):
-        async with RawServer(http(200, b"<html>canary</html>", "text/html")) as server, session_for(server) as session:
+        async with scripted(http(200, b"<html>canary</html>", "text/html")) as (_, session):
             with pytest.raises(ProtocolError) as caught:
                 await session.fetch_certs()
         assert (caught.value.status, caught.value.content_type, caught.value.length) == (200, "text/html", 19)
@@ -321,10 +318,8 @@ class TestErrors:
 
     @pytest.mark.asyncio
     async def test_what_is_logged_holds_no_secret(self, caplog):
-        async with (
-            RawServer(http(400, {"error": "invalid_grant", "error_description": "ref-canary"})) as server,
-            session_for(server) as session,
-        ):
+        response = http(400, {"error": "invalid_grant", "error_description": "ref-canary"})
+        async with scripted(response) as (_, session):
             with caplog.at_level(logging.DEBUG), pytest.raises(InvalidGrantError):
                 await session.create_token(grant_type="refresh_token", client_sid="OQ1", refresh_token="ref-canary")
         assert "POST /v1/token: 400 invalid_grant: ***" in caplog.text

@@ -5,23 +5,18 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.helpers.raw_server import RawServer, hang_up, http
+from tests.helpers.scripted_server import scripted
 from twilio_oauth_async import (
     AnswerLostError,
     ConfigurationError,
     IdTokenError,
     InvalidClientError,
-    OAuthSession,
     ProtocolError,
     ServerError,
-    VirtualClock,
 )
 
 ISSUER = "https://iam.twilio.com"
 SUBJECT = "US" + "1" * 32
-
-
-def session_for(server):
-    return OAuthSession("AC1", "p4ss", base_url=server.base_url, clock=VirtualClock())
 
 
 def discovery(server, **members):
@@ -32,8 +27,8 @@ class TestRevocation:
     @pytest.mark.asyncio
     @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":"ignored"}'])
     async def test_any_success_is_one_and_discovery_is_fetched_once(self, body):
-        async with RawServer() as server, session_for(server) as session:
-            server.answers = [discovery(server), http(200, body, None)]
+        async with scripted() as (server, session):
+            server.responses = [discovery(server), http(200, body, None)]
             await session.revoke_token("tok", client_sid="OQ1", client_secret="s")
             await session.revoke_token("tok2", client_sid="OQ1")
         assert [request.target for request in server.requests] == [
@@ -51,16 +46,16 @@ class TestRevocation:
     @pytest.mark.asyncio
     @pytest.mark.parametrize(("answer", "kind"), [(http(503, b"", None), ServerError), (hang_up, AnswerLostError)])
     async def test_a_failure_is_told_and_not_tried_again(self, answer, kind):
-        async with RawServer() as server, session_for(server) as session:
-            server.answers = [discovery(server), answer]
+        async with scripted() as (server, session):
+            server.responses = [discovery(server), answer]
             with pytest.raises(kind):
                 await session.revoke_token("tok", client_sid="OQ1")
             assert len(server.requests) == 2
 
     @pytest.mark.asyncio
     async def test_no_token_goes_to_a_place_that_a_tampered_document_names(self):
-        async with RawServer(http(200, b"")) as evil, RawServer() as server, session_for(server) as session:
-            server.answers = [discovery(server, revocation_endpoint=evil.base_url + "/revoke")]
+        async with RawServer(http(200, b"")) as evil, scripted() as (server, session):
+            server.responses = [discovery(server, revocation_endpoint=evil.base_url + "/revoke")]
             for _ in range(2):
                 with pytest.raises(ProtocolError):
                     await session.revoke_token("tok", client_sid="OQ1")
@@ -70,15 +65,15 @@ class TestRevocation:
 
     @pytest.mark.asyncio
     async def test_a_server_without_revocation(self):
-        async with RawServer(http(200, {"issuer": ISSUER})) as server, session_for(server) as session:
+        async with scripted(http(200, {"issuer": ISSUER})) as (_, session):
             with pytest.raises(ConfigurationError, match="revocation_endpoint"):
                 await session.revoke_token("tok", client_sid="OQ1")
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("given", [{"token": ""}, {"token": "a\n"}, {"client_sid": ""}])
     async def test_bad_use(self, given):
-        async with RawServer() as server, session_for(server) as session:
-            server.answers = [discovery(server)]
+        async with scripted() as (server, session):
+            server.responses = [discovery(server)]
             with pytest.raises(ConfigurationError):
                 await session.revoke_token(given.get("token", "tok"), client_sid=given.get("client_sid", "OQ1"))
 
@@ -87,8 +82,7 @@ class TestV2:
     @pytest.mark.asyncio
     async def test_every_parameter_and_no_account(self):
         async with (
-            RawServer(http(200, {"access_token": "a", "expires_in": 60})) as server,
-            session_for(server) as session,
+            scripted(http(200, {"access_token": "a", "expires_in": 60})) as (server, session),
         ):
             token = await session.create_token_v2(
                 grant_type="g",
@@ -122,7 +116,7 @@ class TestV2:
     @pytest.mark.asyncio
     async def test_what_twilio_answers_for_wrong_credentials(self):
         answer = http(401, {"code": 321401, "message": "Invalid client", "status": 401})
-        async with RawServer(answer) as server, session_for(server) as session:
+        async with scripted(answer) as (server, session):
             with pytest.raises(InvalidClientError):
                 await session.create_token_v2(grant_type="client_credentials", client_id="OQ1", client_secret="wrong")
             assert len(server.requests) == 1
@@ -132,7 +126,7 @@ class TestV2:
         "given", [{"client_id": ""}, {"grant_type": ""}, {"scope": ""}, {"code": "\n"}, {"account_sid": ""}]
     )
     async def test_bad_use(self, given):
-        async with RawServer() as server, session_for(server) as session:
+        async with scripted() as (server, session):
             with pytest.raises(ConfigurationError):
                 await session.create_token_v2(**{"grant_type": "g", "client_id": "OQ1", **given})
             assert server.requests == []
@@ -141,13 +135,13 @@ class TestV2:
 class TestUserInfo:
     @pytest.mark.asyncio
     async def test_of_the_subject(self):
-        async with RawServer(http(200, {"user_sid": SUBJECT})) as server, session_for(server) as session:
+        async with scripted(http(200, {"user_sid": SUBJECT})) as (_, session):
             assert (await session.fetch_user_info(access_token="a", subject=SUBJECT)).user_sid == SUBJECT
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("body", [{"user_sid": "US" + "2" * 32}, {}])
     async def test_of_somebody_else(self, body):
-        async with RawServer(http(200, body)) as server, session_for(server) as session:
+        async with scripted(http(200, body)) as (_, session):
             with pytest.raises(IdTokenError) as caught:
                 await session.fetch_user_info(access_token="a", subject=SUBJECT)
         assert caught.value.claim == "sub"

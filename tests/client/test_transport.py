@@ -1,20 +1,24 @@
 import asyncio
+import functools
 import gzip
 import ssl
 
 import aiohttp
 import pytest
 
-from tests.helpers.raw_server import RawServer, drip, hang_up, http, reset, silence, then_reset
-from twilio_oauth_async import AnswerLostError, OAuthSession, ProtocolError, RetryPolicy, TransportError
+from tests.helpers import scripted_server
+from tests.helpers.raw_server import RawServer, drip, hang_up, http, reset, send_and_close, silence
+from tests.helpers.scripted_server import PASSWORD
+from twilio_oauth_async import AnswerLostError, OAuthSession, ProtocolError, RetryPolicy, SystemClock, TransportError
 
 CERTS = http(200, {"keys": []})
 TOKEN = http(201, {"access_token": "a"})
 
 
-def session_for(server, **options):
-    """On the machine's own clock: what is tested here are time-outs of real sockets."""
-    return OAuthSession("AC1", "p4ss-canary", base_url=server.base_url, **{"retry": RetryPolicy.none(), **options})
+OPTIONS = {"clock": SystemClock(), "retry": RetryPolicy.none()}
+"""The system's clock, since these tests are about time-outs of real sockets."""
+session_for = functools.partial(scripted_server.session_for, **OPTIONS)
+scripted = functools.partial(scripted_server.scripted, **OPTIONS)
 
 
 def token(session, **given):
@@ -31,10 +35,10 @@ def chain(error):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "fault", [reset, hang_up, then_reset(b"HTTP/1.1 200 OK\r\nContent-Le"), then_reset(TOKEN[:-3])]
+    "fault", [reset, hang_up, send_and_close(b"HTTP/1.1 200 OK\r\nContent-Le"), send_and_close(TOKEN[:-3])]
 )
 async def test_an_answer_that_was_lost(fault):
-    async with RawServer(fault) as server, session_for(server) as session:
+    async with scripted(fault) as (_, session):
         with pytest.raises(AnswerLostError) as caught:
             await token(session, device_code="d")
         assert chain(caught.value) == [caught.value]
@@ -47,7 +51,7 @@ async def test_an_answer_that_was_lost(fault):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", [silence, drip(TOKEN)])
 async def test_the_deadline_holds_for_the_whole_answer(fault):
-    async with RawServer(fault) as server, session_for(server, timeout=0.1) as session:
+    async with scripted(fault, timeout=0.1) as (_, session):
         with pytest.raises(AnswerLostError, match="time limit"):
             await token(session, device_code="d")
 
@@ -74,7 +78,7 @@ async def test_a_name_that_does_not_resolve():
 async def test_redirects_are_never_followed(status):
     async with RawServer(TOKEN) as target:
         elsewhere = http(status, b"", None, Location=target.base_url + "/v1/token")
-        async with RawServer(elsewhere) as server, session_for(server) as session:
+        async with scripted(elsewhere) as (_, session):
             with pytest.raises(ProtocolError) as caught:
                 await token(session, device_code="d")
             assert caught.value.status == status
@@ -85,7 +89,7 @@ async def test_redirects_are_never_followed(status):
 
 @pytest.mark.asyncio
 async def test_what_can_be_used_once_never_shares_a_connection():
-    async with RawServer(TOKEN) as server, session_for(server) as session:
+    async with scripted(TOKEN) as (server, session):
         for given in (
             {"device_code": "d"},
             {"device_code": "d"},
@@ -106,10 +110,10 @@ async def test_what_can_be_used_once_never_shares_a_connection():
 
 @pytest.mark.asyncio
 async def test_a_body_over_the_limit_is_not_read_on():
-    async with RawServer(http(200, b"[" + b" " * 5_000_000 + b"]")) as server:
-        async with session_for(server, max_response_bytes=1000) as session:
-            with pytest.raises(ProtocolError, match="more than 1000 bytes") as caught:
-                await session.fetch_certs()
+    body = b"[" + b" " * 5_000_000 + b"]"
+    async with scripted(http(200, body), max_response_bytes=1000) as (_, session):
+        with pytest.raises(ProtocolError, match="more than 1000 bytes") as caught:
+            await session.fetch_certs()
     assert caught.value.status == 200
 
 
@@ -135,14 +139,14 @@ async def test_the_limit_is_inclusive_and_counts_decoded_bytes():
     ],
 )
 async def test_a_head_that_is_not_http_or_too_large(answer):
-    async with RawServer(answer) as server, session_for(server) as session:
+    async with scripted(answer) as (_, session):
         with pytest.raises(ProtocolError, match="head"):
             await token(session, device_code="d")
 
 
 @pytest.mark.asyncio
 async def test_a_body_that_is_not_what_its_encoding_says():
-    async with RawServer(http(200, b"plain", Content_Encoding="gzip")) as server, session_for(server) as session:
+    async with scripted(http(200, b"plain", Content_Encoding="gzip")) as (_, session):
         with pytest.raises(AnswerLostError):
             await token(session, device_code="d")
 
@@ -159,21 +163,20 @@ async def test_an_untrusted_certificate_gets_not_a_byte(tls, lent):
                     await session.fetch_certs()
     assert caught.value.attempts == 1
     assert server.bytes_received == 0
-    assert "p4ss" not in "".join(map(repr, chain(caught.value)))
+    assert PASSWORD not in "".join(map(repr, chain(caught.value)))
 
 
 @pytest.mark.asyncio
 async def test_a_trusted_certificate_is_accepted(tls):
     context = ssl.create_default_context(cafile=str(tls.ca))
-    async with RawServer(CERTS, ssl_context=tls.server) as server:
-        async with session_for(server, ssl_context=context) as session:
-            assert (await session.fetch_certs()).keys == ()
+    async with scripted(CERTS, server_ssl=tls.server, ssl_context=context) as (_, session):
+        assert (await session.fetch_certs()).keys == ()
 
 
 @pytest.mark.asyncio
 async def test_a_proxy_is_used_only_where_it_is_given(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    async with RawServer(CERTS) as server, session_for(server) as session:
+    async with scripted(CERTS) as (_, session):
         await session.fetch_certs()
     async with RawServer(CERTS) as proxy, OAuthSession(base_url="http://127.0.0.1:9", proxy=proxy.base_url) as session:
         await session.fetch_certs()
@@ -189,14 +192,14 @@ async def test_trace_configs_are_handed_on():
         seen.append(params.url.path)
 
     trace.on_request_start.append(started)
-    async with RawServer(CERTS) as server, session_for(server, trace_configs=[trace]) as session:
+    async with scripted(CERTS, trace_configs=[trace]) as (_, session):
         await session.fetch_certs()
     assert seen == ["/v1/certs"]
 
 
 @pytest.mark.asyncio
 async def test_cancelling_comes_out_as_cancelling():
-    async with RawServer(silence) as server, session_for(server) as session:
+    async with scripted(silence) as (server, session):
         task = asyncio.create_task(session.fetch_certs())
         while not server.requests:
             await asyncio.sleep(0)

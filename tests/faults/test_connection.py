@@ -1,4 +1,4 @@
-"""Rows 1 to 4 and 8: the network and TLS."""
+"""Faults 1 to 4 and 8 (docs/reliability.md): the network, TLS and redirects."""
 
 import asyncio
 import ssl
@@ -6,41 +6,28 @@ import ssl
 import pytest
 
 from tests.helpers import tls as certificates
-from tests.helpers.calls import EVERY_CALL, REPEATABLE, SENT_ONCE
-from tests.helpers.raw_server import RawServer, drip, hang_up, http, reset, silence, then_reset
-from tests.helpers.scripted_flow import PENDING, TOKEN, ScriptedFlow
+from tests.helpers.client_requests import ALL_REQUESTS, RETRIED, SENT_ONCE
+from tests.helpers.faulty_responses import COMPLETE, CUT_OFF
+from tests.helpers.raw_server import RawServer, drip, http, silence
+from tests.helpers.scripted_server import PENDING, TOKEN, scripted, scripted_device_flow, session_for
 from twilio_oauth_async import AnswerLostError, OAuthSession, ProtocolError, RetryPolicy, TransportError, VirtualClock
 from twilio_oauth_async.client import transport
 
-GOOD = http(201, {"access_token": "a", "keys": []})
-CUT = [
-    then_reset(b"HTTP/1.1 201 Created\r\nContent-Type: applic"),
-    then_reset(GOOD[:-4]),
-    then_reset(http(201, b'{"access_token":"a"}', Content_Length="2000")),
-    then_reset(b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"a'),
-    reset,
-    hang_up,
-]
-
-
-def session_for(server, **options):
-    return OAuthSession("AC1", "pw-canary", base_url=server.base_url, **{"clock": VirtualClock(), **options})
-
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("name", EVERY_CALL)
-async def test_refused_connection(name):
-    async with RawServer(GOOD) as server:
+@pytest.mark.parametrize("name", ALL_REQUESTS)
+async def test_refused_connection_raises_transport_error(name):
+    async with RawServer(COMPLETE) as server:
         pass
     async with session_for(server) as session:
         with pytest.raises(TransportError) as caught:
-            await EVERY_CALL[name][0](session)
+            await ALL_REQUESTS[name][0](session)
     assert type(caught.value) is TransportError
-    assert caught.value.attempts == (4 if name in REPEATABLE else 1)
+    assert caught.value.attempts == (4 if name in RETRIED else 1)
 
 
 @pytest.mark.asyncio
-async def test_dns_failure_is_retried_inside_the_budget():
+async def test_dns_failure_is_retried_until_the_time_limit():
     clock = VirtualClock()
     async with OAuthSession(base_url="https://oauth.invalid", clock=clock, retry=RetryPolicy(attempts=50)) as session:
         with pytest.raises(TransportError, match="could not be resolved") as caught:
@@ -50,54 +37,54 @@ async def test_dns_failure_is_retried_inside_the_budget():
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("fault", CUT)
-@pytest.mark.parametrize("name", REPEATABLE)
-async def test_lost_answer_of_what_may_be_repeated(name, fault):
-    call, good = REPEATABLE[name]
-    async with RawServer(fault, good) as server, session_for(server) as session:
+@pytest.mark.parametrize("fault", CUT_OFF)
+@pytest.mark.parametrize("name", RETRIED)
+async def test_lost_response_to_retried_request_is_requested_again(name, fault):
+    call, success = RETRIED[name]
+    async with scripted(fault, success) as (server, session):
         await call(session)
         assert len(server.requests) == 2
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("fault", CUT)
+@pytest.mark.parametrize("fault", CUT_OFF)
 @pytest.mark.parametrize("name", SENT_ONCE)
-async def test_lost_answer_of_a_token_request_is_told_and_not_sent_again(name, fault):
-    call, good = SENT_ONCE[name]
-    async with RawServer(fault, good) as server, session_for(server) as session:
+async def test_lost_response_to_token_request_raises_answer_lost_error_and_is_not_retried(name, fault):
+    call, success = SENT_ONCE[name]
+    async with scripted(fault, success) as (server, session):
         with pytest.raises(AnswerLostError):
             await call(session)
         assert len(server.requests) == 1
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("fault", CUT)
-async def test_lost_answer_of_a_poll_is_polled_again_on_schedule(fault):
-    async with ScriptedFlow(PENDING, fault, TOKEN) as setup:
+@pytest.mark.parametrize("fault", CUT_OFF)
+async def test_lost_response_to_poll_is_followed_by_a_later_poll(fault):
+    async with scripted_device_flow(PENDING, fault, TOKEN) as setup:
         await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 5.05, 10.1])
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("fault", [silence, drip(GOOD), drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100)])
+@pytest.mark.parametrize("fault", [silence, drip(COMPLETE), drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100)])
 @pytest.mark.parametrize("name", ["certs", "refresh"])
-async def test_a_slow_or_silent_server_meets_the_total_deadline(name, fault):
-    async with RawServer(fault) as server, session_for(server, timeout=0.06, retry=RetryPolicy.none()) as session:
+async def test_slow_or_silent_server_raises_transport_error_at_the_time_limit(name, fault):
+    async with scripted(fault, timeout=0.06, retry=RetryPolicy.none()) as (_, session):
         with pytest.raises(TransportError, match="time limit"):
-            await EVERY_CALL[name][0](session)
+            await ALL_REQUESTS[name][0](session)
 
 
 @pytest.mark.asyncio
-async def test_a_silent_server_meets_the_read_time_out_first(monkeypatch):
+async def test_silent_server_is_retried_after_the_read_timeout(monkeypatch):
     monkeypatch.setattr(transport, "READ_TIMEOUT", 0.03)
-    async with RawServer(silence, REPEATABLE["certs"][1]) as server, session_for(server) as session:
-        # Well before the deadline of 30 s, so that a second attempt fits in.
+    async with scripted(silence, RETRIED["certs"][1]) as (server, session):
+        # Long before the time limit of 30 s, so that a second attempt is possible.
         await asyncio.wait_for(session.fetch_certs(), 5)
         assert len(server.requests) == 2
 
 
 @pytest.mark.asyncio
-async def test_a_host_that_does_not_answer_meets_the_connect_time_out(monkeypatch):
+async def test_host_that_accepts_no_connection_raises_transport_error_after_the_connect_timeout(monkeypatch):
     monkeypatch.setattr(transport, "CONNECT_TIMEOUT", 0.03)
 
     async def never(*_, **__):
@@ -106,16 +93,14 @@ async def test_a_host_that_does_not_answer_meets_the_connect_time_out(monkeypatc
     async with OAuthSession(base_url="http://127.0.0.1:9", clock=VirtualClock()) as session:
         monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
         with pytest.raises(TransportError, match="no connection within the time limit") as caught:
-            await EVERY_CALL["refresh"][0](session)
-    # Nothing was sent: a refresh token is as good as before.
+            await ALL_REQUESTS["refresh"][0](session)
+    # Nothing was sent, so a refresh token is still valid.
     assert type(caught.value) is TransportError
 
 
-async def every_call_fails_at_once(base_url, context):
-    async with OAuthSession(
-        "AC1", "pw-canary", base_url=base_url, ssl_context=context, clock=VirtualClock()
-    ) as session:
-        for call, _ in EVERY_CALL.values():
+async def check_every_request_fails_at_once(base_url, context):
+    async with OAuthSession("AC1", "pw", base_url=base_url, ssl_context=context, clock=VirtualClock()) as session:
+        for call, _ in ALL_REQUESTS.values():
             with pytest.raises(TransportError, match="TLS") as caught:
                 await call(session)
             assert type(caught.value) is TransportError
@@ -124,34 +109,34 @@ async def every_call_fails_at_once(base_url, context):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", ["untrusted", "expired"])
-async def test_tls_error_is_immediate(fault, tls, tmp_path):
-    used = certificates.make(tmp_path, expired=True) if fault == "expired" else tls
-    context = ssl.create_default_context(cafile=None if fault == "untrusted" else str(used.ca))
-    async with RawServer(GOOD, ssl_context=used.server) as server:
-        await every_call_fails_at_once(server.base_url, context)
+async def test_untrusted_or_expired_certificate_raises_transport_error_before_anything_is_sent(fault, tls, tmp_path):
+    certificate = certificates.make(tmp_path, expired=True) if fault == "expired" else tls
+    context = ssl.create_default_context(cafile=None if fault == "untrusted" else str(certificate.ca))
+    async with RawServer(COMPLETE, ssl_context=certificate.server) as server:
+        await check_every_request_fails_at_once(server.base_url, context)
     assert server.bytes_received == 0
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_speaks_no_tls():
-    async def answer_in_the_clear(_, writer):
+async def test_server_without_tls_raises_transport_error():
+    async def respond_without_tls(_, writer):
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(answer_in_the_clear, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(respond_without_tls, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
-        await every_call_fails_at_once(f"https://{host}:{port}", ssl.create_default_context())
+        await check_every_request_fails_at_once(f"https://{host}:{port}", ssl.create_default_context())
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("name", EVERY_CALL)
-async def test_redirect_is_an_error_and_its_target_gets_no_request(name, status):
-    async with RawServer(GOOD) as target:
-        answer = http(status, b"", None, Location=target.base_url + "/v1/token")
-        async with RawServer(answer) as server, session_for(server) as session:
+@pytest.mark.parametrize("name", ALL_REQUESTS)
+async def test_redirect_raises_protocol_error_and_is_not_followed(name, status):
+    async with RawServer(COMPLETE) as target:
+        redirect = http(status, b"", None, Location=target.base_url + "/v1/token")
+        async with scripted(redirect) as (server, session):
             with pytest.raises(ProtocolError) as caught:
-                await EVERY_CALL[name][0](session)
+                await ALL_REQUESTS[name][0](session)
             assert len(server.requests) == 1
     assert caught.value.status == status
     assert target.requests == []

@@ -21,7 +21,7 @@ RULES, FAULTS = tables(TESTS / "faults" / "README.md")
 DOCUMENTED_RULES, DOCUMENTED_FAULTS = tables(TESTS.parent / "docs" / "reliability.md")
 
 
-def functions(path):
+def functions_in(path):
     return {
         node.name
         for node in ast.walk(ast.parse(path.read_text()))
@@ -35,11 +35,11 @@ def test_both_files_have_every_rule_and_fault(rows, last):
 
 
 @pytest.mark.parametrize(("number", "what", "shown_by"), [*RULES, *FAULTS])
-def test_each_row_names_tests_that_exist(number, what, shown_by):
+def test_row_names_tests_that_exist(number, what, shown_by):
     named = TEST.findall(shown_by)
     assert named or shown_by.startswith("not yet: "), what
     for file, function in named:
-        assert function in functions(TESTS / file), f"{file}::{function}"
+        assert function in functions_in(TESTS / file), f"{file}::{function}"
 
 
 def test_rows_without_a_test_are_documented_as_not_built():

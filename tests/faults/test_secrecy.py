@@ -1,169 +1,145 @@
-"""No secret in a log, a repr, a message, a chain of exceptions, a pickle or a URL, whatever the server does."""
+"""No secret is in a log, a repr, a message, a chain of exceptions, a pickle or a URL, whatever the server sends."""
 
 import asyncio
 import json
 import logging
-import pickle
-import traceback
 from urllib.parse import unquote_plus
 
 import pytest
 
-from tests.faults.test_bad_answers import BAD_ANSWERS
-from tests.faults.test_connection import CUT
-from tests.helpers.calls import EVERY_CALL, GOOD_CODE, GOOD_TOKEN, PASSWORD, SECRETS, flow
-from tests.helpers.raw_server import RawServer, http, silence
-from tests.helpers.scripted_flow import PENDING, SLOW_DOWN
-from twilio_oauth_async import OAuthSession, RetryPolicy, TwilioOAuthError, VirtualClock
+from tests.helpers.client_requests import ALL_REQUESTS, SECRETS, TOKEN_BODY, device_flow
+from tests.helpers.faulty_responses import CUT_OFF, UNREADABLE
+from tests.helpers.raw_server import http, silence
+from tests.helpers.scripted_server import CODE_BODY, PASSWORD, PENDING, SLOW_DOWN, scripted
+from tests.helpers.secrecy import texts_of
+from twilio_oauth_async import RetryPolicy, TwilioOAuthError
 
 LOGGERS = ("twilio_oauth_async", "aiohttp", "asyncio", "backoff")
 
 
 class Echo:
-    """Answers with all that it was sent, in a form of error."""
+    """A behaviour that sends back all that it received, in one format of errors."""
 
-    def __init__(self, server, form):
-        self.server, self.form = server, form
+    def __init__(self, server, error_format):
+        self.server, self.error_format = server, error_format
 
     async def __call__(self, writer):
         request = self.server.requests[-1]
         body = request.body.decode()
-        heard = f"{request.headers.get('authorization')} {body} {unquote_plus(body)}"
-        answer = {
-            "oauth": {"error": heard, "error_description": heard, "error_uri": heard},
-            "twilio": {"code": 20001, "message": heard, "more_info": heard, "status": 400},
-            "problem": {"title": heard, "detail": heard, "type": heard, "status": 400},
-            "list": {"errors": [{"message": heard, "code": heard}]},
-            "page": heard.encode(),
+        received = f"{request.headers.get('authorization')} {body} {unquote_plus(body)}"
+        response = {
+            "oauth": {"error": received, "error_description": received, "error_uri": received},
+            "twilio": {"code": 20001, "message": received, "more_info": received, "status": 400},
+            "problem": {"title": received, "detail": received, "type": received, "status": 400},
+            "list": {"errors": [{"message": received, "code": received}]},
+            "page": received.encode(),
             "success": {
                 "access_token": None,
-                "device_code": [heard],
-                "user_sid": heard,
-                "keys": heard,
-                "issuer": [heard],
+                "device_code": [received],
+                "user_sid": received,
+                "keys": received,
+                "issuer": [received],
             },
-        }[self.form]
-        status = {"page": 502, "success": 200}.get(self.form, 400)
-        writer.write(http(status, answer, Twilio_Request_Id=heard.replace("\n", " "), X=heard))
+        }[self.error_format]
+        status = {"page": 502, "success": 200}.get(self.error_format, 400)
+        writer.write(http(status, response, Twilio_Request_Id=received.replace("\n", " "), X=received))
         await writer.drain()
 
 
 FAULTS = {
-    **{f"cut {number}": [fault] for number, fault in enumerate(CUT)},
-    **{f"bad {name}": [answer] for name, answer in BAD_ANSWERS.items()},
+    **{f"cut off {number}": [fault] for number, fault in enumerate(CUT_OFF)},
+    **{f"unreadable {name}": [response] for name, response in UNREADABLE.items()},
     "silence": [silence],
     "redirect": [http(307, b"", None, Location="http://127.0.0.1:9/")],
     **{f"status {status}": [http(status, {"error": "odd"})] for status in (400, 401, 403, 404, 408, 429, 500, 503)},
-    **{f"echo {form}": form for form in ("oauth", "twilio", "problem", "list", "page", "success")},
-    "good": [],
+    **{f"echo {name}": name for name in ("oauth", "twilio", "problem", "list", "page", "success")},
+    "no fault": [],
 }
 
 
-def told_by(error):
-    """All that an exception can tell to a log, a debugger or another process."""
-    yield "".join(traceback.format_exception(error))
-    seen = error
-    while seen is not None:
-        yield repr(seen)
-        yield repr(vars(seen))
-        yield repr(seen.args)
-        if isinstance(seen, TwilioOAuthError):
-            yield repr(pickle.dumps(seen))
-        seen = seen.__cause__ or seen.__context__
-
-
 @pytest.fixture
-def heard(caplog):
-    """Everything that was logged, by anybody, at DEBUG."""
+def logged(caplog):
+    """A function that returns everything that was logged by any library at DEBUG."""
     for name in LOGGERS:
         caplog.set_level(logging.DEBUG, name)
     caplog.set_level(logging.DEBUG)
     return lambda: [caplog.text, *(repr(vars(record)) for record in caplog.records)]
 
 
-def canaries_in(texts):
+def secrets_in(texts):
     return [(secret, text) for text in texts for secret in SECRETS if secret in text]
 
 
-def patience(fault):
-    """Seconds of a session's deadline: only silence is to be met by it, also on a busy machine."""
+def timeout_for(fault):
+    """Return the time limit of a session in seconds: only silence may reach it, also on a busy machine."""
     return 0.05 if fault == [silence] else 10
 
 
-async def provoke(fault, call, good):
-    """Let `call` meet `fault`; what it told, and the server."""
+def responses_of(fault, server, success):
+    """Return what `server` sends for `fault` of `FAULTS`."""
+    return [Echo(server, fault)] if isinstance(fault, str) else fault or [success]
+
+
+async def send_and_collect_texts(fault, call, success):
+    """Send a request that meets `fault`; return all texts that the session and its error show, and the server."""
     asyncio.get_running_loop().set_debug(True)
-    told = []
-    async with RawServer() as server:
-        server.answers = [Echo(server, fault)] if isinstance(fault, str) else fault or [good]
-        async with OAuthSession(
-            "AC1",
-            PASSWORD,
-            base_url=server.base_url,
-            clock=VirtualClock(),
-            retry=RetryPolicy(attempts=2),
-            timeout=patience(fault),
-        ) as session:
-            try:
-                told.append(repr(await call(session)))
-            except TwilioOAuthError as error:
-                told.extend(told_by(error))
-            told.append(repr(session))
-            told.append(repr(vars(session._transport)))
-    return told, server
+    texts = []
+    async with scripted(retry=RetryPolicy(attempts=2), timeout=timeout_for(fault)) as (server, session):
+        server.responses = responses_of(fault, server, success)
+        try:
+            texts.append(repr(await call(session)))
+        except TwilioOAuthError as error:
+            texts.extend(texts_of(error))
+        texts.extend([repr(session), repr(vars(session._transport))])
+    return texts, server
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", EVERY_CALL)
-async def test_calls(name, fault, heard):
-    told, server = await provoke(FAULTS[fault], *EVERY_CALL[name])
-    assert server.requests or fault == "silence"  # a busy machine may not get as far within its short deadline
-    assert canaries_in([*told, *heard()]) == []
-    assert canaries_in([request.target for request in server.requests]) == []
+@pytest.mark.parametrize("name", ALL_REQUESTS)
+async def test_request_with_any_fault_shows_no_secret(name, fault, logged):
+    texts, server = await send_and_collect_texts(FAULTS[fault], *ALL_REQUESTS[name])
+    assert server.requests or fault == "silence"  # on a busy machine the short time limit may end it before
+    assert secrets_in([*texts, *logged()]) == []
+    assert secrets_in([request.target for request in server.requests]) == []
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_the_device_flow(fault, heard):
-    told = []
+async def test_device_flow_with_any_fault_shows_no_secret(fault, logged):
+    texts = []
 
     def prompt(authorization):
-        told.extend([repr(authorization), str(authorization), authorization.instructions()])
+        texts.extend([repr(authorization), str(authorization), authorization.instructions()])
 
     async def run(session):
-        own = flow(session, prompt=prompt)
-        told.append(repr(own))
-        authorization = await own.start()
-        session.timeout = patience(FAULTS[fault])
-        async for event in own.events(authorization):
-            told.append(repr(event))
-            told.extend(told_by(event.error) if hasattr(event, "error") else ())
+        flow = device_flow(session, prompt=prompt)
+        texts.append(repr(flow))
+        authorization = await flow.start()
+        session.timeout = timeout_for(FAULTS[fault])
+        async for event in flow.events(authorization):
+            texts.append(repr(event))
+            texts.extend(texts_of(event.error) if hasattr(event, "error") else ())
         session.timeout = 10
-        return await own.run()
+        return await flow.run()
 
     asyncio.get_running_loop().set_debug(True)
-    async with RawServer() as server:
-        tail = (
-            [Echo(server, FAULTS[fault])]
-            if isinstance(FAULTS[fault], str)
-            else FAULTS[fault] or [http(201, GOOD_TOKEN)]
-        )
-        server.answers = [http(201, GOOD_CODE), PENDING, SLOW_DOWN, *tail, http(400, {"error": "expired_token"})]
-        async with OAuthSession("AC1", PASSWORD, base_url=server.base_url, clock=VirtualClock(), timeout=10) as session:
-            try:
-                told.append(repr(await run(session)))
-            except TwilioOAuthError as error:
-                told.extend(told_by(error))
+    async with scripted(http(201, CODE_BODY), PENDING, SLOW_DOWN, timeout=10) as (server, session):
+        server.responses += responses_of(FAULTS[fault], server, http(201, TOKEN_BODY))
+        server.responses.append(http(400, {"error": "expired_token"}))
+        try:
+            texts.append(repr(await run(session)))
+        except TwilioOAuthError as error:
+            texts.extend(texts_of(error))
     assert len(server.requests) >= 4
-    assert canaries_in([*told, *heard()]) == []
-    assert canaries_in([request.target for request in server.requests]) == []
+    assert secrets_in([*texts, *logged()]) == []
+    assert secrets_in([request.target for request in server.requests]) == []
 
 
-def test_the_canaries_would_be_seen():
-    """The test above can fail: each way of telling is one that it looks at."""
+def test_secrets_in_finds_a_secret_in_each_kind_of_text():
+    """The tests above can fail: a secret in an exception or in a text is found."""
     error = TwilioOAuthError("plain")
     error.__context__ = ValueError(PASSWORD)
-    assert canaries_in(told_by(error))
-    assert canaries_in([json.dumps({"x": PASSWORD})])
-    assert not canaries_in(told_by(TwilioOAuthError("plain")))
+    assert secrets_in(texts_of(error))
+    assert secrets_in([json.dumps({"x": PASSWORD})])
+    assert not secrets_in(texts_of(TwilioOAuthError("plain")))

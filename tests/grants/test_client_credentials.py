@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from tests.helpers.raw_server import RawServer, http
+from tests.helpers.scripted_server import scripted
 from tests.helpers.world import emulated
 from twilio_oauth_async import (
     ConfigurationError,
@@ -44,11 +45,10 @@ async def test_a_manager_renews_by_itself():
 
 @pytest.mark.asyncio
 async def test_what_is_sent():
-    async with RawServer(http(200, {"access_token": "a", "expires_in": 60})) as server:
-        async with OAuthSession("AC1", "p4ss", base_url=server.base_url) as session:
-            await ClientCredentials(
-                session, client_id="OQ1", client_secret="s", scope="a b", audience="api", account_sid="AC2"
-            ).obtain()
+    async with scripted(http(200, {"access_token": "a", "expires_in": 60})) as (server, session):
+        await ClientCredentials(
+            session, client_id="OQ1", client_secret="s", scope="a b", audience="api", account_sid="AC2"
+        ).obtain()
     [request] = server.requests
     assert request.target == "/v2/token?account_sid=AC2"
     assert request.body == b"grant_type=client_credentials&client_id=OQ1&client_secret=s&audience=api&scope=a+b"
@@ -73,7 +73,7 @@ async def test_the_loop_goes_on_while_the_token_is_fetched():
         await go_on.wait()
         writer.write(http(200, {"access_token": "a", "expires_in": 60}))
 
-    async with RawServer(slow) as server, OAuthSession(base_url=server.base_url) as session:
+    async with scripted(slow, credentials=()) as (server, session):
         manager = TokenManager(ClientCredentials(session, client_id="OQ1", client_secret="s"))
         waiting = [asyncio.create_task(manager.token()) for _ in range(3)]
         await asked.wait()
@@ -87,7 +87,7 @@ async def test_the_loop_goes_on_while_the_token_is_fetched():
     "answer", [http(200, {"access_token": None}), http(200, b"null"), http(200, {"access_token": ""})]
 )
 async def test_never_a_bearer_none(answer):
-    async with RawServer(answer) as server, OAuthSession(base_url=server.base_url) as session:
+    async with scripted(answer, credentials=()) as (_, session):
         manager = TokenManager(ClientCredentials(session, client_id="OQ1", client_secret="s"))
         with pytest.raises(ProtocolError, match=r"access_token|no JSON object"):
             await manager.access_token()
@@ -103,7 +103,7 @@ async def test_proxy_and_timeout_hold_for_the_token_call():
     async def never(writer):
         await asyncio.Event().wait()
 
-    async with RawServer(never) as server, OAuthSession(base_url=server.base_url, timeout=0.05) as session:
+    async with scripted(never, credentials=(), timeout=0.05) as (_, session):
         with pytest.raises(TransportError, match="time limit"):
             await ClientCredentials(session, client_id="OQ1", client_secret="s").obtain()
 

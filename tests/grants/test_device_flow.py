@@ -3,8 +3,9 @@ import logging
 
 import pytest
 
+from tests.helpers.event_loop import settle
 from tests.helpers.raw_server import hang_up, http, silence
-from tests.helpers.scripted_flow import CODE, PENDING, SLOW_DOWN, TOKEN, ScriptedFlow, settle
+from tests.helpers.scripted_server import CODE_BODY, PENDING, SLOW_DOWN, TOKEN, scripted_device_flow
 from twilio_oauth_async import (
     AccessDeniedError,
     AnswerLostError,
@@ -43,7 +44,7 @@ def test_a_flow_shows_no_secret():
 
 @pytest.mark.asyncio
 async def test_run_needs_a_prompt_and_asks_nobody_without_one():
-    async with ScriptedFlow(TOKEN, prompt=None) as setup:
+    async with scripted_device_flow(TOKEN, prompt=None) as setup:
         with pytest.raises(ConfigurationError, match="prompt"):
             await setup.flow.run()
         assert setup.server.requests == []
@@ -58,7 +59,7 @@ async def test_run_shows_the_code_and_waits_for_the_token(kind):
         await asyncio.sleep(0)
         seen.append(authorization)
 
-    async with ScriptedFlow(
+    async with scripted_device_flow(
         PENDING, PENDING, TOKEN, prompt=prompt if kind == "coroutine function" else seen.append
     ) as setup:
         assert (await setup.flow.run()).access_token == "acc-canary"
@@ -70,7 +71,7 @@ async def test_run_shows_the_code_and_waits_for_the_token(kind):
 
 @pytest.mark.asyncio
 async def test_what_a_poll_sends():
-    async with ScriptedFlow(TOKEN, client_secret="s", device_id="tv") as setup:
+    async with scripted_device_flow(TOKEN, client_secret="s", device_id="tv") as setup:
         await setup.flow.run()
         poll = setup.server.requests[1]
     assert poll.target == "/v1/token"
@@ -82,14 +83,14 @@ async def test_what_a_poll_sends():
 
 @pytest.mark.asyncio
 async def test_another_grant_type_can_be_given():
-    async with ScriptedFlow(TOKEN, grant_type="device_code") as setup:
+    async with scripted_device_flow(TOKEN, grant_type="device_code") as setup:
         await setup.flow.run()
         assert setup.server.requests[1].body.startswith(b"GrantType=device_code&")
 
 
 @pytest.mark.asyncio
 async def test_slow_down_counts_for_all_later_polls():
-    async with ScriptedFlow(PENDING, SLOW_DOWN, PENDING, PENDING, TOKEN) as setup:
+    async with scripted_device_flow(PENDING, SLOW_DOWN, PENDING, PENDING, TOKEN) as setup:
         await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 5.05, 10.1, 10.1, 10.1])
 
@@ -106,14 +107,14 @@ async def test_slow_down_counts_for_all_later_polls():
     ],
 )
 async def test_no_single_fault_kills_a_flow(fault):
-    async with ScriptedFlow(PENDING, fault, fault, PENDING, TOKEN) as setup:
+    async with scripted_device_flow(PENDING, fault, fault, PENDING, TOKEN) as setup:
         await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 5.05, 10.1, 20.2, 5.05])
 
 
 @pytest.mark.asyncio
 async def test_a_silent_server_is_polled_ever_less_often_up_to_a_cap():
-    async with ScriptedFlow(*[silence] * 4, TOKEN, code={**CODE, "expires_in": 3600}) as setup:
+    async with scripted_device_flow(*[silence] * 4, TOKEN, code={**CODE_BODY, "expires_in": 3600}) as setup:
         setup.session.timeout = 0.02
         await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 10.1, 20.2, 40.4, 60.6])
@@ -121,7 +122,7 @@ async def test_a_silent_server_is_polled_ever_less_often_up_to_a_cap():
 
 @pytest.mark.asyncio
 async def test_retry_after_of_a_poll():
-    async with ScriptedFlow(
+    async with scripted_device_flow(
         http(503, b"", None, Retry_After="30"), http(429, b"", None, Retry_After="1"), TOKEN
     ) as setup:
         await setup.flow.run()
@@ -140,7 +141,7 @@ async def test_retry_after_of_a_poll():
     ],
 )
 async def test_a_refusal_ends_it(answer, kind):
-    async with ScriptedFlow(PENDING, answer, TOKEN) as setup:
+    async with scripted_device_flow(PENDING, answer, TOKEN) as setup:
         with pytest.raises(kind) as caught:
             await setup.flow.run()
         assert len(setup.times) == 2
@@ -150,7 +151,7 @@ async def test_a_refusal_ends_it(answer, kind):
 
 @pytest.mark.asyncio
 async def test_no_request_after_expiry():
-    async with ScriptedFlow(PENDING, code={**CODE, "expires_in": 12}) as setup:
+    async with scripted_device_flow(PENDING, code={**CODE_BODY, "expires_in": 12}) as setup:
         with pytest.raises(DeviceCodeExpiredError) as caught:
             await setup.flow.run()
         assert caught.value.status is None
@@ -162,7 +163,7 @@ async def test_no_request_after_expiry():
 @pytest.mark.asyncio
 @pytest.mark.parametrize("expires_in", [0, -5])
 async def test_a_code_that_is_born_dead_is_never_polled(expires_in):
-    async with ScriptedFlow(TOKEN, code={**CODE, "expires_in": expires_in}) as setup:
+    async with scripted_device_flow(TOKEN, code={**CODE_BODY, "expires_in": expires_in}) as setup:
         with pytest.raises(DeviceCodeExpiredError):
             await setup.flow.run()
         assert setup.times == []
@@ -170,7 +171,7 @@ async def test_a_code_that_is_born_dead_is_never_polled(expires_in):
 
 @pytest.mark.asyncio
 async def test_a_slow_down_storm_ends_at_expiry():
-    async with ScriptedFlow(SLOW_DOWN) as setup:
+    async with scripted_device_flow(SLOW_DOWN) as setup:
         with pytest.raises(DeviceCodeExpiredError):
             await setup.flow.run()
         assert setup.gaps == sorted(setup.gaps)
@@ -180,14 +181,14 @@ async def test_a_slow_down_storm_ends_at_expiry():
 
 @pytest.mark.asyncio
 async def test_a_code_used_up_by_a_lost_answer_says_so():
-    async with ScriptedFlow(hang_up, http(400, {"error": "invalid_grant"})) as setup:
+    async with scripted_device_flow(hang_up, http(400, {"error": "invalid_grant"})) as setup:
         with pytest.raises(AnswerLostError, match="used up"):
             await setup.flow.run()
 
 
 @pytest.mark.asyncio
 async def test_an_attempt_never_outlives_its_flow():
-    async with ScriptedFlow(silence, code={**CODE, "interval": 1, "expires_in": 1.1}) as setup:
+    async with scripted_device_flow(silence, code={**CODE_BODY, "interval": 1, "expires_in": 1.1}) as setup:
         # 0.05 s are left at the first poll, of a session that would wait for 30.
         with pytest.raises(DeviceCodeExpiredError):
             await asyncio.wait_for(setup.flow.run(), 5)
@@ -196,7 +197,7 @@ async def test_an_attempt_never_outlives_its_flow():
 
 @pytest.mark.asyncio
 async def test_odd_numbers_of_the_server_are_logged_and_survived(caplog):
-    async with ScriptedFlow(PENDING, TOKEN, code={**CODE, "interval": 0, "expires_in": None}) as setup:
+    async with scripted_device_flow(PENDING, TOKEN, code={**CODE_BODY, "interval": 0, "expires_in": None}) as setup:
         with caplog.at_level(logging.WARNING):
             await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 5.05])
@@ -205,7 +206,7 @@ async def test_odd_numbers_of_the_server_are_logged_and_survived(caplog):
 
 @pytest.mark.asyncio
 async def test_the_wall_clock_may_jump():
-    async with ScriptedFlow(PENDING, PENDING, TOKEN) as setup:
+    async with scripted_device_flow(PENDING, PENDING, TOKEN) as setup:
         authorization = await setup.flow.start()
         waiting = asyncio.create_task(setup.flow.wait(authorization))
         while not setup.times:
@@ -220,7 +221,7 @@ async def test_the_wall_clock_may_jump():
 
 @pytest.mark.asyncio
 async def test_a_suspended_machine_polls_once_on_waking():
-    async with ScriptedFlow(PENDING, PENDING, TOKEN) as setup:
+    async with scripted_device_flow(PENDING, PENDING, TOKEN) as setup:
         setup.clock.auto = False
         waiting = asyncio.create_task(setup.flow.run())
         await settle()
@@ -238,7 +239,7 @@ async def test_a_suspended_machine_polls_once_on_waking():
 
 @pytest.mark.asyncio
 async def test_one_flow_object_serves_many_at_once():
-    async with ScriptedFlow(*[PENDING] * 20, TOKEN) as setup:
+    async with scripted_device_flow(*[PENDING] * 20, TOKEN) as setup:
         state = await setup.flow.start()
         tokens = await asyncio.gather(*(setup.flow.wait(state) for _ in range(20)))
         assert {token.access_token for token in tokens} == {"acc-canary"}
@@ -255,7 +256,7 @@ async def test_cancelling_is_prompt_and_clean(moment):
         await asyncio.Event().wait()
 
     prompt = stuck if moment == "prompt" else (lambda authorization: reached.set())
-    async with ScriptedFlow(silence if moment == "during a poll" else PENDING, prompt=prompt) as setup:
+    async with scripted_device_flow(silence if moment == "during a poll" else PENDING, prompt=prompt) as setup:
         setup.clock.auto = moment == "during a poll"
         running = asyncio.create_task(setup.flow.run())
         await reached.wait()
@@ -272,7 +273,7 @@ async def test_cancelling_is_prompt_and_clean(moment):
 
 @pytest.mark.asyncio
 async def test_a_session_closed_in_the_middle_ends_the_flow():
-    async with ScriptedFlow(PENDING) as setup:
+    async with scripted_device_flow(PENDING) as setup:
         setup.clock.auto = False
         waiting = asyncio.create_task(setup.flow.run())
         await settle()
@@ -284,7 +285,7 @@ async def test_a_session_closed_in_the_middle_ends_the_flow():
 
 @pytest.mark.asyncio
 async def test_what_is_logged(caplog):
-    async with ScriptedFlow(PENDING, http(500, b""), TOKEN) as setup:
+    async with scripted_device_flow(PENDING, http(500, b""), TOKEN) as setup:
         with caplog.at_level(logging.DEBUG):
             await setup.flow.run()
     ours = [record for record in caplog.records if record.name == "twilio_oauth_async.grants.device_flow"]

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from tests.helpers.raw_server import hang_up, http
-from tests.helpers.scripted_flow import CODE, PENDING, SLOW_DOWN, TOKEN, ScriptedFlow
+from tests.helpers.scripted_server import CODE_BODY, PENDING, SLOW_DOWN, TOKEN, scripted_device_flow
 from twilio_oauth_async import (
     AccessDeniedError,
     Approved,
@@ -14,7 +14,6 @@ from twilio_oauth_async import (
     ConfigurationError,
     DeviceAuthorization,
     DeviceCodeExpiredError,
-    DeviceFlow,
     Pending,
     ServerError,
     SlowedDown,
@@ -26,13 +25,13 @@ from twilio_oauth_async import (
 class TestAcrossProcesses:
     @pytest.mark.asyncio
     async def test_another_process_finishes_with_the_raised_interval(self):
-        async with ScriptedFlow(SLOW_DOWN, hang_up, PENDING, TOKEN) as setup:
+        async with scripted_device_flow(SLOW_DOWN, hang_up, PENDING, TOKEN) as setup:
             state = await setup.flow.start()
             for _ in range(2):
                 await setup.clock.sleep((state.next_poll_at - setup.clock.now()).total_seconds())
                 state = (await setup.flow.poll(state)).authorization
             text = state.to_json()
-            other = DeviceFlow(setup.session, client_sid="OQ1", scopes=["openid"])
+            other = setup.another()
             stored = DeviceAuthorization.from_json(text)
             assert (stored.interval, stored.faults, stored.answer_lost) == (10.0, 1, True)
             assert (await other.wait(stored)).access_token == "acc-canary"
@@ -40,7 +39,7 @@ class TestAcrossProcesses:
 
     @pytest.mark.asyncio
     async def test_what_was_stored_is_judged_by_the_wall_clock(self):
-        async with ScriptedFlow(TOKEN) as setup:
+        async with scripted_device_flow(TOKEN) as setup:
             state = await setup.flow.start()
             setup.clock.shift_wall(301)
             with pytest.raises(DeviceCodeExpiredError):
@@ -51,7 +50,7 @@ class TestAcrossProcesses:
 
     @pytest.mark.asyncio
     async def test_a_flow_of_another_client_is_refused(self):
-        async with ScriptedFlow(TOKEN) as setup:
+        async with scripted_device_flow(TOKEN) as setup:
             state = attrs.evolve(await setup.flow.start(), client_sid="OQ2")
             for call in (setup.flow.wait(state), setup.flow.poll(state), anext(setup.flow.events(state))):
                 with pytest.raises(ConfigurationError, match="another client_sid"):
@@ -62,7 +61,7 @@ class TestAcrossProcesses:
 class TestPoll:
     @pytest.mark.asyncio
     async def test_nothing_is_sent_before_it_is_time(self):
-        async with ScriptedFlow(TOKEN) as setup:
+        async with scripted_device_flow(TOKEN) as setup:
             state = await setup.flow.start()
             assert await setup.flow.poll(state) == Pending(state)
             setup.clock.advance(5.04)
@@ -73,7 +72,9 @@ class TestPoll:
 
     @pytest.mark.asyncio
     async def test_each_result(self):
-        async with ScriptedFlow(PENDING, SLOW_DOWN, http(500, b""), http(400, {"error": "access_denied"})) as setup:
+        async with scripted_device_flow(
+            PENDING, SLOW_DOWN, http(500, b""), http(400, {"error": "access_denied"})
+        ) as setup:
             state, kinds = await setup.flow.start(), []
             for _ in range(3):
                 setup.clock.advance(60)
@@ -90,7 +91,7 @@ class TestPoll:
 class TestEvents:
     @pytest.mark.asyncio
     async def test_all_that_happens_in_order(self):
-        async with ScriptedFlow(PENDING, SLOW_DOWN, hang_up, TOKEN) as setup:
+        async with scripted_device_flow(PENDING, SLOW_DOWN, hang_up, TOKEN) as setup:
             events = [event async for event in setup.flow.events()]
         assert [type(event) for event in events] == [CodeIssued, Pending, SlowedDown, Unreachable, Approved]
         assert events[0].authorization.user_code == "ABCD"
@@ -100,14 +101,14 @@ class TestEvents:
 
     @pytest.mark.asyncio
     async def test_a_flow_under_way_is_taken_up(self):
-        async with ScriptedFlow(TOKEN) as setup:
+        async with scripted_device_flow(TOKEN) as setup:
             state = await setup.flow.start()
             events = [event async for event in setup.flow.events(state)]
         assert events == [CodeIssued(state), Approved(Token(access_token="acc-canary"))]
 
     @pytest.mark.asyncio
     async def test_the_end_is_raised(self):
-        async with ScriptedFlow(PENDING, code={**CODE, "expires_in": 7}) as setup:
+        async with scripted_device_flow(PENDING, code={**CODE_BODY, "expires_in": 7}) as setup:
             events = setup.flow.events()
             assert [type(await anext(events)) for _ in range(2)] == [CodeIssued, Pending]
             with pytest.raises(DeviceCodeExpiredError):
@@ -115,7 +116,7 @@ class TestEvents:
 
     @pytest.mark.asyncio
     async def test_leaving_early_leaves_nothing(self):
-        async with ScriptedFlow(PENDING) as setup:
+        async with scripted_device_flow(PENDING) as setup:
             events = setup.flow.events()
             async for event in events:
                 if isinstance(event, Pending):

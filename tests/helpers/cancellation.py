@@ -7,10 +7,12 @@ import types
 class Cancellation:
     """One round: `run` cancels a coroutine at its `number`-th await."""
 
-    def __init__(self, number, most_turns):
+    def __init__(self, number, most_turns=None):
+        """`most_turns`: as for `at_each_await`."""
         self.number = number
         self.most_turns = most_turns
         self.task = None
+        self._reached_or_done = asyncio.Event()
         self.reached = False
         """Whether the coroutine had that many awaits; where it had fewer, it has run to its end."""
 
@@ -21,18 +23,22 @@ class Cancellation:
         own fails the test.
         """
         self.task = asyncio.create_task(_as_coroutine(self._cancel_at_await(coroutine)))
-        while self.most_turns is not None and not self.reached and not self.task.done():
-            await asyncio.sleep(0)
-        turns = 0
-        while self.most_turns is not None and self.reached and not self.task.done():
-            await asyncio.sleep(0)
-            turns += 1
-            assert turns <= self.most_turns, "the cancelled call does not end promptly"
+        self.task.add_done_callback(lambda _: self._reached_or_done.set())
+        await self._reached_or_done.wait()
+        if self.most_turns is not None:
+            await self._run_turns()
         await asyncio.wait([self.task])
         if not self.reached:
             self.task.result()
         assert self.task.cancelled() or self.task.exception() is None, "a cancelled call ended with another exception"
         return self.reached
+
+    async def _run_turns(self):
+        for _ in range(self.most_turns):
+            if self.task.done():
+                return
+            await asyncio.sleep(0)
+        assert self.task.done(), "the cancelled call does not end promptly"
 
     @types.coroutine
     def _cancel_at_await(self, coroutine):
@@ -45,6 +51,7 @@ class Cancellation:
             awaits += 1
             if awaits == self.number:
                 self.reached = True
+                self._reached_or_done.set()
                 asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)
             try:
                 value = yield waits_for

@@ -1,4 +1,8 @@
-"""A server that says exactly the bytes it is told to: for what no HTTP framework would ever answer."""
+"""A server that sends exactly the bytes of a script: for responses that no HTTP framework would send.
+
+`RawServer` is the server, `http` makes a well-formed response, and `reset`, `hang_up`, `silence`, `send_and_close` and
+`drip` misbehave. With a session and a clock beside it, it is ``scripted`` (scripted_server.py).
+"""
 
 import asyncio
 import json
@@ -12,21 +16,23 @@ class RawRequest:
     method: str
     target: str
     headers: dict[str, list[str]]
-    """Names in lower case; a header that came twice has two values."""
+    """Names in lower case; a header that was sent twice has two values."""
     body: bytes
     connection: int
-    """The number of the connection it came on, from 0."""
+    """The number of its connection, from 0."""
+    time: float | None
+    """On the monotonic side of the server's clock; None where it has no clock."""
 
 
-Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 def http(
     status: int = 200, body: bytes | object = b"", media_type: str | None = "application/json", **headers: str
 ) -> bytes:
-    """One complete answer; `body` that is not bytes is written as JSON."""
+    """Return one complete response; a `body` that is not bytes is written as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Whatever", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    lines = [f"HTTP/1.1 {status} Reason", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     if media_type is not None:
         lines.append(f"Content-Type: {media_type}")
     if "Content_Length" not in headers and "Transfer_Encoding" not in headers:
@@ -35,54 +41,58 @@ def http(
 
 
 async def reset(writer: asyncio.StreamWriter) -> None:
-    """Tear the connection down without a word."""
+    """Reset the connection without a response."""
     writer.transport.abort()
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
-    """Close the connection in good order, without an answer."""
+    """Close the connection without a response."""
     writer.close()
 
 
 async def silence(writer: asyncio.StreamWriter) -> None:
-    """Keep the connection and say nothing until the other side has gone."""
+    """Keep the connection open and send nothing until the client closes it."""
     while not writer.transport.is_closing():
         await asyncio.sleep(0.01)
 
 
-def then_reset(data: bytes) -> Play:
-    """Send `data`, then tear the connection down."""
+def send_and_close(data: bytes) -> Behaviour:
+    """Return a behaviour that sends `data` and closes the connection."""
 
-    async def play(writer: asyncio.StreamWriter) -> None:
+    async def behave(writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
         writer.close()
 
-    return play
+    return behave
 
 
-def drip(data: bytes, pause: float = 0.02) -> Play:
-    """A byte at a time."""
+def drip(data: bytes, pause: float = 0.02) -> Behaviour:
+    """Return a behaviour that sends `data` byte by byte, with `pause` seconds in between."""
 
-    async def play(writer: asyncio.StreamWriter) -> None:
+    async def behave(writer: asyncio.StreamWriter) -> None:
         for i in range(len(data)):
             if writer.transport.is_closing():
                 return
             writer.write(data[i : i + 1])
             await asyncio.sleep(pause)
 
-    return play
+    return behave
 
 
 class RawServer:
-    """``async with RawServer(first, second, …) as server``: one answer a request, the last of them again and again."""
+    """``async with RawServer(first, second, ...) as server``: one response for each request, the last for all others.
 
-    def __init__(self, *answers: bytes | Play, ssl_context=None) -> None:
-        self.answers = list(answers)
+    A response is bytes or a `Behaviour`. `requests` records what was received; with `clock`, also when.
+    """
+
+    def __init__(self, *responses: bytes | Behaviour, ssl_context=None, clock=None) -> None:
+        self.responses = list(responses)
         self.requests: list[RawRequest] = []
         self.connections = 0
         self.bytes_received = 0
         self._ssl_context = ssl_context
+        self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self):
@@ -106,14 +116,14 @@ class RawServer:
             while not writer.transport.is_closing():
                 request = await self._read(reader, number)
                 self.requests.append(request)
-                answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
-                if isinstance(answer, bytes):
-                    writer.write(answer)
+                response = self.responses[min(len(self.requests), len(self.responses)) - 1]
+                if isinstance(response, bytes):
+                    writer.write(response)
                     await writer.drain()
                 else:
-                    await answer(writer)
+                    await response(writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            # A test that is over cancels us: asyncio.start_server would report it as an error.
+            # __aexit__ cancels the connections that are open; asyncio.start_server would report this as an error.
             pass
         finally:
             self._tasks.discard(task)
@@ -129,4 +139,5 @@ class RawServer:
             headers.setdefault(name.lower(), []).append(value.strip())
         body = await reader.readexactly(int(headers.get("content-length", ["0"])[0]))
         self.bytes_received += len(head) + len(body)
-        return RawRequest(method, target, headers, body, number)
+        time = None if self._clock is None else self._clock.monotonic()
+        return RawRequest(method, target, headers, body, number, time)
