@@ -1,20 +1,14 @@
-"""A real browser in front of a running emulator.
-
-Without a browser these tests skip and say why; with ``TWILIO_OAUTH_REQUIRE_BROWSER=1`` they fail instead.
-``TWILIO_OAUTH_BROWSER`` names the executable where it is not one of the usual ones.
-"""
+"""A real browser in front of a running emulator."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import pytest
 import pytest_asyncio
 
+from tests.helpers.browser import NewPage, browser
 from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
@@ -22,36 +16,7 @@ from twilio_oauth_async.emulator import Emulator
 if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page, Request
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-NewPage = Callable[..., Awaitable["Page"]]
-
-
-def missing(reason: str) -> None:
-    if os.environ.get("TWILIO_OAUTH_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"TWILIO_OAUTH_REQUIRE_BROWSER is set, but {reason}")
-    pytest.skip(reason)
-
-
-def executable() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return os.environ.get("TWILIO_OAUTH_BROWSER") or next(filter(None, map(shutil.which, names)), None)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests of a module; starting it takes longer than using it."""
-    try:
-        from playwright.async_api import async_playwright
-    except ModuleNotFoundError:
-        missing("playwright is not installed (the `browser` dependency group)")
-        raise
-    path = executable()
-    if path is None:
-        missing("there is no Chromium here (on Debian: apt-get install chromium)")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        await browser.close()
+__all__ = ["browser"]  # a fixture
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.conftest import NewPage, missing
-from tests.emulator.test_authorization_code import query, url
+from tests.helpers.authorization_code import query, url
+from tests.helpers.browser import NewPage, missing
 from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.emulator import Emulator
 

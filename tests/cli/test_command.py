@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import hide_modules
 from twilio_oauth_async.cli import main
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
@@ -67,16 +68,6 @@ def test_ctrl_c_exits_with_130_not_1(monkeypatch, capsys):
     monkeypatch.setattr("asyncio.run", interrupt)
     assert main(["demo"]) == 130
     assert capsys.readouterr().err.split() == ["Stopped."]
-
-
-def hide_modules(monkeypatch, *modules):
-    """Make the command import its modules again, with `modules` not installed."""
-    for name in [
-        name for name in sys.modules if name.startswith(("twilio_oauth_async.cli.", "twilio_oauth_async.emu"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    for name in modules:
-        monkeypatch.setitem(sys.modules, name, None)
 
 
 @pytest.mark.parametrize("package", ["click", "jinja2", "joserfc"])

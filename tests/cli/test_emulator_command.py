@@ -12,8 +12,7 @@ import urllib.request
 
 import pytest
 
-from tests.cli.test_command import hide_modules
-from tests.cli.test_process import error_lines, start
+from tests.helpers.command import error_lines, hide_modules, start
 from twilio_oauth_async.cli import main
 from twilio_oauth_async.cli.emulator import CONTROL_TOKEN_VARIABLE
 

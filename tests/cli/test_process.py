@@ -5,35 +5,11 @@ import os
 import pty
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-COMMAND = [
-    *(sys.executable, "-X", "dev", "-W", "error", "-c"),
-    "import sys; from twilio_oauth_async.cli import main; sys.exit(main())",
-]
-
-
-def start(*args, stdout=subprocess.PIPE, without=(), **environment):
-    """Start the command; `without` names environment variables that it does not inherit."""
-    without = {"NO_COLOR", "FORCE_COLOR", "COLORTERM", *without}
-    kept = {name: value for name, value in os.environ.items() if name not in without}
-    return subprocess.Popen(
-        [*COMMAND, *args],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=kept | {"TERM": "xterm"} | environment,
-    )
-
-
-def error_lines(err):
-    """The lines of stderr, without the reports of slow callbacks of development mode: the machine may be busy."""
-    return [line for line in err.splitlines() if line and not line.startswith("Executing <")]
+from tests.helpers.command import error_lines, start
 
 
 @pytest.mark.parametrize(

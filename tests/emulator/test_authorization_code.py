@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.emulator.test_device_pages import Person
-from tests.emulator.test_tokens import verified
+from tests.helpers.authorization_code import (
+    CALLBACK,
+    VERIFIER,
+    code_for,
+    exchange_v2,
+    query,
+    url,
+    verified,
+)
+from tests.helpers.authorization_code import redirect_parameters as answered
 from tests.helpers.emulator_caller import Caller
+from tests.helpers.page_user import PageUser as Person
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
 pytestmark = pytest.mark.asyncio
-
-VERIFIER = "v" * 43
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-CALLBACK = "http://127.0.0.1:49152/callback"
-
-
-def query(caller: Caller, **changes: str | None) -> dict[str, str]:
-    asked = {
-        "response_type": "code",
-        "client_id": caller.emulator.client_sid,
-        "redirect_uri": CALLBACK,
-        "scope": "openid profile",
-        "state": "the state",
-        "nonce": "the nonce",
-        "code_challenge": CHALLENGE,
-        "code_challenge_method": "S256",
-    } | changes
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def url(caller: Caller, **changes: str | None) -> str:
-    return f"{caller.emulator.base_url}/v2/authorize?{urlencode(query(caller, **changes))}"
-
-
-def answered(location: str) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
-
-
-async def code_for(caller: Caller, **changes: str | None) -> str:
-    return answered(await caller.emulator.authorize(url(caller, **changes)))["code"]
 
 
 async def exchange_v1(caller: Caller, code: str, **changes: str | None) -> tuple[int, Any]:
@@ -61,19 +38,6 @@ async def exchange_v1(caller: Caller, code: str, **changes: str | None) -> tuple
     } | changes
     filled = {name: value for name, value in form.items() if value is not None}
     return (await caller.call("POST", "/v1/token", filled))[:2]
-
-
-async def exchange_v2(caller: Caller, code: str, **changes: str | None) -> tuple[int, Any]:
-    form = {
-        "grant_type": "authorization_code",
-        "client_id": caller.emulator.client_sid,
-        "client_secret": caller.emulator.client_secret,
-        "code": code,
-        "code_verifier": VERIFIER,
-        "redirect_uri": CALLBACK,
-    } | changes
-    filled = {name: value for name, value in form.items() if value is not None}
-    return (await caller.call("POST", "/v2/token", filled, authorization=None))[:2]
 
 
 @pytest_asyncio.fixture

@@ -7,7 +7,7 @@ import re
 import aiohttp
 import pytest
 
-from tests.emulator.test_authorization_code import url
+from tests.helpers.authorization_code import url
 from tests.helpers.emulator_caller import CONTROL_TOKEN as TOKEN
 from tests.helpers.emulator_caller import Remote
 from twilio_oauth_async.clock import SystemClock

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.emulator.test_device_pages import Person
 from tests.helpers.emulator_caller import Caller
+from tests.helpers.page_user import PageUser as Person
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator.messages.refusal import RefusalError
 from twilio_oauth_async.emulator.rules.guesses import Guesses

@@ -9,9 +9,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from joserfc import jws, jwt
-from joserfc.jwk import KeySet
 
+from tests.helpers.authorization_code import verified
 from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
@@ -22,15 +21,6 @@ pytestmark = pytest.mark.asyncio
 def head(token: str) -> dict[str, Any]:
     part = token.split(".", maxsplit=1)[0]
     return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
-
-
-async def verified(caller: Caller, token: str) -> dict[str, Any]:
-    _, certs, _ = await caller.call("GET", "/v1/certs")
-    algorithms = ["ES256", "RS256"]
-    # Twilio publishes an empty key_ops, which joserfc takes for "nothing is allowed".
-    keys = KeySet.import_key_set({"keys": [{k: v for k, v in key.items() if k != "key_ops"} for key in certs["keys"]]})
-    registry = jws.JWSRegistry(algorithms=algorithms)
-    return dict(jwt.decode(token, keys, algorithms=algorithms, registry=registry).claims)
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.test_authorization_code import code_for, exchange_v2
-from tests.emulator.test_tokens import verified
+from tests.helpers.authorization_code import code_for, exchange_v2, verified
 from tests.helpers.emulator_caller import Caller
 
 pytestmark = pytest.mark.asyncio

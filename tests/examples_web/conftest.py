@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.helpers.web_site import NAMES, Person, serving
-from twilio_oauth_async import OAuthSession, RetryPolicy
+from tests.helpers.browser import browser
+from tests.helpers.web_site import NAMES, Person, serving, use
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
-NewPerson = Callable[[], Person]
+__all__ = ["browser"]  # a fixture
 
 
 @pytest.fixture(params=NAMES)
@@ -26,17 +25,6 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-def use(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tell an example by the environment, as for the real service, to sign in at `emulator`, in its time."""
-    monkeypatch.setenv("TWILIO_CLIENT_ID", emulator.client_sid)
-    monkeypatch.setenv("TWILIO_CLIENT_SECRET", emulator.client_secret or "")
-    monkeypatch.setenv("TWILIO_ACCOUNT_SID", emulator.account_sid)
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", emulator.auth_token)
-    monkeypatch.setenv("TWILIO_OAUTH_URL", emulator.base_url)
-    in_its_time = functools.partial(OAuthSession.from_env, clock=emulator.clock, retry=RetryPolicy.none())
-    monkeypatch.setattr(OAuthSession, "from_env", in_its_time)
 
 
 @pytest_asyncio.fixture

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pytest
 import pytest_asyncio
 
-from tests.browser.conftest import browser, missing
-from tests.examples_web.conftest import use
-from tests.helpers.web_site import NAMES, clock_of, serving
+from tests.helpers.browser import missing
+from tests.helpers.web_site import NAMES, clock_of, serving, use
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-__all__ = ["browser"]  # the fixture, one for all tests of this module
 
 NewBrowser = Callable[..., Awaitable["BrowserContext"]]
 

@@ -10,6 +10,10 @@ from twilio_oauth_async.clock import VirtualClock
 PATIENCE = 20.0
 """Real seconds after which a test that hangs is given up."""
 
+HEAD_START = 600
+"""Seconds that the virtual clock of these tests is behind the real one at first: a token that was issued after minutes
+of virtual time must not be from the future for verifiers that use the real clock."""
+
 
 class ForeignTime:
     """Stands in for ``time.sleep``. Make it in the event loop that the clock belongs to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import html
 import importlib
 import json
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import pytest
 from aiohttp import web
 from yarl import URL
 
+from twilio_oauth_async import OAuthSession, RetryPolicy
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
@@ -141,3 +144,14 @@ async def approve(emulator: Emulator, code: str) -> None:
 def stored(state: Path, name: str) -> str:
     path = state / name
     return path.read_text() if path.exists() else ""
+
+
+def use(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the environment of an example so that it signs in at `emulator`, on its clock."""
+    monkeypatch.setenv("TWILIO_CLIENT_ID", emulator.client_sid)
+    monkeypatch.setenv("TWILIO_CLIENT_SECRET", emulator.client_secret or "")
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", emulator.account_sid)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", emulator.auth_token)
+    monkeypatch.setenv("TWILIO_OAUTH_URL", emulator.base_url)
+    on_its_clock = functools.partial(OAuthSession.from_env, clock=emulator.clock, retry=RetryPolicy.none())
+    monkeypatch.setattr(OAuthSession, "from_env", on_its_clock)

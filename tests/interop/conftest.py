@@ -10,11 +10,9 @@ import pytest
 import pytest_asyncio
 
 from tests.helpers.contract_proxies import RfcFace
+from tests.helpers.foreign_time import HEAD_START
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
-
-HEAD_START = 600
-"""Seconds that the virtual clock is behind, so that a token of a flow that took minutes is not from the future."""
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import requests
 from authlib.integrations.base_client.sync_openid import OpenIDMixin
 from joserfc.errors import JoseError
 
-from tests.interop.conftest import HEAD_START
+from tests.helpers.foreign_time import HEAD_START
 from twilio_oauth_async import DeviceFlow, OAuthSession, Token
 from twilio_oauth_async.emulator import Emulator
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from coverage import CoverageData
 
-from tests.plugin.conftest import OTHERS
+from tests.helpers.plugin_project import OTHERS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "twilio_oauth_async"
