@@ -49,7 +49,7 @@ async def test_lost_response_to_retried_request_is_requested_again(name, fault):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", CUT_OFF)
 @pytest.mark.parametrize("name", SENT_ONCE)
-async def test_lost_response_to_token_request_raises_answer_lost_error_and_is_not_retried(name, fault):
+async def test_lost_response_to_token_request_is_reported_and_not_retried(name, fault):
     call, success = SENT_ONCE[name]
     async with scripted(fault, success) as (server, session):
         with pytest.raises(AnswerLostError):

@@ -26,7 +26,7 @@ class World:
     """What `emulated` opens.
 
     `flow` is a `DeviceFlow` whose user approves at once where ``flow.run()`` prompts. The stores `tokens` and `flows`
-    outlive the pools and managers made here, as they do a process.
+    are shared by the pools and managers made here, as storage is by processes, and outlive them.
     """
 
     def __init__(self, emulator, session):
