@@ -19,11 +19,11 @@ DEVICE_LOGIN = FOLDER / "device_login.py"
 
 SIGN_IN = r"""
 To sign in, open (?P<link>http://127\.0\.0\.1:\d+/\S+)\?user_code=(?P<code>\S+)
-and check that it shows the code (?P=code)
+and check that the page shows the code (?P=code)
 \(or enter the code at (?P=link)\)
 
 This lets the example use: openid
-Do this only if you started the sign-in yourself: never enter a code that somebody sent you\.
+Do this only if you started the sign-in yourself\. Never enter a code that you did not request\.
 """.strip()
 AT_AN_EMULATOR = r"TWILIO_CLIENT_ID is not set: using an emulated server\."
 
@@ -127,7 +127,7 @@ async def test_with_an_app_elsewhere(act, code, last, tmp_path):
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(60):
-            shown = (await process.stdout.readuntil(b"somebody sent you.\n")).decode()
+            shown = (await process.stdout.readuntil(b"you did not request.\n")).decode()
             # Nobody signs in for the person here.
             await getattr(emulator, act)(re.match(SIGN_IN, shown)["code"])
             stdout, stderr = (text.decode() for text in await process.communicate())

@@ -24,7 +24,7 @@ async def test_from_the_first_word_to_the_last(world, ada):
         told = world.telegram.in_chat(ada)[-1]
         assert f"To sign in, open {world.emulator.base_url}/" in told.text
         assert "This lets this bot use: openid" in told.text
-        assert "never enter a code that somebody sent you" in told.text
+        assert "Never enter a code that you did not request" in told.text
         assert told.fields["link_preview_options"] == '{"is_disabled": true}'
         await world.decide("approve", code)
         assert (await world.telegram.read(ada)).text == DONE

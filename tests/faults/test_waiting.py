@@ -107,7 +107,7 @@ async def test_interval_longer_than_the_code_lifetime_gives_one_poll(caplog):
         with pytest.raises(DeviceCodeExpiredError):
             await setup.flow.run()
         assert setup.times == [58]
-    assert "single poll" in caplog.text
+    assert "polling once" in caplog.text
 
 
 @pytest.mark.asyncio

@@ -91,7 +91,7 @@ async def test_an_answer_to_somebody_else_s_request():
         flow = world.code_flow()
         mine, theirs = await flow.start(), await flow.start()
         callback = await world.emulator.authorize(theirs.url)
-        with pytest.raises(AuthorizationError, match="somebody else"):
+        with pytest.raises(AuthorizationError, match="another authorization request"):
             await flow.finish(mine, callback)
         await flow.finish(theirs, callback)
 

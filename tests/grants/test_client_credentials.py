@@ -89,7 +89,7 @@ async def test_the_loop_goes_on_while_the_token_is_fetched():
 async def test_never_a_bearer_none(answer):
     async with scripted(answer, credentials=()) as (_, session):
         manager = TokenManager(ClientCredentials(session, client_id="OQ1", client_secret="s"))
-        with pytest.raises(ProtocolError, match=r"access_token|no JSON object"):
+        with pytest.raises(ProtocolError, match=r"access_token|not a JSON object"):
             await manager.access_token()
 
 

@@ -182,7 +182,7 @@ async def test_a_slow_down_storm_ends_at_expiry():
 @pytest.mark.asyncio
 async def test_a_code_used_up_by_a_lost_answer_says_so():
     async with scripted_device_flow(hang_up, http(400, {"error": "invalid_grant"})) as setup:
-        with pytest.raises(AnswerLostError, match="used up"):
+        with pytest.raises(AnswerLostError, match="whose response was lost"):
             await setup.flow.run()
 
 

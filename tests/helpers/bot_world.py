@@ -78,7 +78,7 @@ class World:
 
     async def code(self, user, chat=None):
         """The code that `user` is given for /login."""
-        code = re.search(r"check that it shows the code (\S+-\S+)", await self.ask(user, "/login", chat))[1]
+        code = re.search(r"check that the page shows the code (\S+-\S+)", await self.ask(user, "/login", chat))[1]
         self.codes.append((user, code))
         return code
 

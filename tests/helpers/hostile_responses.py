@@ -1,4 +1,4 @@
-"""Answers that no sane server sends, for hypothesis; and the parse functions that must survive them."""
+"""Hypothesis strategies for hostile and malformed responses, and the parse functions that must handle them."""
 
 import json
 from datetime import UTC, datetime

@@ -5,10 +5,10 @@ import pytest
 
 from twilio_oauth_async import AuthorizationError
 from twilio_oauth_async.protocol import pkce
-from twilio_oauth_async.protocol.authorization_request import PendingAuthorization, begin, code_of, is_answer_to
+from twilio_oauth_async.protocol.authorization_request import PendingAuthorization, begin, parse_callback, state_matches
 
 ISSUER = "https://iam.twilio.com"
-BEGUN = begin(
+REQUEST = begin(
     "https://oauth.example/authorize",
     client_sid="OQ1",
     redirect_uri="https://app.example/callback",
@@ -17,36 +17,36 @@ BEGUN = begin(
 )
 
 
-# The same in every process that collects these tests.
-PENDING = attrs.evolve(BEGUN, state="s" * 43, code_verifier="v" * 43, nonce="n" * 43)
+# Fixed values, so that every process that collects these tests sees the same test ids.
+PENDING = attrs.evolve(REQUEST, state="s" * 43, code_verifier="v" * 43, nonce="n" * 43)
 
 
 def callback(**parameters):
     return "https://app.example/callback?" + urlencode({"state": PENDING.state, **parameters})
 
 
-def test_the_url_has_all_that_the_request_needs():
-    query = {name: value for name, [value] in parse_qs(urlsplit(BEGUN.url).query).items()}
+def test_begin_puts_all_parameters_but_the_verifier_into_the_url():
+    query = {name: value for name, [value] in parse_qs(urlsplit(REQUEST.url).query).items()}
     assert query == {
         "response_type": "code",
         "client_id": "OQ1",
         "redirect_uri": "https://app.example/callback",
         "scope": "openid email",
-        "state": BEGUN.state,
-        "nonce": BEGUN.nonce,
-        "code_challenge": pkce.challenge(BEGUN.code_verifier),
+        "state": REQUEST.state,
+        "nonce": REQUEST.nonce,
+        "code_challenge": pkce.challenge(REQUEST.code_verifier),
         "code_challenge_method": "S256",
     }
-    assert BEGUN.code_verifier not in BEGUN.url
+    assert REQUEST.code_verifier not in REQUEST.url
 
 
-def test_an_endpoint_with_a_query_keeps_it_and_no_scope_is_no_parameter():
+def test_begin_keeps_query_of_endpoint_and_omits_empty_scope():
     pending = begin("https://e/a?tenant=1", client_sid="OQ1", redirect_uri="https://r", scopes=[], issuer=ISSUER)
     assert pending.url.startswith("https://e/a?tenant=1&response_type=code&")
     assert "scope" not in parse_qs(urlsplit(pending.url).query)
 
 
-def test_it_survives_a_web_session_and_shows_no_secret():
+def test_pending_authorization_restores_from_json_and_hides_verifier_in_repr():
     assert PendingAuthorization.from_json(PENDING.to_json()) == PENDING
     assert PENDING.code_verifier not in repr(PENDING)
 
@@ -54,9 +54,9 @@ def test_it_survives_a_web_session_and_shows_no_secret():
 @pytest.mark.parametrize(
     "url", [callback(code="c"), callback(code="c", iss=ISSUER), "/callback?" + urlsplit(callback(code="c")).query]
 )
-def test_a_good_callback(url):
-    assert code_of(PENDING, url) == "c"
-    assert is_answer_to(PENDING, url)
+def test_parse_callback_with_matching_state_returns_code(url):
+    assert parse_callback(PENDING, url) == "c"
+    assert state_matches(PENDING, url)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_a_good_callback(url):
         ("", "state"),
     ],
 )
-def test_a_callback_that_must_not_be_believed(url, message):
+def test_parse_callback_with_wrong_or_repeated_parameters_raises(url, message):
     with pytest.raises(AuthorizationError, match=message) as caught:
-        code_of(PENDING, url)
+        parse_callback(PENDING, url)
     assert caught.value.error is None
     assert PENDING.state not in str(caught.value)
 
 
-def test_a_refusal_is_told_in_safe_words():
+def test_parse_callback_with_error_raises_sanitized_message():
     url = callback(
         error="access_denied", error_description=f"\x1b[1m no {PENDING.code_verifier} " + "x" * 5000, code="c"
     )
     with pytest.raises(AuthorizationError, match="access_denied:") as caught:
-        code_of(PENDING, url)
+        parse_callback(PENDING, url)
     assert caught.value.error == "access_denied"
     assert str(caught.value).isprintable()
     assert PENDING.code_verifier not in str(caught.value)

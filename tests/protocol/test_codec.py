@@ -15,7 +15,7 @@ from twilio_oauth_async.protocol import codec
 class Sample:
     text: str
     number: float | None = None
-    whole: int | None = None
+    count: int | None = None
     flag: bool | None = None
     date: datetime | None = None
     words: tuple[str, ...] | None = None
@@ -34,7 +34,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_reads_what_others_write(value):
+def test_decode_json_reads_output_of_json_dumps_and_encode_json(value):
     assert codec.decode_json(json.dumps(value).encode()) == value
     assert codec.decode_json(codec.encode_json(value).encode()) == value
 
@@ -52,37 +52,38 @@ def test_reads_what_others_write(value):
         (b'{"a":1e999}', "a number that is too large"),
         (b'{"a":1,"a":2}', "a repeated member"),
         (b'{"x":{"a":1,"\\u0061":2}}', "a repeated member"),
-        (b'{"a":"\\ud800"}', "half a surrogate pair in a string"),
-        (b'{"\\udfff":1}', "half a surrogate pair in a string"),
+        (b'{"a":"\\ud800"}', "a lone surrogate in a string"),
+        (b'{"\\udfff":1}', "a lone surrogate in a string"),
         (b'{"a":' + b"9" * 5000 + b"}", "a number that is too long"),
         (b'{"a":0.' + b"9" * 5000 + b"}", "a number that is too long"),
         (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
         (b'{"a":' * 33 + b"1" + b"}" * 33, "nested too deeply"),
     ],
 )
-def test_refuses(body, reason):
+def test_decode_json_with_invalid_json_raises_malformed(body, reason):
     with pytest.raises(codec.Malformed) as caught:
         codec.decode_json(body)
     assert str(caught.value) == reason
-    # The parser's own error quotes the input; it must not hang on behind ours.
+    # The parser's own error quotes the input, so it must not be attached as cause or context.
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 
 
-def test_depth_limit_counts_structure_not_text():
+def test_decode_json_depth_limit_ignores_brackets_in_strings():
     assert codec.decode_json(b"[" * 32 + b"]" * 32) is not None
     assert codec.decode_json(json.dumps(["[{" * 500, '"[' * 50, "\\[" * 50]).encode()) is not None
     assert codec.decode_json(json.dumps([[]] * 500).encode()) == [[]] * 500
 
 
-def test_a_whole_surrogate_pair_is_a_character():
+def test_decode_json_accepts_escaped_surrogate_pair():
     assert codec.decode_json(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize(
     "body", [b'"\\"' * 30_000, b'"' + b"\\" * 99_999, b"{" + b'"' * 99_999, b"[" * 33 + b'"\\"' * 30_000]
 )
-def test_input_on_which_a_careless_pattern_takes_minutes(body):
+def test_decode_json_takes_linear_time_on_many_quotes_and_backslashes(body):
+    """A pattern with backtracking would take minutes on this input."""
     with pytest.raises(codec.Malformed):
         codec.decode_json(body)
 
@@ -101,7 +102,7 @@ def test_input_on_which_a_careless_pattern_takes_minutes(body):
         ("2015-07-31T04:00:00", datetime(2015, 7, 31, 4, tzinfo=UTC)),
     ],
 )
-def test_dates(text, expected):
+def test_parse_date_returns_utc(text, expected):
     date = codec.parse_date(text)
     assert date == expected
     assert date.utcoffset() == timedelta(0)
@@ -119,7 +120,7 @@ def test_dates(text, expected):
         "1" * 500,
     ],
 )
-def test_what_is_no_date(text):
+def test_parse_date_with_invalid_text_raises_malformed(text):
     with pytest.raises(codec.Malformed, match="not a date"):
         codec.parse_date(text)
 
@@ -128,32 +129,32 @@ def test_what_is_no_date(text):
     ("value", "number"),
     [(5, 5), (5.5, 5.5), ("5", 5), ("5.5", 5.5), (-1, -1), (0, 0)],
 )
-def test_numbers_also_as_text(value, number):
+def test_read_number_accepts_numbers_and_text(value, number):
     assert codec.read_number(value) == number
 
 
 @pytest.mark.parametrize(
     "value", [None, True, False, "", "five", "nan", "inf", float("inf"), [5], "5" * 65, 10**400, "\u0665"]
 )
-def test_what_is_no_number(value):
+def test_read_number_with_other_value_returns_none(value):
     assert codec.read_number(value) is None
 
 
-def test_structure_takes_every_kind_of_member():
-    given = {
+def test_structure_accepts_every_member_type():
+    values = {
         "text": "a",
         "number": 1,
-        "whole": 2,
+        "count": 2,
         "flag": True,
         "date": "2015-07-31T04:00:00Z",
         "words": ["b"],
         "things": [{"kty": "EC"}],
         "unknown": 1,
     }
-    assert codec.structure(given, Sample) == Sample(
+    assert codec.structure(values, Sample) == Sample(
         text="a",
         number=1.0,
-        whole=2,
+        count=2,
         flag=True,
         date=datetime(2015, 7, 31, 4, tzinfo=UTC),
         words=("b",),
@@ -166,37 +167,37 @@ def test_structure_takes_every_kind_of_member():
     [
         ({"text": ["x"]}, "text: not a string"),
         ({"text": 1}, "text: not a string"),
-        ({"whole": True}, "whole: not a whole number"),
-        ({"whole": 3599.9}, "whole: not a whole number"),
-        ({"whole": "5"}, "whole: not a whole number"),
+        ({"count": True}, "count: not an integer"),
+        ({"count": 3599.9}, "count: not an integer"),
+        ({"count": "5"}, "count: not an integer"),
         ({"number": "5"}, "number: not a number"),
         ({"number": True}, "number: not a number"),
         ({"flag": 1}, "flag: not true or false"),
         ({"date": 5}, "date: not a string"),
-        ({"date": "then"}, "date: not a date in RFC 2822 or ISO 8601 form"),
+        ({"date": "then"}, "date: not a date in RFC 2822 or ISO 8601 format"),
         ({"words": "ab"}, "words: not a list"),
         ({"words": [1]}, "words: not a string"),
         ({"things": ["x"]}, "things: not an object"),
     ],
 )
-def test_structure_coerces_nothing_and_names_the_place_only(change, reason):
+def test_structure_with_wrong_type_raises_malformed_with_path_only(change, reason):
     with pytest.raises(codec.Malformed) as caught:
         codec.structure({"text": "SECRET", **change}, Sample)
     assert str(caught.value) == reason
     assert caught.value.__context__ is None
 
 
-def test_structure_names_what_is_missing():
+def test_structure_with_missing_member_raises_malformed_with_path():
     with pytest.raises(codec.Malformed, match=r"^text: missing$"):
         codec.structure({"number": 1}, Sample)
 
 
-def test_structure_of_something_else_than_an_object():
+def test_structure_of_list_raises_malformed():
     with pytest.raises(codec.Malformed):
         codec.structure(["text"], Sample)
 
 
-def test_a_mistake_in_a_class_of_ours_is_not_blamed_on_the_server():
+def test_structure_with_broken_class_raises_name_error_not_malformed():
     @attrs.frozen
     class Broken:
         member: "Nowhere"  # noqa: F821
@@ -205,7 +206,7 @@ def test_a_mistake_in_a_class_of_ours_is_not_blamed_on_the_server():
         codec.structure({"member": 1}, Broken)
 
 
-def test_stored_values_come_back():
+def test_restore_returns_unstructured_value():
     sample = Sample(text="a", date=datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))))
     text = codec.encode_json(codec.unstructure(sample))
     assert codec.restore(text, Sample) == sample
@@ -214,7 +215,7 @@ def test_stored_values_come_back():
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"text":1}', b"\xff", "\ud800"])
-def test_what_was_not_stored_by_us_is_refused_without_a_context(text):
-    with pytest.raises(ConfigurationError, match="not a stored Sample") as caught:
+def test_restore_with_other_text_raises_configuration_error_without_context(text):
+    with pytest.raises(ConfigurationError, match="cannot restore a Sample") as caught:
         codec.restore(text, Sample)
     assert caught.value.__context__ is None

@@ -5,7 +5,7 @@ from twilio_oauth_async import ConfigurationError, OpenidDiscovery, ProtocolErro
 from twilio_oauth_async.protocol.discovery import trusted_endpoint
 
 BASE, ISSUER = "https://oauth.twilio.com", "https://iam.twilio.com"
-GOOD = OpenidDiscovery(issuer=ISSUER, revocation_endpoint=f"{BASE}/oauth2/revoke")
+DOCUMENT = OpenidDiscovery(issuer=ISSUER, revocation_endpoint=f"{BASE}/oauth2/revoke")
 
 
 def trusted(discovery, base_url=BASE):
@@ -21,13 +21,13 @@ def trusted(discovery, base_url=BASE):
         "https://oauth.twilio.com:443/x",
     ],
 )
-def test_endpoints_on_the_api_s_or_the_issuer_s_host(url):
-    assert trusted(attrs.evolve(GOOD, revocation_endpoint=url)) == url
+def test_trusted_endpoint_on_host_of_api_or_issuer_is_returned(url):
+    assert trusted(attrs.evolve(DOCUMENT, revocation_endpoint=url)) == url
 
 
-def test_an_emulator_on_loopback():
+def test_trusted_endpoint_on_loopback_with_loopback_base_url_is_returned():
     url = "http://127.0.0.1:5000/revoke"
-    assert trusted(attrs.evolve(GOOD, revocation_endpoint=url), "http://127.0.0.1:5000") == url
+    assert trusted(attrs.evolve(DOCUMENT, revocation_endpoint=url), "http://127.0.0.1:5000") == url
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,18 @@ def test_an_emulator_on_loopback():
         "",
     ],
 )
-def test_endpoints_elsewhere(url):
-    with pytest.raises(ProtocolError, match="neither on the API's") as caught:
-        trusted(attrs.evolve(GOOD, revocation_endpoint=url))
+def test_trusted_endpoint_on_other_origin_raises(url):
+    with pytest.raises(ProtocolError, match="is not an https URL on the host of") as caught:
+        trusted(attrs.evolve(DOCUMENT, revocation_endpoint=url))
     assert "evil" not in str(caught.value)
 
 
 @pytest.mark.parametrize("issuer", [None, "https://iam.twilio.com/", "https://IAM.twilio.com", "https://evil.example"])
-def test_the_issuer_is_compared_to_the_letter(issuer):
+def test_trusted_endpoint_with_different_issuer_raises(issuer):
     with pytest.raises(ProtocolError, match="another issuer"):
-        trusted(attrs.evolve(GOOD, issuer=issuer))
+        trusted(attrs.evolve(DOCUMENT, issuer=issuer))
 
 
-def test_a_server_without_the_endpoint():
-    with pytest.raises(ConfigurationError, match="names no revocation_endpoint"):
-        trusted(attrs.evolve(GOOD, revocation_endpoint=None))
+def test_trusted_endpoint_missing_in_document_raises():
+    with pytest.raises(ConfigurationError, match="has no revocation_endpoint"):
+        trusted(attrs.evolve(DOCUMENT, revocation_endpoint=None))

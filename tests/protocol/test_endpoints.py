@@ -14,12 +14,12 @@ from twilio_oauth_async.protocol.endpoints import choose_base_url, is_secure
         ("IE1", "Dublin", "https://oauth.dublin.ie1.twilio.com"),
     ],
 )
-def test_host_by_region_and_edge(region, edge, expected):
+def test_choose_base_url_with_region_and_edge_returns_twilio_host(region, edge, expected):
     assert choose_base_url(None, region, edge) == expected
 
 
 @pytest.mark.parametrize("label", ["evil.example/", "a.b", "-a", "a b", "a@b", "ü"])
-def test_a_region_or_edge_is_one_host_label(label):
+def test_choose_base_url_with_invalid_host_label_raises(label):
     with pytest.raises(ConfigurationError, match="one label"):
         choose_base_url(None, label, None)
     with pytest.raises(ConfigurationError, match="one label"):
@@ -39,7 +39,7 @@ def test_a_region_or_edge_is_one_host_label(label):
         "http://twilio.localhost",
     ],
 )
-def test_base_urls(url):
+def test_choose_base_url_accepts_https_and_loopback_http_urls(url):
     assert choose_base_url(url + "/", None, None) == url
 
 
@@ -65,19 +65,19 @@ def test_base_urls(url):
         "https://oauth.example/\r\nX: y",
     ],
 )
-def test_what_is_no_base_url(url):
+def test_choose_base_url_with_insecure_or_invalid_url_raises(url):
     with pytest.raises(ConfigurationError) as caught:
         choose_base_url(url, None, None)
     assert "pw" not in str(caught.value)
 
 
 @pytest.mark.parametrize("names", [{"region": "ie1"}, {"edge": "dublin"}])
-def test_base_url_excludes_region_and_edge(names):
+def test_choose_base_url_with_base_url_and_region_or_edge_raises(names):
     with pytest.raises(ConfigurationError, match="either base_url"):
         choose_base_url("https://oauth.example", **{"region": None, "edge": None, **names})
 
 
-def test_insecure_urls():
+def test_is_secure():
     assert not is_secure("http://example.com")
     assert not is_secure("javascript:alert(1)")
     assert is_secure("https://example.com/x?y=z")

@@ -13,7 +13,7 @@ SECRET = "s3cr3t-canary"
 CONTEXT = Context(now=NOW, base_url="https://example.com", sent=(SECRET,))
 
 
-def answer(status, body, content_type="application/json", **headers):
+def response(status, body, content_type="application/json", **headers):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {"Content-Type": content_type, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return Response(status=status, headers=CIMultiDict({k: v for k, v in named.items() if v is not None}), body=raw)
@@ -35,10 +35,10 @@ def answer(status, body, content_type="application/json", **headers):
         ("foo", errors.ApiError),
     ],
 )
-def test_oauth_codes_in_the_members_that_may_hold_one(error, kind):
-    found = read_error(answer(400, {"error": error, "error_description": "so", "error_uri": "https://e"}), CONTEXT)
-    assert type(found) is kind
-    assert (found.status, found.error, found.description, found.more_info) == (400, error, "so", "https://e")
+def test_read_error_finds_oauth_code_in_any_member(error, kind):
+    result = read_error(response(400, {"error": error, "error_description": "so", "error_uri": "https://e"}), CONTEXT)
+    assert type(result) is kind
+    assert (result.status, result.error, result.description, result.more_info) == (400, error, "so", "https://e")
     if error == "foo":
         return
     for body in (
@@ -50,7 +50,7 @@ def test_oauth_codes_in_the_members_that_may_hold_one(error, kind):
         {"errors": [{"code": error}, {"code": "invalid_scope"}]},
         {"title": "Bad", "detail": error, "status": 400},
     ):
-        assert type(read_error(answer(400, body), CONTEXT)) is kind, body
+        assert type(read_error(response(400, body), CONTEXT)) is kind, body
 
 
 @pytest.mark.parametrize(
@@ -70,23 +70,23 @@ def test_oauth_codes_in_the_members_that_may_hold_one(error, kind):
         (20404, errors.ApiError),
     ],
 )
-def test_twilio_codes(code, kind):
-    body = {"code": code, "message": "Words", "more_info": "https://www.twilio.com/docs/errors/1", "status": 401}
-    found = read_error(answer(401, body, Twilio_Request_Id="RQ1"), CONTEXT)
-    assert type(found) is kind
-    assert found.code == int(code)
-    assert (found.description, found.more_info) == ("Words", "https://www.twilio.com/docs/errors/1")
-    assert found.request_id == "RQ1"
+def test_read_error_maps_twilio_code_to_error_class(code, kind):
+    body = {"code": code, "message": "A message", "more_info": "https://www.twilio.com/docs/errors/1", "status": 401}
+    result = read_error(response(401, body, Twilio_Request_Id="RQ1"), CONTEXT)
+    assert type(result) is kind
+    assert result.code == int(code)
+    assert (result.description, result.more_info) == ("A message", "https://www.twilio.com/docs/errors/1")
+    assert result.request_id == "RQ1"
 
 
 @pytest.mark.parametrize("code", [True, None, 1.5, -1, 10**30, [1], "x"])
-def test_what_is_no_twilio_code(code):
-    found = read_error(answer(400, {"code": code, "message": "m"}), CONTEXT)
-    assert type(found) is errors.ApiError
-    assert found.code is None
+def test_read_error_ignores_invalid_twilio_code(code):
+    result = read_error(response(400, {"code": code, "message": "m"}), CONTEXT)
+    assert type(result) is errors.ApiError
+    assert result.code is None
 
 
-def test_problem_details_of_rfc_9457():
+def test_read_error_parses_problem_details_of_rfc_9457():
     body = {
         "type": "https://e/problem",
         "title": "Bad input",
@@ -94,15 +94,15 @@ def test_problem_details_of_rfc_9457():
         "detail": "scope is odd",
         "instance": "/x",
     }
-    found = read_error(answer(400, body, "application/problem+json; charset=utf-8"), CONTEXT)
-    assert type(found) is errors.ApiError
-    assert (found.description, found.more_info) == ("scope is odd", "https://e/problem")
+    result = read_error(response(400, body, "application/problem+json; charset=utf-8"), CONTEXT)
+    assert type(result) is errors.ApiError
+    assert (result.description, result.more_info) == ("scope is odd", "https://e/problem")
 
 
-def test_list_form():
-    found = read_error(answer(403, {"errors": [{"code": 20003, "message": "No"}]}), CONTEXT)
-    assert type(found) is errors.InvalidClientError
-    assert found.description == "No"
+def test_read_error_parses_list_of_errors():
+    result = read_error(response(403, {"errors": [{"code": 20003, "message": "No"}]}), CONTEXT)
+    assert type(result) is errors.InvalidClientError
+    assert result.description == "No"
 
 
 @pytest.mark.parametrize(
@@ -110,76 +110,76 @@ def test_list_form():
     [(429, errors.RateLimitedError), (500, errors.ServerError), (502, errors.ServerError), (503, errors.ServerError)],
 )
 @pytest.mark.parametrize(("body", "media_type"), [(b"<html>", "text/html"), (b"", None), (b"{", "application/json")])
-def test_gateways_speak_by_their_status(status, kind, body, media_type):
-    found = read_error(answer(status, body, media_type, Retry_After="3"), CONTEXT)
-    assert type(found) is kind
-    assert (found.status, found.retry_after) == (status, 3.0)
+def test_read_error_of_429_or_5xx_with_unreadable_body_depends_on_status(status, kind, body, media_type):
+    result = read_error(response(status, body, media_type, Retry_After="3"), CONTEXT)
+    assert type(result) is kind
+    assert (result.status, result.retry_after) == (status, 3.0)
 
 
-def test_a_5xx_is_no_word_of_the_authorization_server():
-    found = read_error(answer(500, {"error": "invalid_grant"}), CONTEXT)
-    assert type(found) is errors.ServerError
-    assert found.error == "invalid_grant"
+def test_read_error_of_500_with_oauth_code_is_server_error():
+    result = read_error(response(500, {"error": "invalid_grant"}), CONTEXT)
+    assert type(result) is errors.ServerError
+    assert result.error == "invalid_grant"
 
 
-def test_a_429_with_an_oauth_code_means_what_it_says():
-    assert type(read_error(answer(429, {"error": "slow_down"}), CONTEXT)) is errors.SlowDownError
+def test_read_error_of_429_with_slow_down_is_slow_down_error():
+    assert type(read_error(response(429, {"error": "slow_down"}), CONTEXT)) is errors.SlowDownError
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
 @pytest.mark.parametrize(
     ("body", "media_type", "reason"),
     [
-        (b"<html>", "text/html", "not JSON by its content type"),
-        (b"", "application/json", "no body"),
-        (b"", None, "no body"),
-        (b"[]", "application/json", "no JSON object"),
-        (b"null", "application/json", "no JSON object"),
+        (b"<html>", "text/html", "the content type is not JSON"),
+        (b"", "application/json", "the body is empty"),
+        (b"", None, "the body is empty"),
+        (b"[]", "application/json", "not a JSON object"),
+        (b"null", "application/json", "not a JSON object"),
         (b"{", "application/json", "not JSON"),
-        (b"{}", "application/json; charset=utf-16", "a charset other than UTF-8"),
+        (b"{}", "application/json; charset=utf-16", "the charset is not UTF-8"),
     ],
 )
-def test_unreadable_answers_keep_their_status(status, body, media_type, reason):
-    found = read_error(answer(status, body, media_type, Twilio_Request_Id="RQ1"), CONTEXT)
-    assert type(found) is errors.ProtocolError
-    assert str(found).startswith(reason)
-    assert (found.status, found.content_type, found.length) == (
+def test_read_error_of_unreadable_body_is_protocol_error_with_status(status, body, media_type, reason):
+    result = read_error(response(status, body, media_type, Twilio_Request_Id="RQ1"), CONTEXT)
+    assert type(result) is errors.ProtocolError
+    assert str(result).startswith(reason)
+    assert (result.status, result.content_type, result.length) == (
         status,
         media_type and media_type.split(";")[0],
         len(body),
     )
-    assert found.request_id == "RQ1"
-    assert "<html>" not in str(found)
+    assert result.request_id == "RQ1"
+    assert "<html>" not in str(result)
 
 
-def test_a_redirect_is_never_an_answer():
-    found = read_error(answer(307, {"error": "slow_down"}), CONTEXT)
-    assert type(found) is errors.ProtocolError
-    assert "redirect" in str(found)
+def test_read_error_of_redirect_is_protocol_error():
+    result = read_error(response(307, {"error": "slow_down"}), CONTEXT)
+    assert type(result) is errors.ProtocolError
+    assert "redirect" in str(result)
 
 
-def test_charsets_that_are_utf8():
+def test_read_error_accepts_utf8_charset_names():
     for charset in ("utf-8", "UTF-8", '"utf-8"', "utf8", "us-ascii"):
         assert isinstance(
-            read_error(answer(400, {"error": "x"}, f"application/json; charset={charset}"), CONTEXT), errors.ApiError
+            read_error(response(400, {"error": "x"}, f"application/json; charset={charset}"), CONTEXT), errors.ApiError
         )
 
 
-def test_texts_are_made_safe_and_what_was_sent_is_masked():
+def test_read_error_sanitizes_text_and_masks_secrets():
     body = {
         "error": f"bad {SECRET}",
         "error_description": f"\x1b[31m{SECRET} " + "x" * 1_000_000,
         "error_uri": f"https://e/{SECRET}",
     }
-    found = read_error(answer(400, body, Twilio_Request_Id=SECRET), CONTEXT)
-    assert SECRET not in str(found) + repr(found) + repr(vars(found))
-    assert "\x1b" not in str(found)
-    assert len(str(found)) < 1000
+    result = read_error(response(400, body, Twilio_Request_Id=SECRET), CONTEXT)
+    assert SECRET not in str(result) + repr(result) + repr(vars(result))
+    assert "\x1b" not in str(result)
+    assert len(str(result)) < 1000
 
 
-def test_members_of_odd_types_are_passed_over():
+def test_read_error_ignores_members_of_wrong_type():
     for body in ({"error": 5}, {"error": []}, {"errors": []}, {"errors": ["x"]}, {"message": {}}, {"error": None}, {}):
-        assert type(read_error(answer(400, body), CONTEXT)) is errors.ApiError
+        assert type(read_error(response(400, body), CONTEXT)) is errors.ApiError
 
 
 @pytest.mark.parametrize(
@@ -204,5 +204,5 @@ def test_members_of_odd_types_are_passed_over():
         ("86401", None),
     ],
 )
-def test_retry_after(value, seconds):
+def test_read_retry_after(value, seconds):
     assert read_retry_after(value, NOW) == seconds

@@ -40,7 +40,7 @@ AUTHORIZATION = DeviceAuthorization(
     faults=2,
     answer_lost=True,
 )
-HOLDERS = [
+VALUES_WITH_SECRETS = [
     TOKEN,
     AUTHORIZATION,
     DeviceCode(device_code=SECRET, user_code="A", verification_uri="https://example.com"),
@@ -57,16 +57,16 @@ HOLDERS = [
 ]
 
 
-@pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: type(holder).__name__)
-def test_secrets_are_in_no_repr_and_no_pickle(holder):
-    assert SECRET not in repr(holder)
-    assert SECRET not in str(holder)
-    assert SECRET not in f"{holder}"
+@pytest.mark.parametrize("value", VALUES_WITH_SECRETS, ids=lambda value: type(value).__name__)
+def test_values_with_secrets_hide_them_in_repr_and_refuse_pickle(value):
+    assert SECRET not in repr(value)
+    assert SECRET not in str(value)
+    assert SECRET not in f"{value}"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         with pytest.raises(TypeError, match="refuses to be pickled"):
-            pickle.dumps(holder, protocol)
-    assert copy.copy(holder) is holder
-    assert copy.deepcopy(holder) is holder
+            pickle.dumps(value, protocol)
+    assert copy.copy(value) is value
+    assert copy.deepcopy(value) is value
 
 
 @pytest.mark.parametrize("kind", [OpenidDiscovery, Certs, DeviceCode, Token, UserInfo, DeviceAuthorization, Request])
@@ -78,67 +78,50 @@ def test_models_are_frozen_and_slotted(kind):
 
 
 @pytest.mark.parametrize("value", [TOKEN, AUTHORIZATION], ids=lambda value: type(value).__name__)
-def test_json_survives_a_restart(value):
+def test_from_json_restores_output_of_to_json(value):
     assert type(value).from_json(value.to_json()) == value
 
 
-def test_sparse_token_survives_too():
+def test_from_json_restores_token_with_access_token_only():
     assert Token.from_json(Token(access_token="x").to_json()) == Token(access_token="x")
 
 
 @pytest.mark.parametrize("text", [None, 3, {}])
-def test_what_is_no_text_is_told(text):
-    with pytest.raises(ConfigurationError, match="not a stored Token: not even text"):
+def test_from_json_with_neither_str_nor_bytes_raises(text):
+    with pytest.raises(ConfigurationError, match="cannot restore a Token from JSON: neither str nor bytes"):
         Token.from_json(text)
 
 
 @pytest.mark.parametrize("name", ["access_token_expires_at", "refresh_token_expires_at"])
-def test_a_naive_date_is_refused_where_it_comes_from(name):
+def test_token_with_naive_date_raises(name):
     with pytest.raises(ConfigurationError, match=f"{name} must be an aware datetime"):
         Token(access_token="a", **{name: datetime(2026, 1, 1)})  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("interval", ["0", "-1", "true", "null", '"5"'])
-def test_a_stored_flow_without_a_pause_between_polls_is_refused(interval):
+def test_from_json_of_device_authorization_with_invalid_interval_raises(interval):
     text = AUTHORIZATION.to_json().replace("7.5", interval)
     with pytest.raises(ConfigurationError, match="interval"):
         DeviceAuthorization.from_json(text)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "ends"),
+    ("seconds", "expires"),
     [(-0.001, False), (-1, False), (0, True), (59.999, True), (60, True)],
 )
-def test_expiry_edges(seconds, ends):
+def test_expires_within_at_the_limits(seconds, expires):
     token = Token(access_token="x", access_token_expires_at=NOW + timedelta(seconds=0))
-    assert token.expires_within(seconds, NOW) is ends
+    assert token.expires_within(seconds, NOW) is expires
     later = Token(access_token="x", access_token_expires_at=NOW + timedelta(seconds=60))
     assert later.expires_within(seconds, NOW) is (seconds == 60)
 
 
-def test_unknown_expiry_never_ends():
+def test_expires_within_with_unknown_expiry_is_false():
     assert not Token(access_token="x").expires_within(10**9, NOW)
 
 
-def test_user_sid_follows_the_pattern_of_the_contract():
+def test_user_info_with_invalid_user_sid_raises():
     assert UserInfo(user_sid="US" + "0aF" * 10 + "00").user_sid
     for wrong in ("US", "AC" + "0" * 32, "US" + "g" * 32, "US" + "0" * 33, "US" + "0" * 32 + "\n"):
         with pytest.raises(ConfigurationError, match=r"^user_sid: not US"):
             UserInfo(user_sid=wrong)
-
-
-def test_instructions_name_link_code_app_and_scopes_and_warn():
-    text = AUTHORIZATION.instructions("Call Center")
-    for part in (
-        "https://example.com/activate?user_code=ABCD-EFGH",
-        "ABCD-EFGH",
-        "https://example.com/activate)",
-        "Call Center",
-        "openid, calls:read",
-        "never enter a code that somebody sent you",
-    ):
-        assert part in text
-    assert SECRET not in text
-    plain = attrs.evolve(AUTHORIZATION, verification_uri_complete=None).instructions()
-    assert "open https://example.com/activate\nand enter the code ABCD-EFGH" in plain
-    assert "OQ1" in plain

@@ -31,7 +31,7 @@ def gap(step, now=NOW):
     return seconds(step.authorization.next_poll_at - now)
 
 
-def test_the_first_state():
+def test_begin_returns_first_state():
     state, warnings = begin()
     assert warnings == []
     assert (state.client_sid, state.scopes, state.audiences, state.device_code) == ("OQ1", ("openid",), ("x",), "d")
@@ -44,7 +44,7 @@ def test_the_first_state():
     ("interval", "used", "warns"),
     [(None, 5, False), (0.0, 5, True), (-3.0, 5, True), (5.5, 5.5, False), (1.0, 1, False)],
 )
-def test_interval_of_the_server(interval, used, warns):
+def test_begin_replaces_unusable_interval_and_warns(interval, used, warns):
     state, warnings = begin(interval=interval)
     assert state.interval == used
     assert bool(warnings) is warns
@@ -54,7 +54,7 @@ def test_interval_of_the_server(interval, used, warns):
     ("expires_in", "lifetime", "warns"),
     [(299.0, 299, False), (None, 900, True), (0.0, 0, False), (-5.0, 0, False), (1e12, 86_400, True)],
 )
-def test_lifetime_of_the_code(expires_in, lifetime, warns):
+def test_begin_limits_lifetime_and_warns(expires_in, lifetime, warns):
     state, warnings = begin(expires_in=expires_in)
     assert seconds(state.expires_at - NOW) == lifetime
     assert bool(warnings) is warns
@@ -63,7 +63,7 @@ def test_lifetime_of_the_code(expires_in, lifetime, warns):
 
 
 @pytest.mark.parametrize(("expires_in", "first"), [(60.0, 58), (3.0, 1.5)])
-def test_interval_longer_than_the_lifetime_gives_one_poll_just_before_expiry(expires_in, first):
+def test_begin_with_interval_longer_than_lifetime_polls_once_before_expiry(expires_in, first):
     state, warnings = begin(expires_in=expires_in, interval=3600.0)
     assert len(warnings) == 1
     assert polling.seconds_to_poll(state, NOW) == first
@@ -72,14 +72,14 @@ def test_interval_longer_than_the_lifetime_gives_one_poll_just_before_expiry(exp
     assert polling.seconds_to_poll(step.authorization, then) is None
 
 
-def test_margin_keeps_a_fast_clock_from_polling_early():
-    # A clock that runs a per cent fast sees 5.05 s pass while the server sees 5.0.
+def test_advance_adds_margin_for_a_fast_clock():
+    # For a clock that is 1 % fast, 5.05 s pass while 5.0 s pass for the server.
     assert gap(polling.advance(begin()[0], PENDING, NOW)) / 1.01 >= 5
     assert gap(polling.advance(begin(interval=1.0)[0], PENDING, NOW)) == pytest.approx(1.05)
     assert gap(polling.advance(begin(interval=60.0)[0], PENDING, NOW)) == pytest.approx(60.6)
 
 
-def test_when_the_next_poll_is_due():
+def test_seconds_to_poll_until_expiry():
     state = begin()[0]
     assert polling.seconds_to_poll(state, NOW) == pytest.approx(5.05)
     assert polling.seconds_to_poll(state, state.next_poll_at) == 0
@@ -93,32 +93,32 @@ def test_when_the_next_poll_is_due():
 @pytest.mark.parametrize(
     ("driven_until", "next_poll"),
     [
-        pytest.param(-60, 5.05, id="let go before the next poll was due: as stored"),
-        pytest.param(2, 7.05, id="an interval after the last that may have polled"),
-        pytest.param(290, 295.05, id="the last that fits in"),
-        pytest.param(296, 298, id="none fits in: once more before the end"),
-        pytest.param(4000, 298, id="long ago"),
+        pytest.param(-60, 5.05, id="released before the next poll was due: time as stored"),
+        pytest.param(2, 7.05, id="one interval after the last possible poll"),
+        pytest.param(290, 295.05, id="one interval later is just before expiry"),
+        pytest.param(296, 298, id="one interval later is after expiry: last poll before expiry"),
+        pytest.param(4000, 298, id="lease ends after expiry"),
     ],
 )
-def test_a_flow_that_is_taken_up_is_polled_an_interval_later(driven_until, next_poll):
+def test_taken_up_schedules_poll_one_interval_later(driven_until, next_poll):
     state, _ = begin()
     later = polling.taken_up(state, NOW + timedelta(seconds=driven_until))
     assert seconds(later.next_poll_at - NOW) == pytest.approx(next_poll)
     assert attrs.evolve(later, next_poll_at=state.next_poll_at) == state
 
 
-def test_a_token_ends_it():
+def test_advance_with_token_returns_approved():
     assert polling.advance(begin()[0], TOKEN, NOW) == polling.Approved(TOKEN)
 
 
-def test_pending_keeps_the_interval_and_forgets_faults():
+def test_advance_with_pending_keeps_interval_and_resets_faults():
     state = attrs.evolve(begin()[0], faults=3, answer_lost=True, interval=10.0)
     step = polling.advance(state, PENDING, NOW)
     assert type(step) is polling.Pending
     assert (step.authorization.faults, step.authorization.answer_lost, step.authorization.interval) == (0, False, 10.0)
 
 
-def test_slow_down_adds_five_seconds_for_good():
+def test_advance_with_slow_down_adds_five_seconds_to_all_later_polls():
     state = begin()[0]
     for expected in (10, 15, 20):
         step = polling.advance(state, SLOW_DOWN, NOW)
@@ -141,7 +141,7 @@ def test_slow_down_adds_five_seconds_for_good():
         errors.ApiError(status=408),
     ],
 )
-def test_no_word_about_the_code_is_polled_again_ever_more_slowly(outcome):
+def test_advance_with_transient_error_doubles_wait_up_to_limit(outcome):
     state, gaps = begin()[0], []
     for faults in range(1, 8):
         step = polling.advance(state, outcome, NOW)
@@ -155,19 +155,19 @@ def test_no_word_about_the_code_is_polled_again_ever_more_slowly(outcome):
     assert gap(polling.advance(state, PENDING, NOW)) == pytest.approx(5.05)
 
 
-def test_fault_back_off_never_falls_below_a_long_interval():
+def test_advance_with_transient_error_waits_at_least_the_interval():
     step = polling.advance(begin(expires_in=900.0, interval=120.0)[0], UNREADABLE, NOW)
     assert gap(step) >= 120
 
 
-def test_fault_count_of_a_very_long_outage_stays_a_number():
+def test_advance_with_a_million_faults_waits_the_maximum():
     state = attrs.evolve(begin(expires_in=86_400.0)[0], faults=10**6)
     assert gap(polling.advance(state, UNREADABLE, NOW)) == pytest.approx(60.6)
 
 
 @pytest.mark.parametrize(("retry_after", "expected"), [(3.0, 5.05), (30.0, 30.3), (86_400.0, 87_264.0)])
 @pytest.mark.parametrize("kind", [errors.RateLimitedError, errors.ServerError, errors.AuthorizationPendingError])
-def test_retry_after_is_waited_for_but_never_less_than_the_interval(kind, retry_after, expected):
+def test_advance_waits_for_retry_after_but_at_least_the_interval(kind, retry_after, expected):
     step = polling.advance(begin()[0], kind(status=503, retry_after=retry_after), NOW)
     assert gap(step) == pytest.approx(expected)
     if retry_after > 300:
@@ -186,31 +186,31 @@ def test_retry_after_is_waited_for_but_never_less_than_the_interval(kind, retry_
         errors.ApiError(status=404),
     ],
 )
-def test_any_other_refusal_ends_it(outcome):
+def test_advance_with_any_other_error_ends_the_flow(outcome):
     assert polling.advance(begin()[0], outcome, NOW) is outcome
 
 
 @pytest.mark.parametrize(
-    ("lost", "held"),
+    ("error", "answer_lost"),
     [
         (errors.AnswerLostError("x"), True),
         (errors.ProtocolError("x", status=201), True),
         (errors.ServerError(status=502), True),
         (errors.ApiError(status=408), True),
-        (errors.TransportError("never sent"), False),
+        (errors.TransportError("not sent"), False),
         (errors.RateLimitedError(status=429), False),
     ],
 )
-def test_invalid_grant_after_a_lost_answer_says_so(lost, held):
-    state = polling.advance(begin()[0], lost, NOW).authorization
-    assert state.answer_lost is held
+def test_advance_with_invalid_grant_after_lost_response_reports_the_loss(error, answer_lost):
+    state = polling.advance(begin()[0], error, NOW).authorization
+    assert state.answer_lost is answer_lost
     ended = polling.advance(state, errors.InvalidGrantError(status=400), NOW)
-    assert type(ended) is (errors.AnswerLostError if held else errors.InvalidGrantError)
+    assert type(ended) is (errors.AnswerLostError if answer_lost else errors.InvalidGrantError)
     again = polling.advance(state, errors.RateLimitedError(status=429), NOW).authorization
-    assert again.answer_lost is held
+    assert again.answer_lost is answer_lost
 
 
-def test_slow_down_does_not_prove_that_nothing_was_lost():
+def test_advance_with_slow_down_keeps_the_mark_of_a_lost_response():
     lost = polling.advance(begin()[0], errors.AnswerLostError("x"), NOW).authorization
     slowed = polling.advance(lost, SLOW_DOWN, NOW).authorization
     assert (slowed.faults, slowed.answer_lost) == (0, True)
@@ -218,7 +218,7 @@ def test_slow_down_does_not_prove_that_nothing_was_lost():
     assert polling.advance(slowed, PENDING, NOW).authorization.answer_lost is False
 
 
-def test_expiry_on_our_side_has_no_status():
+def test_expired_returns_error_without_status():
     error = polling.expired()
     assert error.status is None
     assert "expired" in str(error)
@@ -245,18 +245,18 @@ outcomes = st.one_of(
     script=st.lists(st.tuples(outcomes, st.floats(0, 40)), max_size=30),
     last=outcomes,
 )
-def test_for_any_sequence_the_gap_holds_nothing_comes_after_expiry_and_it_ends(expires_in, interval, script, last):
-    """`script` pairs each outcome with the seconds that its request takes; when it is used up, `last` repeats."""
+def test_any_sequence_of_outcomes_keeps_the_interval_and_ends_before_expiry(expires_in, interval, script, last):
+    """`script` pairs each outcome with the seconds that its request takes. After its end, `last` is repeated."""
     state, _ = begin(expires_in, interval)
-    now, answered_at, required, polls = NOW, None, state.interval, 0
+    now, received_at, required, polls = NOW, None, state.interval, 0
     while True:
         wait = polling.seconds_to_poll(state, now)
         if wait is None:
             break
         now += timedelta(seconds=wait)
         assert now < state.expires_at
-        if answered_at is not None:
-            assert seconds(now - answered_at) >= required
+        if received_at is not None:
+            assert seconds(now - received_at) >= required
         outcome, took = script[polls] if polls < len(script) else (last, 0.0)
         polls += 1
         now += timedelta(seconds=took)
@@ -265,6 +265,6 @@ def test_for_any_sequence_the_gap_holds_nothing_comes_after_expiry_and_it_ends(e
             break
         assert step.authorization.interval >= state.interval
         assert step.authorization.expires_at == state.expires_at
-        state, answered_at, required = step.authorization, now, step.authorization.interval
-        # Even a server that never decides is asked a bounded number of times, so every run ends.
+        state, received_at, required = step.authorization, now, step.authorization.interval
+        # The number of polls is limited even if the server never decides, so every run ends.
         assert polls <= polling.DEFAULT_LIFETIME

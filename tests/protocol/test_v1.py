@@ -21,15 +21,15 @@ CODE = {
 }
 
 
-def answer(body, status=201, content_type="application/json"):
+def response(body, status=201, content_type="application/json"):
     return Response(status=status, headers=CIMultiDict({"Content-Type": content_type}), body=json.dumps(body).encode())
 
 
-def form(request):
+def form_fields(request):
     return parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True)
 
 
-def test_gets_are_plain():
+def test_build_get_requests():
     for request, path in (
         (v1.build_openid_discovery(), "/v1/.well-known/openid-configuration"),
         (v1.build_certs(), "/v1/certs"),
@@ -39,11 +39,11 @@ def test_gets_are_plain():
         assert request.repeatable
 
 
-def test_device_code_request_repeats_its_lists():
+def test_build_device_code_repeats_scopes_and_audiences():
     request = v1.build_device_code(client_sid="OQ1", scopes=["openid", "a:b"], audiences=["x", "y"])
     assert (request.method, request.path, request.repeatable) == ("POST", "/v1/device/code", True)
     assert request.headers == {"Content-Type": "application/x-www-form-urlencoded"}
-    assert form(request) == [
+    assert form_fields(request) == [
         ("ClientSid", "OQ1"),
         ("Scopes", "openid"),
         ("Scopes", "a:b"),
@@ -70,12 +70,12 @@ def test_device_code_request_repeats_its_lists():
         ({"audiences": ["a b"]}, "audiences"),
     ],
 )
-def test_device_code_requests_that_cannot_be_right(change, message):
+def test_build_device_code_with_invalid_arguments_raises(change, message):
     with pytest.raises(ConfigurationError, match=message):
         v1.build_device_code(**{"client_sid": "OQ1", "scopes": ["openid"], **change})
 
 
-def test_token_request_takes_every_parameter_of_the_contract():
+def test_build_token_sends_every_parameter_of_the_contract():
     request = v1.build_token(
         grant_type="g",
         client_sid="OQ1",
@@ -86,7 +86,7 @@ def test_token_request_takes_every_parameter_of_the_contract():
         device_id="i",
         refresh_token="r",
     )
-    assert form(request) == [
+    assert form_fields(request) == [
         ("GrantType", "g"),
         ("ClientSid", "OQ1"),
         ("ClientSecret", "s&1"),
@@ -101,27 +101,28 @@ def test_token_request_takes_every_parameter_of_the_contract():
 
 
 @pytest.mark.parametrize(
-    ("given", "fresh"), [({"device_code": "d"}, False), ({"refresh_token": "r"}, True), ({"code": "c"}, True)]
+    ("arguments", "fresh"), [({"device_code": "d"}, False), ({"refresh_token": "r"}, True), ({"code": "c"}, True)]
 )
-def test_what_can_be_used_once_travels_over_a_fresh_connection(given, fresh):
-    assert v1.build_token(grant_type="g", client_sid="OQ1", **given).fresh_connection is fresh
+def test_build_token_with_single_use_value_requires_fresh_connection(arguments, fresh):
+    assert v1.build_token(grant_type="g", client_sid="OQ1", **arguments).fresh_connection is fresh
 
 
 @pytest.mark.parametrize(
-    "given", [{"grant_type": ""}, {"client_sid": ""}, {"code": ""}, {"device_code": "a\r\nb"}, {"client_secret": "ü"}]
+    "arguments",
+    [{"grant_type": ""}, {"client_sid": ""}, {"code": ""}, {"device_code": "a\r\nb"}, {"client_secret": "ü"}],
 )
-def test_token_requests_that_cannot_be_right(given):
+def test_build_token_with_invalid_value_raises_without_the_value(arguments):
     with pytest.raises(ConfigurationError) as caught:
-        v1.build_token(**{"grant_type": "g", "client_sid": "OQ1", **given})
-    assert not any(value and value in str(caught.value) for value in given.values())
+        v1.build_token(**{"grant_type": "g", "client_sid": "OQ1", **arguments})
+    assert not any(value and value in str(caught.value) for value in arguments.values())
 
 
 @pytest.mark.parametrize("status", [200, 201, 203])
-def test_device_code_answer(status):
-    got = v1.parse_device_code(
-        answer({**CODE, "verification_uri_complete": "v1/a?user_code=aBcDeFgHi", "new": 1}, status), CONTEXT
+def test_parse_device_code(status):
+    result = v1.parse_device_code(
+        response({**CODE, "verification_uri_complete": "v1/a?user_code=aBcDeFgHi", "new": 1}, status), CONTEXT
     )
-    assert got == models.DeviceCode(
+    assert result == models.DeviceCode(
         device_code="d" * 32,
         user_code="aBcDeFgHi",
         verification_uri="https://oauth.example/base/v1/oauth2/device/activate",
@@ -140,8 +141,8 @@ def test_device_code_answer(status):
         ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x"),
     ],
 )
-def test_verification_uri_becomes_absolute(uri, absolute):
-    assert v1.parse_device_code(answer({**CODE, "verification_uri": uri}), CONTEXT).verification_uri == absolute
+def test_parse_device_code_makes_verification_uri_absolute(uri, absolute):
+    assert v1.parse_device_code(response({**CODE, "verification_uri": uri}), CONTEXT).verification_uri == absolute
 
 
 @pytest.mark.parametrize(
@@ -157,26 +158,26 @@ def test_verification_uri_becomes_absolute(uri, absolute):
     ],
 )
 @pytest.mark.parametrize("name", ["verification_uri", "verification_uri_complete"])
-def test_nobody_is_sent_to_an_unsafe_place(name, uri):
-    got = v1.parse_device_code(answer({**CODE, name: uri}), CONTEXT)
-    assert type(got) is ProtocolError
-    assert str(got).startswith(f"{name}: not an https URL")
+def test_parse_device_code_with_unsafe_uri_is_protocol_error(name, uri):
+    result = v1.parse_device_code(response({**CODE, name: uri}), CONTEXT)
+    assert type(result) is ProtocolError
+    assert str(result).startswith(f"{name}: not an https URL")
 
 
 @pytest.mark.parametrize("name", ["device_code", "user_code", "verification_uri"])
 @pytest.mark.parametrize("value", [None, "absent"])
-def test_device_code_members_that_must_be_there(name, value):
+def test_parse_device_code_without_required_member_is_protocol_error(name, value):
     body = {k: v for k, v in CODE.items() if k != name} if value == "absent" else {**CODE, name: None}
-    got = v1.parse_device_code(answer(body), CONTEXT)
-    assert type(got) is ProtocolError
-    assert str(got).startswith(f"{name}: missing")
-    assert got.status == 201
+    result = v1.parse_device_code(response(body), CONTEXT)
+    assert type(result) is ProtocolError
+    assert str(result).startswith(f"{name}: missing")
+    assert result.status == 201
 
 
 @pytest.mark.parametrize("name", ["device_code", "user_code"])
 @pytest.mark.parametrize("value", ["", "a\nb", "a\x00", "ü", 5])
-def test_device_code_members_that_cannot_be_shown_or_sent(name, value):
-    assert type(v1.parse_device_code(answer({**CODE, name: value}), CONTEXT)) is ProtocolError
+def test_parse_device_code_with_invalid_code_is_protocol_error(name, value):
+    assert type(v1.parse_device_code(response({**CODE, name: value}), CONTEXT)) is ProtocolError
 
 
 @pytest.mark.parametrize(
@@ -192,13 +193,13 @@ def test_device_code_members_that_cannot_be_shown_or_sent(name, value):
     ],
 )
 @pytest.mark.parametrize("name", ["interval", "expires_in"])
-def test_numbers_of_the_device_code(name, value, number, warns, caplog):
+def test_parse_device_code_numbers(name, value, number, warns, caplog):
     with caplog.at_level(logging.WARNING):
-        assert getattr(v1.parse_device_code(answer({**CODE, name: value}), CONTEXT), name) == number
+        assert getattr(v1.parse_device_code(response({**CODE, name: value}), CONTEXT), name) == number
     assert [record.levelname for record in caplog.records] == ["WARNING"] * warns
 
 
-def test_token_answer():
+def test_parse_token():
     body = {
         "access_token": "a",
         "access_token_expires_at": "2026-01-01T01:00:00Z",
@@ -209,7 +210,7 @@ def test_token_answer():
         "scope": "openid",
         "other": {},
     }
-    assert v1.parse_token(answer(body), CONTEXT) == models.Token(
+    assert v1.parse_token(response(body), CONTEXT) == models.Token(
         access_token="a",
         access_token_expires_at=NOW + timedelta(hours=1),
         refresh_token="r",
@@ -219,15 +220,15 @@ def test_token_answer():
     )
 
 
-def test_token_answer_with_lifetimes():
+def test_parse_token_with_expires_in():
     body = {"access_token": "a", "refresh_token": None, "id_token": None, "expires_in": "3600"}
-    assert v1.parse_token(answer(body, 200), CONTEXT) == models.Token(
+    assert v1.parse_token(response(body, 200), CONTEXT) == models.Token(
         access_token="a", access_token_expires_at=NOW + timedelta(hours=1)
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "warns"),
+    ("members", "warns"),
     [
         ({}, False),
         ({"access_token_expires_at": None}, False),
@@ -239,82 +240,81 @@ def test_token_answer_with_lifetimes():
         ({"expires_in": True}, True),
     ],
 )
-def test_a_token_without_a_readable_end_is_kept(given, warns, caplog):
+def test_parse_token_with_invalid_expiry_returns_token(members, warns, caplog):
     with caplog.at_level(logging.WARNING):
-        got = v1.parse_token(answer({"access_token": "a", **given}), CONTEXT)
-    assert got == models.Token(access_token="a")
+        result = v1.parse_token(response({"access_token": "a", **members}), CONTEXT)
+    assert result == models.Token(access_token="a")
     assert bool(caplog.records) is warns
 
 
 @pytest.mark.parametrize("name", ["access_token", "refresh_token", "id_token"])
 @pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b", "a b", "", "ü"])
-def test_no_token_can_break_a_header(name, value):
-    got = v1.parse_token(answer({"access_token": "a", name: value}), CONTEXT)
-    assert type(got) is ProtocolError
-    assert str(got).startswith(f"{name}: ")
+def test_parse_token_with_characters_not_allowed_in_header_is_protocol_error(name, value):
+    result = v1.parse_token(response({"access_token": "a", name: value}), CONTEXT)
+    assert type(result) is ProtocolError
+    assert str(result).startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize("value", ["mac", "", 5, [], "Bearer x"])
-def test_unknown_token_types_are_refused(value):
-    got = v1.parse_token(answer({"access_token": "a", "token_type": value}), CONTEXT)
-    assert type(got) is ProtocolError
-    assert "token_type" in str(got)
+def test_parse_token_with_unknown_token_type_is_protocol_error(value):
+    result = v1.parse_token(response({"access_token": "a", "token_type": value}), CONTEXT)
+    assert type(result) is ProtocolError
+    assert "token_type" in str(result)
 
 
 @pytest.mark.parametrize("body", [{}, {"access_token": None}, {"refresh_token": "r"}, {"message": "hello"}])
-def test_no_token_without_an_access_token(body):
-    got = v1.parse_token(answer(body, 200), CONTEXT)
-    assert type(got) is ProtocolError
-    assert str(got).startswith("access_token: missing")
+def test_parse_token_without_access_token_is_protocol_error(body):
+    result = v1.parse_token(response(body, 200), CONTEXT)
+    assert type(result) is ProtocolError
+    assert str(result).startswith("access_token: missing")
 
 
-def test_tokens_are_opaque_and_may_be_long():
+def test_parse_token_accepts_opaque_and_long_tokens():
     for token in ("x" * 65_536, "not.a.jwt", "~+/="):
-        assert v1.parse_token(answer({"access_token": token}), CONTEXT).access_token == token
+        assert v1.parse_token(response({"access_token": token}), CONTEXT).access_token == token
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 401])
-def test_pending_in_any_status_that_speaks(status):
+def test_parse_token_finds_pending_with_success_and_error_status(status):
     for body in (
         {"error": "authorization_pending"},
         {"message": "authorization_pending"},
         {"code": "authorization_pending"},
     ):
-        got = v1.parse_token(answer(body, status), CONTEXT)
-        assert type(got) is errors.AuthorizationPendingError
-        assert got.status == status
+        result = v1.parse_token(response(body, status), CONTEXT)
+        assert type(result) is errors.AuthorizationPendingError
+        assert result.status == status
 
 
-def test_204_holds_no_token():
-    response = Response(status=204, headers=CIMultiDict(), body=b"")
-    got = v1.parse_token(response, CONTEXT)
-    assert type(got) is ProtocolError
-    assert got.status == 204
+def test_parse_token_of_204_is_protocol_error():
+    result = v1.parse_token(Response(status=204, headers=CIMultiDict(), body=b""), CONTEXT)
+    assert type(result) is ProtocolError
+    assert result.status == 204
 
 
-def test_user_info():
+def test_build_and_parse_user_info():
     request = v1.build_user_info("token")
     assert request.headers == {"Authorization": "Bearer token"}
     assert request.secrets == ("token",)
     body = {"user_sid": "US" + "a" * 32, "email": "a@b", "first_name": None, "url": "https://e", "more": 1}
-    assert v1.parse_user_info(answer(body), CONTEXT) == models.UserInfo(
+    assert v1.parse_user_info(response(body), CONTEXT) == models.UserInfo(
         user_sid="US" + "a" * 32, email="a@b", url="https://e"
     )
-    assert type(v1.parse_user_info(answer({"user_sid": "US1"}), CONTEXT)) is ProtocolError
+    assert type(v1.parse_user_info(response({"user_sid": "US1"}), CONTEXT)) is ProtocolError
     for token in ("", "a\r\nb", "a b"):
         with pytest.raises(ConfigurationError):
             v1.build_user_info(token)
 
 
-def test_discovery_and_certs_as_they_stand():
+def test_parse_discovery_and_certs_does_not_validate_content():
     body = {
         "issuer": "https://iam.twilio.com",
         "id_token_signing_alg_values_supported": ["ECDSA", "RSA256"],
         "jwk_uri": "x",
     }
-    got = v1.parse_openid_discovery(answer(body, 200), CONTEXT)
-    assert got.id_token_signing_alg_values_supported == ("ECDSA", "RSA256")
+    result = v1.parse_openid_discovery(response(body, 200), CONTEXT)
+    assert result.id_token_signing_alg_values_supported == ("ECDSA", "RSA256")
     keys = [{"kty": "EC", "kid": "IC1", "key_ops": []}, {"kty": "odd"}]
-    assert v1.parse_certs(answer({"keys": keys, "url": "u"}, 200), CONTEXT) == models.Certs(keys=tuple(keys), url="u")
-    assert v1.parse_certs(answer({"keys": None}, 200), CONTEXT) == models.Certs()
-    assert type(v1.parse_certs(answer({"keys": ["x"]}, 200), CONTEXT)) is ProtocolError
+    assert v1.parse_certs(response({"keys": keys, "url": "u"}, 200), CONTEXT) == models.Certs(keys=tuple(keys), url="u")
+    assert v1.parse_certs(response({"keys": None}, 200), CONTEXT) == models.Certs()
+    assert type(v1.parse_certs(response({"keys": ["x"]}, 200), CONTEXT)) is ProtocolError

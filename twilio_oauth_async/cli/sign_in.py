@@ -15,7 +15,7 @@ from twilio_oauth_async.errors import AccessDeniedError, DeviceCodeExpiredError,
 from twilio_oauth_async.grants.device_flow import DeviceFlow
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import Token, UserInfo
-from twilio_oauth_async.protocol.redaction import clean
+from twilio_oauth_async.protocol.sanitization import clean
 
 SIGNED_IN = 0
 NOT_SIGNED_IN = 1

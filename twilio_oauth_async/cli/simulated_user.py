@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from twilio_oauth_async.cli.web_form import Button, PageReader, WebForm
-from twilio_oauth_async.protocol.redaction import clean
+from twilio_oauth_async.protocol.sanitization import clean
 
 _APPROVE = frozenset({"accept", "agree", "allow", "approve", "authorise", "authorize", "grant", "yes"})
 _DENY = frozenset({"cancel", "decline", "deny", "disallow", "don", "no", "not", "refuse", "reject"})

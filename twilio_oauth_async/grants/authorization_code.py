@@ -113,7 +113,7 @@ class AuthorizationCodeFlow(GrantBase):
         """
         if pending.client_sid != self.client_sid:
             raise ConfigurationError("this authorization was started for another client_sid")
-        code = authorization_request.code_of(pending, callback_url)
+        code = authorization_request.parse_callback(pending, callback_url)
         if pending.state in self._used:
             raise AuthorizationError("this callback was used before")
         self._used[pending.state] = None
@@ -138,7 +138,7 @@ class AuthorizationCodeFlow(GrantBase):
         pending: PendingAuthorization | None = None
 
         def accepts(path_and_query: str) -> bool:
-            return pending is not None and authorization_request.is_answer_to(pending, path_and_query)
+            return pending is not None and authorization_request.state_matches(pending, path_and_query)
 
         async with self._listener(accepts) as listener:
             pending = await self._begin(listener.redirect_uri)

@@ -1,4 +1,4 @@
-"""An authorization request under way as a value, and what its redirect brings back. Pure."""
+"""Authorization request of the code flow with PKCE, and parsing of its callback. Pure."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import attrs
 
 from twilio_oauth_async.errors import AuthorizationError
 from twilio_oauth_async.protocol import pkce
-from twilio_oauth_async.protocol.redaction import clean
+from twilio_oauth_async.protocol.sanitization import clean
 from twilio_oauth_async.protocol.serializable import Storable
 
 Api: TypeAlias = Literal["v1", "v2"]
 
 MAX_CALLBACK_LENGTH = 16 * 1024
-"""Characters of a callback URL that are looked at; a browser sends no more."""
+"""Characters. A longer callback URL is rejected; no browser sends one."""
 
 
 @attrs.frozen(kw_only=True)
 class PendingAuthorization(Storable):
-    """What must be remembered between sending a person's browser away and its coming back.
+    """State of a pending authorization request: needed when the browser returns with the callback.
 
-    ``to_json()`` and ``from_json()`` carry it through a web session; the text holds the verifier and is as secret as
-    the token that it will become. Keep it with the browser that began, and forget it once it was used.
+    Store it in a web session with ``to_json()`` and ``from_json()``. The JSON contains the code verifier, so keep it as
+    secret as a token. Bind it to the browser that started the sign-in, and delete it after use.
     """
 
     url: str
-    """Where to send the browser."""
+    """The URL to which the browser is sent."""
     client_sid: str
     redirect_uri: str
     issuer: str
-    """Who will have answered, where the answer tells (RFC 9207)."""
+    """The required value of the callback's ``iss``, if the callback has one (RFC 9207)."""
     state: str = attrs.field(repr=False)
     code_verifier: str = attrs.field(repr=False)
     nonce: str = attrs.field(repr=False)
@@ -43,7 +43,7 @@ class PendingAuthorization(Storable):
 def begin(
     endpoint: str, *, client_sid: str, redirect_uri: str, scopes: Sequence[str], issuer: str
 ) -> PendingAuthorization:
-    """A new request to the authorization `endpoint` (RFC 6749 4.1.1), with fresh state, verifier and nonce."""
+    """Return a new request to the authorization `endpoint` (RFC 6749 4.1.1) with new state, verifier and nonce."""
     state, verifier, nonce = pkce.new_state(), pkce.new_verifier(), pkce.new_nonce()
     query = {
         "response_type": "code",
@@ -55,10 +55,10 @@ def begin(
         "code_challenge": pkce.challenge(verifier),
         "code_challenge_method": "S256",  # RFC 9700 2.1.1: never plain
     }
-    # RFC 6749 3.1: the endpoint may have a query of its own, which is kept.
-    joint = "&" if urlsplit(endpoint).query else "?"
+    # RFC 6749 3.1: the endpoint may have its own query, which must be kept.
+    separator = "&" if urlsplit(endpoint).query else "?"
     return PendingAuthorization(
-        url=endpoint + joint + urlencode(query),
+        url=endpoint + separator + urlencode(query),
         client_sid=client_sid,
         redirect_uri=redirect_uri,
         issuer=issuer,
@@ -68,36 +68,35 @@ def begin(
     )
 
 
-def is_answer_to(pending: PendingAuthorization, callback_url: str) -> bool:
-    """Whether the callback carries the state of `pending`, compared in constant time."""
-    return _same_state(pending, _parameters(callback_url) or {})
+def state_matches(pending: PendingAuthorization, callback_url: str) -> bool:
+    """Return whether the callback has the ``state`` of `pending`. The comparison takes constant time."""
+    return _has_state(_parameters(callback_url) or {}, pending)
 
 
-def code_of(pending: PendingAuthorization, callback_url: str) -> str:
-    """The authorization code that the callback brings (RFC 6749 4.1.2).
+def parse_callback(pending: PendingAuthorization, callback_url: str) -> str:
+    """Return the authorization code of the callback (RFC 6749 4.1.2).
 
     Raises:
-        AuthorizationError: a wrong or missing ``state`` or a wrong ``iss``; an error of the server's; no code.
+        AuthorizationError: ``state`` is missing or wrong, ``iss`` is wrong, the callback contains an error, it has no
+            code, it repeats a parameter, or it is too long.
     """
     parameters = _parameters(callback_url)
     if parameters is None:
-        # RFC 6749 3.1: no parameter more than once; which of two states would be the right one?
+        # RFC 6749 3.1: no parameter may be repeated; with two states it would be unclear which one counts.
         raise AuthorizationError("the callback repeats a parameter or is too long")
-    if not _same_state(pending, parameters):
-        raise AuthorizationError(
-            "the callback's state is not the one that was sent: it answers somebody else's request"
-        )
+    if not _has_state(parameters, pending):
+        raise AuthorizationError("the callback's state does not match: it belongs to another authorization request")
     if "iss" in parameters and parameters["iss"] != pending.issuer:
-        # RFC 9207 2.4: simple string comparison, before anything else is believed.
-        raise AuthorizationError("the callback's iss is not the session's issuer")
+        # RFC 9207 2.4: simple string comparison, before any other parameter is used.
+        raise AuthorizationError("the callback's iss does not match the session's issuer")
     if "error" in parameters:
-        raise _refusal(pending, parameters)
+        raise _callback_error(pending, parameters)
     if not parameters.get("code"):
-        raise AuthorizationError("the callback carries neither a code nor an error")
+        raise AuthorizationError("the callback contains neither a code nor an error")
     return parameters["code"]
 
 
-def _refusal(pending: PendingAuthorization, parameters: dict[str, str]) -> AuthorizationError:
+def _callback_error(pending: PendingAuthorization, parameters: dict[str, str]) -> AuthorizationError:
     sent = (pending.state, pending.code_verifier, pending.nonce)
     error = clean(parameters["error"], sent, max_length=80)
     description = clean(parameters.get("error_description", ""), sent)
@@ -105,7 +104,7 @@ def _refusal(pending: PendingAuthorization, parameters: dict[str, str]) -> Autho
 
 
 def _parameters(callback_url: str) -> dict[str, str] | None:
-    """The query of the callback; None where a name comes twice or there is more than any browser sends."""
+    """Return the query of the callback; None if a name is repeated or the query is too long."""
     if len(callback_url) > MAX_CALLBACK_LENGTH:
         return None
     try:
@@ -116,6 +115,6 @@ def _parameters(callback_url: str) -> dict[str, str] | None:
     return found if len(found) == len(pairs) else None
 
 
-def _same_state(pending: PendingAuthorization, parameters: dict[str, str]) -> bool:
-    given = parameters.get("state", "").encode("utf-8", "surrogatepass")
-    return hmac.compare_digest(given, pending.state.encode())
+def _has_state(parameters: dict[str, str], pending: PendingAuthorization) -> bool:
+    state = parameters.get("state", "").encode("utf-8", "surrogatepass")
+    return hmac.compare_digest(state, pending.state.encode())

@@ -1,8 +1,8 @@
-"""Bytes to values and back: strict JSON, dates, and the one cattrs converter. It knows no model.
+"""Strict JSON, dates and numbers, and conversion between plain values and attrs classes. Knows no model.
 
-What Python's own parser lets through and a careful reader must not: a repeated member, ``NaN``, a number of
-thousands of digits, nesting that runs into the recursion limit, half a surrogate pair, a byte order mark. And what
-cattrs would turn silently into something else: True into 1, 3599.9 into 3599, a list into its text.
+Stricter than Python's JSON parser: rejects repeated members, ``NaN``, numbers of thousands of digits, nesting that
+would reach the recursion limit, lone surrogates, and a byte order mark. Stricter than the defaults of cattrs, which
+silently convert True to 1, 3599.9 to 3599, and a list to its text.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_DEPTH = 32
-"""Objects and arrays inside each other; the API's answers use three."""
+"""Levels of nested objects and arrays. Responses of the API use three."""
 
 MAX_NUMBER_LENGTH = 64
-"""Characters of one number; int64 needs 20."""
+"""Characters of one number. An int64 needs 20."""
 
 _MAX_DATE_LENGTH = 64
 _WHITE_SPACE = " \t\n\r"  # RFC 8259 2
 
-# A string is taken out as a whole, so that brackets inside of it do not count. The possessive quantifiers and the
-# optional closing quote keep the scan linear on hostile input.
+# Matches a complete string, so that brackets inside it are not counted. The possessive quantifiers and the optional
+# closing quote keep the scan linear on hostile input.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_A_BRACKET = bytes(set(range(256)) - set(b"[{]}"))
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_DEPTH_CHANGE = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
-class Malformed(ValueError):  # noqa: N818 - says what the input is
-    """Input that cannot be taken. The message names the place and the rule, never the value."""
+class Malformed(ValueError):  # noqa: N818 - describes the input
+    """Input that is not valid. The message names the field and the rule, never the value."""
 
 
 def decode_json(data: bytes) -> object:
-    """Read one JSON value (RFC 8259) from UTF-8 bytes.
+    """Parse one JSON value (RFC 8259) from UTF-8 bytes.
 
     Raises:
-        Malformed: anything but one well-formed value within the limits of this module.
+        Malformed: `data` is not exactly one well-formed value within the limits of this module.
     """
     try:
         text = data.decode("utf-8").strip(_WHITE_SPACE)
@@ -65,37 +65,37 @@ def decode_json(data: bytes) -> object:
         if end != len(text):
             reason = "not JSON"
         elif b"\\u" in data:
-            # Only an escape can bring half a surrogate pair into text that was valid UTF-8.
+            # In text that was valid UTF-8, only an escape can produce a lone surrogate.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except Malformed as error:
         reason = str(error)
     except UnicodeEncodeError:
-        reason = "half a surrogate pair in a string"
+        reason = "a lone surrogate in a string"
     except ValueError:
         reason = "not JSON"
     if reason is not None:
-        # Raised out here: inside of the handler the parser's error, which quotes the input, would be its context.
+        # Raised outside the handlers. Inside, the parser's error would be the context, and it quotes the input.
         raise Malformed(reason)
     return value
 
 
 def encode_json(value: object) -> str:
-    """One line of JSON text for plain values.
+    """Return plain values as one line of JSON.
 
     Raises:
-        ValueError: NaN or infinity.
+        ValueError: `value` contains NaN or infinity.
     """
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def parse_date(text: str) -> datetime:
-    """Read a date in RFC 2822 or ISO 8601 form; the result is aware and in UTC.
+    """Parse a date in RFC 2822 or ISO 8601 format; the result is aware and in UTC.
 
-    Where no time zone is named it is UTC: the contract says GMT, and RFC 2822 3.3 and 4.3 read ``-0000`` and
-    unknown zones in that way.
+    A date without a time zone is taken as UTC: the contract says GMT, and RFC 2822 3.3 and 4.3 treat ``-0000`` and
+    unknown zones the same way.
 
     Raises:
-        Malformed: neither form, or no instant that a ``datetime`` can hold.
+        Malformed: `text` has neither format, or is outside the range of ``datetime``.
     """
     date: datetime | None = None
     if len(text) <= _MAX_DATE_LENGTH:
@@ -105,12 +105,12 @@ def parse_date(text: str) -> datetime:
         except (ValueError, TypeError, OverflowError, IndexError):
             date = None
     if date is None:
-        raise Malformed("not a date in RFC 2822 or ISO 8601 form")
+        raise Malformed("not a date in RFC 2822 or ISO 8601 format")
     return date
 
 
 def read_number(value: object) -> float | None:
-    """A finite number, also one that stands as text ("5", "5.5"); None for everything else, True included."""
+    """Return a finite number, given as a number or as text ("5", "5.5"); None for any other value, also for True."""
     if isinstance(value, str):
         if len(value) > MAX_NUMBER_LENGTH or not value.isascii():
             return None
@@ -128,14 +128,14 @@ def read_number(value: object) -> float | None:
 
 
 def structure(value: object, kind: type[T]) -> T:
-    """Build `kind`, an attrs class, from plain values, with no coercion.
+    """Build an instance of the attrs class `kind` from plain values, without type coercion.
 
     Raises:
-        Malformed: a member is missing or of another type; the message is its path.
+        Malformed: a member is missing or has a wrong type. The message contains its path.
     """
     from cattrs import BaseValidationError, StructureHandlerNotFoundError
 
-    # Built here, outside of the handler: a mistake in a class of ours must not look like the server's.
+    # Called outside the handler: an error in one of our own classes must not be reported as malformed input.
     build = converter()
     build.get_structure_hook(kind)
     reason: str | None = None
@@ -143,74 +143,74 @@ def structure(value: object, kind: type[T]) -> T:
     try:
         result = build.structure(value, kind)
     except (BaseValidationError, StructureHandlerNotFoundError, ValueError, TypeError, KeyError) as error:
-        reason = _first_reason(error)
+        reason = _first_error(error)
     if reason is not None:
         raise Malformed(reason)
     return cast("T", result)
 
 
 def restore(text: str | bytes, kind: type[T]) -> T:
-    """Build `kind` from the JSON that its own ``to_json`` wrote.
+    """Build an instance of `kind` from JSON that was written by its ``to_json``.
 
     Raises:
-        ConfigurationError: `text` is something else; the message names the field, never its value.
+        ConfigurationError: `text` is not such JSON. The message names the field, never its value.
     """
     reason: str | None = None
     try:
-        return structure(decode_json(_encoded(text)), kind)
+        return structure(decode_json(_to_bytes(text)), kind)
     except (Malformed, UnicodeEncodeError) as error:
         reason = str(error) if isinstance(error, Malformed) else "not UTF-8"
-    raise ConfigurationError(f"this is not a stored {kind.__name__}: {reason}")
+    raise ConfigurationError(f"cannot restore a {kind.__name__} from JSON: {reason}")
 
 
-def _encoded(text: object) -> bytes:
+def _to_bytes(text: object) -> bytes:
     if isinstance(text, str):
         return text.encode()
     if isinstance(text, bytes):
         return text
-    raise Malformed("not even text")
+    raise Malformed("neither str nor bytes")
 
 
 def unstructure(value: object) -> Any:
-    """Plain values of an attrs object, ready for `encode_json`; dates become ISO 8601 text in UTC."""
+    """Return the plain values of an attrs object, for `encode_json`. Dates become ISO 8601 text in UTC."""
     return converter().unstructure(value)
 
 
 @functools.cache
 def converter() -> Converter:
-    """The package's one converter, made when first needed since importing cattrs takes its time."""
+    """Return the converter that the whole package uses. Created on first use because importing cattrs is slow."""
     from cattrs import Converter
 
-    made = Converter(prefer_attrib_converters=False)
-    made.register_structure_hook(str, _structure_str)
-    made.register_structure_hook(bool, _structure_bool)
-    made.register_structure_hook(int, _structure_int)
-    made.register_structure_hook(float, _structure_float)
-    made.register_structure_hook(datetime, _structure_datetime)
-    made.register_unstructure_hook(datetime, lambda date: date.astimezone(UTC).isoformat())
-    made.register_structure_hook_factory(_is_tuple, _tuple_hook)
-    made.register_structure_hook_func(_is_mapping, _structure_mapping)
-    return made
+    new = Converter(prefer_attrib_converters=False)
+    new.register_structure_hook(str, _structure_str)
+    new.register_structure_hook(bool, _structure_bool)
+    new.register_structure_hook(int, _structure_int)
+    new.register_structure_hook(float, _structure_float)
+    new.register_structure_hook(datetime, _structure_datetime)
+    new.register_unstructure_hook(datetime, lambda date: date.astimezone(UTC).isoformat())
+    new.register_structure_hook_factory(_is_tuple, _tuple_hook)
+    new.register_structure_hook_func(_is_mapping, _structure_mapping)
+    return new
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise Malformed("a repeated member")
-    return found
+    return members
 
 
-def _constant(_: str) -> object:
+def _reject_constant(_: str) -> object:
     raise Malformed("NaN or infinity")
 
 
-def _integer(text: str) -> int:
+def _parse_int(text: str) -> int:
     if len(text) > MAX_NUMBER_LENGTH:
         raise Malformed("a number that is too long")
     return int(text)
 
 
-def _real(text: str) -> float:
+def _parse_float(text: str) -> float:
     if len(text) > MAX_NUMBER_LENGTH:
         raise Malformed("a number that is too long")
     number = float(text)
@@ -221,13 +221,15 @@ def _real(text: str) -> float:
 
 def _check_depth(data: bytes) -> None:
     brackets = _STRING.sub(b"", data).translate(None, delete=_NOT_A_BRACKET)
-    # Loops of C only: a body may hold hundreds of thousands of brackets.
-    if max(itertools.accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
+    # Only loops in C: a body may contain hundreds of thousands of brackets.
+    if max(itertools.accumulate(map(_DEPTH_CHANGE.__getitem__, brackets)), default=0) > MAX_DEPTH:
         raise Malformed("nested too deeply")
 
 
-# Made once: json.loads makes one for each call that has hooks, and that takes longer than reading a token's claims.
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_real)
+# Created once: json.loads with hooks creates a decoder per call, which takes longer than parsing a token's claims.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_constant=_reject_constant, parse_int=_parse_int, parse_float=_parse_float
+)
 
 
 def _structure_str(value: object, _: object) -> str:
@@ -244,7 +246,7 @@ def _structure_bool(value: object, _: object) -> bool:
 
 def _structure_int(value: object, _: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Malformed("not a whole number")
+        raise Malformed("not an integer")
     return value
 
 
@@ -255,7 +257,7 @@ def _structure_float(value: object, _: object) -> float:
 
 
 def _structure_datetime(value: object, _: object) -> datetime:
-    # A parse function that is lenient with dates has read them already.
+    # Already a datetime if the parse function of an endpoint converted it leniently.
     return value if isinstance(value, datetime) else parse_date(_structure_str(value, _))
 
 
@@ -283,15 +285,15 @@ def _structure_mapping(value: object, _: object) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
-def _first_reason(error: BaseException) -> str:
-    """Walk down cattrs' group of errors to the first one and give the path of the field that it stands at."""
+def _first_error(error: BaseException) -> str:
+    """Return the path and the rule of the first error in cattrs' exception group."""
     path: list[str] = []
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
         path.extend(str(note.name) for note in getattr(error, "__notes__", ()) if hasattr(note, "name"))
     if isinstance(error, KeyError):
-        # cattrs reads members by subscription: the key is the name of a required one.
+        # cattrs reads members by subscription: the key is the name of a missing required member.
         return f"{'.'.join(path)}: missing" if path else "a member is missing"
-    # A ConfigurationError comes from a model's own validator, written as carefully as ours.
-    rule = str(error) if isinstance(error, (Malformed, ConfigurationError)) else "of the wrong type"
+    # A ConfigurationError comes from the validator of a model; its message is safe to show, too.
+    rule = str(error) if isinstance(error, (Malformed, ConfigurationError)) else "has the wrong type"
     return f"{'.'.join(path)}: {rule}" if path else rule

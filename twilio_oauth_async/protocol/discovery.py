@@ -1,8 +1,8 @@
-"""Which of the endpoints that discovery names may be used (RFC 8414 3.3 and 6). Pure.
+"""Validation of endpoints from the discovery document (RFC 8414 3.3 and 6). Pure.
 
-The requests of the contract go to fixed paths and need none of them. Discovery serves the authorization page and the
-revocation endpoint, whose places no contract fixes. A document that was tampered with must not be able to send a
-person or a token elsewhere.
+Requests of the contract go to fixed paths and need no discovery. The authorization page and the revocation endpoint
+have no fixed path and are taken from the discovery document. A manipulated document must not send a user or a token
+to another host.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ DiscoveredEndpoint: TypeAlias = Literal["authorization_endpoint", "revocation_en
 
 
 def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, issuer: str, base_url: str) -> str:
-    """The URL of an endpoint.
+    """Return the URL of an endpoint after validating it.
 
     Args:
-        discovery: as received.
-        name: which one.
-        issuer: who must have issued the document, to the letter (RFC 8414 3.3).
-        base_url: where the API is; an endpoint must be there, or on the issuer's own host.
+        discovery: the document as received.
+        name: which endpoint.
+        issuer: the required issuer of the document, compared exactly (RFC 8414 3.3).
+        base_url: the base URL of the API. The endpoint must be on its host or on the issuer's host.
 
     Raises:
-        ProtocolError: the document is of another issuer, or names a place that is not allowed.
-        ConfigurationError: the server has no such endpoint.
+        ProtocolError: the document has another issuer, or the URL of the endpoint is not allowed.
+        ConfigurationError: the document has no such endpoint.
     """
     if discovery.issuer != issuer:
-        raise ProtocolError("the discovery document is of another issuer than the session's")
+        raise ProtocolError("the discovery document has another issuer than the session")
     url: str | None = getattr(discovery, name)
     if url is None:
-        raise ConfigurationError(f"the server names no {name}")
+        raise ConfigurationError(f"the discovery document has no {name}; the server does not support it")
     if (
         not url.isascii()
         or not url.isprintable()
         or not is_secure(url)
         or _origin(url) not in {_origin(base_url), _origin(issuer)}
     ):
-        raise ProtocolError(f"the discovery document's {name} is neither on the API's nor on the issuer's host")
+        raise ProtocolError(f"the discovery document's {name} is not an https URL on the host of the API or the issuer")
     return url
 
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    # A user name in front of the host has no business here: it makes the origin one that matches nothing.
+    # A URL with user information is never valid here: "@" as host equals no origin.
     host = (parts.hostname or "") if "@" not in parts.netloc else "@"
     return parts.scheme, host, parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)

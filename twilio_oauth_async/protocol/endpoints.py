@@ -1,4 +1,4 @@
-"""Where the API lives: host names, base URLs, and which of them may be spoken to."""
+"""Paths of the API, base URLs by region and edge, and which URLs count as secure."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def choose_base_url(base_url: str | None, region: str | None, edge: str | None) -> str:
-    """The base URL to use, without a trailing slash.
+    """Return the base URL to use, without a trailing slash.
 
     Args:
-        base_url: as the caller gave it; None: Twilio's own host, ``oauth[.edge][.region].twilio.com``.
-        region: for example ``ie1``; an edge without one implies ``us1``.
+        base_url: base URL from the caller; None: Twilio's own host, ``oauth[.edge][.region].twilio.com``.
+        region: for example ``ie1``; with an edge and no region the region is ``us1``.
         edge: for example ``dublin``.
 
     Raises:
-        ConfigurationError: `base_url` together with one of the others, a name that is no host label, a URL that is
-            not https (plain http is for loopback only, RFC 6749 3.2), or one with user, query or fragment.
+        ConfigurationError: `base_url` is combined with `region` or `edge`; `region` or `edge` is not a valid host
+            label; `base_url` is not https (plain http is for loopback only, RFC 6749 3.2); or `base_url` has a user, a
+            query or a fragment.
     """
     if base_url is None:
         labels = [
@@ -38,23 +39,23 @@ def choose_base_url(base_url: str | None, region: str | None, edge: str | None) 
         ]
         return "https://" + ".".join(["oauth", *filter(None, labels), "twilio.com"])
     if region or edge:
-        raise ConfigurationError("give either base_url, or region and edge: a base URL names its host already")
+        raise ConfigurationError("give either base_url, or region and edge: a base URL already contains the host")
     return _checked_base_url(base_url)
 
 
 def is_secure(url: str) -> bool:
-    """Whether `url` is https, or http to this very machine (RFC 6749 3.2, RFC 8252 8.3)."""
+    """Return whether `url` is https, or http to a loopback address (RFC 6749 3.2, RFC 8252 8.3)."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        parts.port  # noqa: B018 - raises ValueError where it is no port
+        parts.port  # noqa: B018 - raises ValueError if the port is not valid
     except ValueError:
         return False
     return host is not None and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
 
 
 def _is_loopback(host: str) -> bool:
-    """127.0.0.0/8, ::1 and localhost with the names below it (RFC 6761 6.3)."""
+    """Return whether `host` is in 127.0.0.0/8, ::1, localhost or a name below localhost (RFC 6761 6.3)."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -75,7 +76,9 @@ def _checked_base_url(base_url: str) -> str:
             "base_url must be https://host[:port][/path]; plain http:// is only for 127.0.0.1, [::1] and localhost"
         )
     parts = urlsplit(base_url)
-    # Not quoted in the message: what stands before the @ is a password.
+    # The message does not quote the URL: the part before the @ may be a password.
     if "@" in parts.netloc or parts.query or parts.fragment or base_url.endswith(("?", "#")):
-        raise ConfigurationError("base_url must not carry a user, a query or a fragment; credentials are parameters")
+        raise ConfigurationError(
+            "base_url must not contain a user, a query or a fragment; pass credentials as parameters"
+        )
     return base_url.rstrip("/")

@@ -1,8 +1,8 @@
-"""What an answer that is no success means: one place for every dialect that Twilio is known to speak.
+"""Parse error responses in every format that Twilio is known to use, and ``Retry-After``.
 
-RFC 6749 5.2 (``error``), Twilio's classic body (``code``, ``message``, ``more_info``, ``status``), RFC 9457
-(``title``, ``detail``, ``status``) and the list form (``errors``). Which of them answers a pending device grant is
-not documented, so an OAuth code is looked for in each member that could hold one.
+The formats are RFC 6749 5.2 (``error``), Twilio's classic body (``code``, ``message``, ``more_info``, ``status``),
+RFC 9457 (``title``, ``detail``, ``status``) and a list (``errors``). Twilio does not document which of them reports a
+pending device grant. So the OAuth error code is searched for in each member that could contain it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from twilio_oauth_async.errors import (
 )
 from twilio_oauth_async.protocol import codec
 from twilio_oauth_async.protocol.messages import Context, Response
-from twilio_oauth_async.protocol.redaction import clean
+from twilio_oauth_async.protocol.sanitization import clean
 
 MAX_RETRY_AFTER = 86_400.0
-"""Seconds. A ``Retry-After`` beyond a day is taken for a mistake, and for not given."""
+"""Seconds. A ``Retry-After`` of more than a day is treated as a mistake and ignored."""
 
 _BY_ERROR: dict[str, type[ApiError]] = {
     "invalid_request": InvalidRequestError,  # RFC 6749 5.2, as the next five
@@ -62,24 +62,24 @@ _BY_TWILIO_CODE: dict[int, type[ApiError]] = {
 }
 
 
-class Unreadable(Exception):  # noqa: N818 - says what the body is
-    """A body that holds no JSON object; only ever seen inside of the pure floor."""
+class Unreadable(Exception):  # noqa: N818 - describes the body
+    """The body is not a JSON object. Used only inside this folder."""
 
 
 def read_object(response: Response) -> dict[str, object]:
-    """The JSON object in the body.
+    """Return the JSON object in the body.
 
     Raises:
-        Unreadable: another media type or charset, no JSON, or no object.
+        Unreadable: the media type or the charset is wrong, or the body is not a JSON object.
     """
     media_type, charset = _content_type(response)
     if media_type and media_type != "application/json" and not media_type.endswith("+json"):
-        raise Unreadable("not JSON by its content type")
+        raise Unreadable("the content type is not JSON")
     if charset not in {"", "utf-8", "utf8", "us-ascii"}:
         # RFC 8259 8.1: JSON between systems is UTF-8.
-        raise Unreadable("a charset other than UTF-8")
+        raise Unreadable("the charset is not UTF-8")
     if not response.body:
-        raise Unreadable("no body")
+        raise Unreadable("the body is empty")
     reason: str | None = None
     value: object = None
     try:
@@ -89,12 +89,12 @@ def read_object(response: Response) -> dict[str, object]:
     if reason is not None:
         raise Unreadable(reason)
     if not isinstance(value, dict):
-        raise Unreadable("no JSON object")
+        raise Unreadable("not a JSON object")
     return cast("dict[str, object]", value)
 
 
 def protocol_error(response: Response, reason: str, context: Context) -> ProtocolError:
-    """A `ProtocolError` that describes the answer without a word of its body."""
+    """Return a `ProtocolError` that describes the response without quoting its body."""
     return ProtocolError(
         reason,
         status=response.status,
@@ -105,10 +105,10 @@ def protocol_error(response: Response, reason: str, context: Context) -> Protoco
 
 
 def read_error(response: Response, context: Context) -> ApiError | ProtocolError:
-    """The error that an unsuccessful answer stands for.
+    """Return the error that an unsuccessful response describes.
 
-    5xx and 429 speak through their status, since gateways answer them with pages of their own; any other answer
-    must say in a readable body what is wrong.
+    For 5xx and 429 the status is enough, because gateways send them with their own pages. Any other response must
+    describe the error in a JSON body; otherwise it is a `ProtocolError`.
     """
     reason: str | None = None
     body: dict[str, object] = {}
@@ -119,12 +119,15 @@ def read_error(response: Response, context: Context) -> ApiError | ProtocolError
     if reason is not None and response.status != 429 and response.status < 500:
         return protocol_error(response, reason, context)
     if 300 <= response.status < 400:
-        return protocol_error(response, "a redirect, which is never followed", context)
+        return protocol_error(response, "redirects are not followed", context)
     return error_from_body(response, body, context)
 
 
 def error_from_body(response: Response, body: Mapping[str, object], context: Context) -> ApiError:
-    """The `ApiError` that `body` describes; its class by OAuth code, Twilio code and status, in this order."""
+    """Return the `ApiError` that `body` describes. OAuth code, Twilio code and status decide its class, in this order.
+
+    The exception is 5xx, which is always a `ServerError`.
+    """
     details = _details(body)
     error = _oauth_code(details)
     code = _twilio_code(details)
@@ -151,16 +154,16 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
     )
 
 
-def says_error(body: Mapping[str, object]) -> bool:
-    """Whether a body without a token describes an error, whatever its status says."""
+def describes_error(body: Mapping[str, object]) -> bool:
+    """Return whether a body without a token describes an error. The status is not considered."""
     details = _details(body)
     return _oauth_code(details) is not None or "error" in details or _twilio_code(details) is not None
 
 
 def read_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a ``Retry-After`` header (RFC 9110 10.2.3): a number of seconds or an HTTP date.
+    """Return the seconds of a ``Retry-After`` header (RFC 9110 10.2.3): a number of seconds or an HTTP date.
 
-    None where it is absent, negative, neither of the two, or further away than `MAX_RETRY_AFTER`.
+    None if it is absent, negative, not valid, or longer than `MAX_RETRY_AFTER`.
     """
     if value is None:
         return None
@@ -171,13 +174,13 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
             seconds = (codec.parse_date(value) - now).total_seconds()
         except codec.Malformed:
             return None
-        # A date that has just passed means "now", not "never mind".
+        # A date that has just passed means "retry now"; it must not be ignored like a negative number.
         seconds = max(seconds, 0.0)
     return seconds if 0 <= seconds <= MAX_RETRY_AFTER and math.isfinite(seconds) else None
 
 
 def _details(body: Mapping[str, object]) -> Mapping[str, object]:
-    """The members that describe the error: those at the top, or in the first of ``errors``, or inside ``error``."""
+    """Return the members that describe the error: at the top level, in the first of ``errors``, or in ``error``."""
     errors = body.get("errors")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
         return {**body, **cast("dict[str, Any]", errors[0])}
@@ -188,13 +191,13 @@ def _details(body: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _oauth_code(details: Mapping[str, object]) -> str | None:
-    """The code of RFC 6749 or 8628 in whichever member it stands, in its standard spelling."""
+    """Return the error code of RFC 6749 or RFC 8628, from any member, in its standard spelling."""
     for name in ("error", "code", "message", "title", "detail"):
         value = details.get(name)
         if isinstance(value, str) and len(value) <= 40:
-            spelled = value.strip(" .").lower().replace(" ", "_").replace("-", "_")
-            if spelled in _BY_ERROR:
-                return spelled
+            code = value.strip(" .").lower().replace(" ", "_").replace("-", "_")
+            if code in _BY_ERROR:
+                return code
     return None
 
 
@@ -206,7 +209,7 @@ def _twilio_code(details: Mapping[str, object]) -> int | None:
 
 
 def _content_type(response: Response) -> tuple[str, str]:
-    """Media type and charset, lower case, empty where not given."""
+    """Return media type and charset in lower case; each is empty if absent."""
     media_type, *parameters = response.headers.get("Content-Type", "").split(";")
     charset = ""
     for parameter in parameters:

@@ -1,4 +1,7 @@
-"""Forms as bytes: what every POST of the API carries. Encoded here, since aiohttp takes a fifth longer for a dict."""
+"""Form encoding of request bodies (``application/x-www-form-urlencoded``).
+
+The body is encoded here because aiohttp takes a fifth longer to encode a dict.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,22 @@ from twilio_oauth_async.errors import ConfigurationError
 HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
-"""RFC 6749 appendix A: VSCHAR, of which the parameters are made."""
+"""VSCHAR of RFC 6749 appendix A: the characters that a parameter may contain."""
 
 VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+"""Printable ASCII without the space."""
 
 
 def encode(form: Iterable[tuple[str, str]]) -> bytes:
-    """Names and values, in their order and as often as they stand there."""
+    """Encode names and values; order and repetitions are kept."""
     return urlencode(list(form)).encode("ascii")
 
 
 def given(form: Mapping[str, str | None]) -> dict[str, str]:
-    """The parameters that have a value.
+    """Return the parameters that are not None.
 
     Raises:
-        ConfigurationError: one is empty or cannot be sent; the message names it, never its value.
+        ConfigurationError: a value is empty or is not printable ASCII. The message contains the name, not the value.
     """
     present = {name: value for name, value in form.items() if value is not None}
     for name, value in present.items():

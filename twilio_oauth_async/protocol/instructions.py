@@ -1,36 +1,52 @@
-"""What a person is told who is to approve at another device."""
+"""Sign-in instructions for the user, as text: where to enter the user code, and what the user approves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Protocol
 
 
-def sign_in_instructions(
-    *,
-    app: str,
-    scopes: Sequence[str],
-    user_code: str,
-    verification_uri: str,
-    verification_uri_complete: str | None,
-) -> str:
-    """Plain text of several lines.
+class _DeviceSignIn(Protocol):
+    """The fields from which the instructions are made."""
 
-    The code stands beside the link even where the link holds it (RFC 8628 3.3.1), so that the person can compare the
-    two; the app, the scopes and the warning answer remote phishing (RFC 8628 5.4, RFC 10027).
-    """
-    if verification_uri_complete is None:
-        where = [f"To sign in, open {verification_uri}", f"and enter the code {user_code}"]
-    else:
-        where = [
-            f"To sign in, open {verification_uri_complete}",
-            f"and check that it shows the code {user_code}",
-            f"(or enter the code at {verification_uri})",
-        ]
-    return "\n".join(
-        [
-            *where,
-            "",
-            f"This lets {app} use: {', '.join(scopes)}",
-            "Do this only if you started the sign-in yourself: never enter a code that somebody sent you.",
-        ]
-    )
+    @property
+    def client_sid(self) -> str: ...
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+    @property
+    def user_code(self) -> str: ...
+    @property
+    def verification_uri(self) -> str: ...
+    @property
+    def verification_uri_complete(self) -> str | None: ...
+
+
+class Instructions:
+    """Mixin: adds `instructions` to a class that has the fields of a device sign-in."""
+
+    __slots__ = ()
+
+    def instructions(self: _DeviceSignIn, app_name: str | None = None) -> str:
+        """Return what to show to the user: plain text of several lines.
+
+        The text contains the code even if the link contains it too (RFC 8628 3.3.1), so that the user can compare the
+        two. It names the app and the scopes and warns the user, against remote phishing (RFC 8628 5.4, RFC 10027).
+
+        Args:
+            app_name: the name by which the user knows the application; None: the SID of the OAuth app.
+        """
+        if self.verification_uri_complete is None:
+            where = [f"To sign in, open {self.verification_uri}", f"and enter the code {self.user_code}"]
+        else:
+            where = [
+                f"To sign in, open {self.verification_uri_complete}",
+                f"and check that the page shows the code {self.user_code}",
+                f"(or enter the code at {self.verification_uri})",
+            ]
+        return "\n".join(
+            [
+                *where,
+                "",
+                f"This lets {app_name or self.client_sid} use: {', '.join(self.scopes)}",
+                "Do this only if you started the sign-in yourself. Never enter a code that you did not request.",
+            ]
+        )

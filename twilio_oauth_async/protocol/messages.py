@@ -1,4 +1,7 @@
-"""A request and its answer as plain values: what the pure floor builds and reads, and the transport carries."""
+"""HTTP request and response as plain values: `Request`, `Response`, and the `Context` for parsing.
+
+The functions of this folder build requests and parse responses; the transport in `client` sends and receives them.
+"""
 
 from __future__ import annotations
 
@@ -12,48 +15,49 @@ from twilio_oauth_async.protocol.serializable import Secretive
 
 @attrs.frozen(kw_only=True)
 class Request(Secretive):
-    """One HTTP request to the authorization server.
+    """An HTTP request to the authorization server.
 
-    Secrets stand in `body` or `headers`, never in `path` or `query` (RFC 6749 2.3.1).
+    Secrets are in `body` or `headers`, never in `path` or `query` (RFC 6749 2.3.1).
     """
 
     method: str
     path: str
-    """Below the base URL, beginning with a slash."""
+    """Relative to the base URL; starts with a slash."""
     url: str | None = None
-    """An endpoint that discovery named and that was found trustworthy, in place of base URL and path."""
+    """A validated endpoint from the discovery document, used instead of base URL and path."""
     query: str = ""
     """Encoded, without the question mark."""
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
-    """Those that belong to this endpoint; an ``Authorization`` here goes before the session's own."""
+    """Headers of this endpoint. An ``Authorization`` header here replaces the session's own."""
     body: bytes | None = attrs.field(default=None, repr=False)
     secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
-    """Values in it that must not come back in an error's text."""
+    """Secret values of the request; they are masked in the text of errors."""
     with_account: bool = True
-    """The session's own credentials go along."""
+    """Send the session's own credentials."""
     repeatable: bool
-    """Asking twice harms nobody: it may be sent again after a fault."""
+    """The request can be sent again after a failure without harm."""
     fresh_connection: bool = False
-    """It carries something that can be used once: not over a connection that may be dying of idleness."""
+    """Use a new connection: the request contains a value that can be used only once, and the server may close an idle
+    connection at any time."""
 
 
 @attrs.frozen(kw_only=True)
 class Response(Secretive):
-    """One HTTP answer, read to its end."""
+    """An HTTP response with its complete body."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
-    """Names in any case, looked up without regard to it."""
+    """A case-insensitive mapping."""
     body: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
 class Context(Secretive):
-    """What reading an answer takes besides the answer."""
+    """Values that are needed to parse a response and are not part of it."""
 
     now: datetime
-    """When it was received: aware, UTC."""
+    """Time at which the response was received: aware, UTC."""
     base_url: str
     """Without a trailing slash."""
     sent: tuple[str, ...] = attrs.field(default=(), repr=False)
-    """Secrets that went out with the request; masked wherever the server repeats them."""
+    """Secrets of the request; they are masked wherever the server repeats them."""

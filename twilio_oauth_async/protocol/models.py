@@ -1,6 +1,6 @@
-"""The answers of the API as values: one class per schema of the contract, every field under its wire name.
+"""Successful responses of the API as values: one class per schema of the contract, fields named as in the JSON.
 
-All are frozen. Those that hold a secret leave it out of their ``repr`` and refuse to be pickled.
+All classes are immutable. Classes that hold secrets leave them out of the ``repr`` and refuse to be pickled.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def _check_aware(_: object, attribute: attrs.Attribute[datetime | None], value: 
 
 def _check_user_sid(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
     if value is not None and not _USER_SID.fullmatch(value):
-        raise ConfigurationError(f"{attribute.name}: not US and 32 hexadecimal digits")
+        raise ConfigurationError(f"{attribute.name}: not US followed by 32 hexadecimal digits")
 
 
 @attrs.frozen(kw_only=True)
 class OpenidDiscovery:
-    """What the authorization server says of itself (``oauth.v1.openid_discovery``).
+    """Metadata of the authorization server (``oauth.v1.openid_discovery``).
 
-    The endpoints named here are not the paths that this package calls; those are fixed by the contract.
+    The package does not call the v1 endpoints named here: the contract fixes their paths.
     """
 
     issuer: str | None = None
@@ -45,7 +45,7 @@ class OpenidDiscovery:
     response_type_supported: tuple[str, ...] | None = None
     subject_type_supported: tuple[str, ...] | None = None
     id_token_signing_alg_values_supported: tuple[str, ...] | None = None
-    """As the server spells them: Twilio writes ``ECDSA`` and ``RSA256`` for ES256 and RS256."""
+    """Names as the server sends them: Twilio uses ``ECDSA`` and ``RSA256`` for ES256 and RS256."""
     scopes_supported: tuple[str, ...] | None = None
     claims_supported: tuple[str, ...] | None = None
     url: str | None = None
@@ -56,30 +56,30 @@ class Certs:
     """The server's public keys (``oauth.v1.certs``)."""
 
     keys: tuple[Mapping[str, object], ...] | None = None
-    """One JWK (RFC 7517) each, as received: which of them can be used is not judged here."""
+    """JWKs (RFC 7517) as received, not validated."""
     url: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class DeviceCode(Secretive):
-    """A device code and what the person needs to approve it (``oauth.v1.device_code``, RFC 8628 3.2)."""
+    """A device code, and the user code and URI for its approval (``oauth.v1.device_code``, RFC 8628 3.2)."""
 
     device_code: str = attrs.field(repr=False)
     user_code: str
     verification_uri: str
-    """Absolute; a relative one has been resolved against the base URL."""
+    """Absolute; a relative URI has been resolved against the base URL."""
     verification_uri_complete: str | None = None
     expires_in: float | None = None
-    """Seconds, as the server said; None where it said nothing that is a number."""
+    """Seconds, as sent by the server; None if absent or not a number."""
     interval: float | None = None
-    """Seconds, as the server said; None where it said nothing that is a number."""
+    """Seconds, as sent by the server; None if absent or not a number."""
 
 
 @attrs.frozen(kw_only=True)
 class Token(Storable):
-    """What a token endpoint gave (``oauth.v1.token``); v1 wire names, whichever endpoint it came from.
+    """Successful response of a token endpoint (``oauth.v1.token``). The fields have their v1 names, also for v2.
 
-    Tokens are opaque (RFC 6749 1.4): nothing here looks into one.
+    Tokens are opaque (RFC 6749 1.4): their content is not parsed here.
     """
 
     access_token: str = attrs.field(repr=False)
@@ -91,10 +91,10 @@ class Token(Storable):
     id_token: str | None = attrs.field(default=None, repr=False)
     token_type: str = "Bearer"  # noqa: S105 - a type
     scope: str | None = None
-    """The scope granted where the server named it, which may be less than was asked for (RFC 6749 3.3)."""
+    """The granted scope, if the server sent it; it may be narrower than the requested one (RFC 6749 3.3)."""
 
     def expires_within(self, seconds: float, now: datetime) -> bool:
-        """Whether the access token ends no later than `seconds` after `now`; False where its end is unknown."""
+        """Return whether the access token expires at most `seconds` after `now`; False if its expiry is unknown."""
         return self.access_token_expires_at is not None and self.access_token_expires_at <= now + timedelta(
             seconds=seconds
         )
@@ -102,7 +102,7 @@ class Token(Storable):
 
 @attrs.frozen(kw_only=True)
 class UserInfo:
-    """Who signed in, as far as they consented (``oauth.v1.user_info``)."""
+    """Claims about the user, limited by the user's consent (``oauth.v1.user_info``)."""
 
     user_sid: str | None = attrs.field(default=None, validator=_check_user_sid)
     first_name: str | None = None

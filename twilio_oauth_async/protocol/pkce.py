@@ -1,4 +1,4 @@
-"""What an authorization request brings along so that nobody else can use its answer (RFC 7636, RFC 9700 2.1)."""
+"""Random values that protect an authorization request: PKCE, ``state``, ``nonce`` (RFC 7636, RFC 9700 2.1)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _ENTROPY = 32
 
 
 def new_verifier() -> str:
-    """A code verifier: 43 characters of base64url (RFC 7636 4.1). A secret."""
+    """Return a new code verifier: 43 characters of base64url (RFC 7636 4.1). It is a secret."""
     return secrets.token_urlsafe(_ENTROPY)
 
 
 def challenge(verifier: str) -> str:
-    """The S256 challenge of a verifier (RFC 7636 4.2)."""
+    """Return the S256 challenge of `verifier` (RFC 7636 4.2)."""
     digest = hashlib.sha256(verifier.encode("ascii")).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
 def new_state() -> str:
-    """A ``state`` that binds the answer to who asked (RFC 6749 10.12)."""
+    """Return a new ``state``, which binds the redirect to the browser that sent the request (RFC 6749 10.12)."""
     return secrets.token_urlsafe(_ENTROPY)
 
 
 def new_nonce() -> str:
-    """A ``nonce`` that binds the id token to the request (OIDC Core 3.1.2.1)."""
+    """Return a new ``nonce``, which binds the id token to the authorization request (OIDC Core 3.1.2.1)."""
     return secrets.token_urlsafe(_ENTROPY)

@@ -1,11 +1,15 @@
-"""RFC 8628 3.4 and 3.5 as a state machine: an outcome goes in, the next state comes out. Pure.
+"""State machine of polling a device code (RFC 8628 3.4 and 3.5): state and outcome in, next state out. Pure.
 
-The state is a `DeviceAuthorization`. Time is an argument; whoever drives the machine decides which clock it is,
-and must give readings of the same one to every call.
+The state is a `DeviceAuthorization`. Time is an argument: the caller chooses the clock and must use the same one for
+every call.
 
-Three waits are kept apart. The server's *interval* holds between any two polls and only grows (``slow_down``, +5 s
-for good). The *fault back-off* doubles it for each poll in a row that brought no answer, up to `MAX_BACKOFF`, and is
-forgotten at the first good one. A ``Retry-After`` counts once.
+There are three different waiting times:
+
+- The *interval* of the server applies between any two polls. It only grows: each ``slow_down`` adds 5 seconds, for all
+  later polls.
+- The *fault back-off* doubles the interval for each poll in a row without a usable response, up to `MAX_BACKOFF`. The
+  first usable response resets it.
+- A ``Retry-After`` applies once, to the next poll.
 """
 
 from __future__ import annotations
@@ -34,48 +38,46 @@ from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import DeviceCode, Token
 
 DEFAULT_INTERVAL = 5.0
-"""Seconds, where the server names no interval (RFC 8628 3.2), or one that would poll without a pause."""
+"""Seconds, used if the server sends no interval (RFC 8628 3.2), or one that is zero, negative or infinite."""
 
 SLOW_DOWN_STEP = 5.0
 """Seconds (RFC 8628 3.5)."""
 
 DEFAULT_LIFETIME = 900.0
-"""Seconds, where the server does not say when the code expires. RFC 8628 requires that it does;
-Twilio's schema lets it be null.
-"""
+"""Seconds, used if the server sends no ``expires_in``. RFC 8628 requires it; Twilio's schema allows null."""
 
 MAX_LIFETIME = 86_400.0
-"""Seconds. A code that is said to live longer is polled for a day."""
+"""Seconds. A code with a longer lifetime is polled for one day only."""
 
 MAX_BACKOFF = 60.0
-"""Seconds. The fault back-off grows up to this, or up to the interval where that is longer."""
+"""Seconds. Limit of the fault back-off, or the interval if that is longer."""
 
 LAST_POLL_LEAD = 2.0
-"""Seconds before expiry at which the only poll is sent where the interval is longer than the code lives."""
+"""Seconds before expiry at which a single poll is sent if the interval is longer than the code's lifetime."""
 
 MIN_MARGIN = 0.05
 MARGIN_SHARE = 0.01
-"""A poll comes later than it may by a hundredth of the interval, at least `MIN_MARGIN` seconds: a virtual machine's
-clock that runs fast by less than that never polls early in the eyes of the server."""
+"""Each poll is delayed by one hundredth of the interval, but at least by `MIN_MARGIN` seconds. So a virtual machine
+whose clock runs fast by less than this never polls too early for the server."""
 
 
 @attrs.frozen
 class Pending:
-    """The person has not decided yet."""
+    """The user has not decided yet."""
 
     authorization: DeviceAuthorization
 
 
 @attrs.frozen
 class SlowedDown:
-    """The server asked for a longer interval; it has been raised for good."""
+    """The server asked for a longer interval; it applies to all later polls."""
 
     authorization: DeviceAuthorization
 
 
 @attrs.frozen
 class Unreachable:
-    """No answer, or none that could be read; polled again on schedule."""
+    """The poll brought no usable response; the next poll is scheduled with back-off."""
 
     authorization: DeviceAuthorization
     error: TwilioOAuthError
@@ -83,38 +85,38 @@ class Unreachable:
 
 @attrs.frozen
 class Approved:
-    """The person agreed: the flow is over."""
+    """The user approved the sign-in; the flow has ended."""
 
     token: Token
 
 
 Step: TypeAlias = Pending | SlowedDown | Unreachable | Approved
 Outcome: TypeAlias = Token | TwilioOAuthError
-"""What one poll brought."""
+"""Result of one poll."""
 
 
 def begin(
-    answer: DeviceCode, *, client_sid: str, scopes: Sequence[str], audiences: Sequence[str], now: datetime
+    code: DeviceCode, *, client_sid: str, scopes: Sequence[str], audiences: Sequence[str], now: datetime
 ) -> tuple[DeviceAuthorization, list[str]]:
-    """The first state of a flow, and warnings about numbers of the server's that cannot be followed to the letter."""
+    """Return the first state of a flow, and warnings about values of the server that are not used as sent."""
     warnings: list[str] = []
-    lifetime = _lifetime(answer.expires_in, warnings)
-    interval = _interval(answer.interval, warnings)
+    lifetime = _lifetime(code.expires_in, warnings)
+    interval = _interval(code.interval, warnings)
     expires_at = now + timedelta(seconds=lifetime)
-    next_poll_at = _after(now, interval)
+    next_poll_at = _poll_time(now, interval)
     if lifetime > 0 and next_poll_at >= expires_at:
         warnings.append(
-            "the interval is longer than the code lives; there will be a single poll just before it expires"
+            "the interval is longer than the lifetime of the device code; polling once, just before it expires"
         )
         next_poll_at = expires_at - timedelta(seconds=min(LAST_POLL_LEAD, lifetime / 2))
     state = DeviceAuthorization(
         client_sid=client_sid,
         scopes=tuple(scopes),
         audiences=tuple(audiences),
-        device_code=answer.device_code,
-        user_code=answer.user_code,
-        verification_uri=answer.verification_uri,
-        verification_uri_complete=answer.verification_uri_complete,
+        device_code=code.device_code,
+        user_code=code.user_code,
+        verification_uri=code.verification_uri,
+        verification_uri_complete=code.verification_uri_complete,
         interval=interval,
         expires_at=expires_at,
         next_poll_at=next_poll_at,
@@ -123,70 +125,77 @@ def begin(
 
 
 def seconds_to_poll(state: DeviceAuthorization, now: datetime) -> float | None:
-    """Seconds until the next poll may be sent, 0 where it is due; None where none fits in before the code expires."""
+    """Return the seconds until the next poll may be sent, 0 if it is due; None if the code expires before that."""
     due = max(state.next_poll_at, now)
     return None if due >= state.expires_at else (due - now).total_seconds()
 
 
 def taken_up(state: DeviceAuthorization, driven_until: datetime) -> DeviceAuthorization:
-    """`state` for a process that takes the flow over and knows only that nobody has polled after `driven_until`.
+    """Return `state` for a process that takes over the flow from another process.
 
-    An interval lies between. Where none fits in any more, the last poll is still sent shortly before the code expires.
+    The other process may have polled until `driven_until`, so the next poll is one interval later. If the code expires
+    before that, a last poll is sent shortly before it expires.
     """
-    due = _after(driven_until, state.interval)
+    due = _poll_time(driven_until, state.interval)
     if due >= state.expires_at:
         due = state.expires_at - timedelta(seconds=LAST_POLL_LEAD)
     return attrs.evolve(state, next_poll_at=max(state.next_poll_at, due))
 
 
 def expired() -> DeviceCodeExpiredError:
-    """What a flow ends with where this side finds the code expired (RFC 8628 3.5: stop, and never restart unasked)."""
-    return DeviceCodeExpiredError(description="nobody approved the code before it expired")
+    """Return the error for a device code that expired by this side's clock.
+
+    RFC 8628 3.5: polling stops, and a new flow is not started without the user.
+    """
+    return DeviceCodeExpiredError(description="the device code expired before the user approved it")
 
 
 def advance(state: DeviceAuthorization, outcome: Outcome, now: datetime) -> Step | TwilioOAuthError:
-    """What `outcome` means for the flow: its next step, or the error that ends it.
+    """Return the next step of the flow after `outcome`, or the error that ends the flow.
 
-    `now` is the time at which the answer was there: an interval counted from it can only be longer for the server.
+    `now` is the time at which the response was received. The server counts the interval from an earlier time, so it
+    never sees a poll that is too early.
     """
     if isinstance(outcome, Token):
         return Approved(outcome)
     if isinstance(outcome, AuthorizationPendingError):
-        return Pending(attrs.evolve(_next(state, now, outcome, interval=state.interval), answer_lost=False))
+        return Pending(attrs.evolve(_after_response(state, now, outcome, interval=state.interval), answer_lost=False))
     if isinstance(outcome, SlowDownError):
-        # RFC 8628 3.5: "for this and all subsequent requests". A rate limit may speak before the code was looked at,
-        # so it does not prove that the code is still unused, as a pending answer does.
-        return SlowedDown(_next(state, now, outcome, interval=state.interval + SLOW_DOWN_STEP))
-    if _says_nothing(outcome):
+        # RFC 8628 3.5: "for this and all subsequent requests". The server may send slow_down before it checks the code.
+        # So, unlike a pending response, it does not prove that the code is still unused: answer_lost is kept.
+        return SlowedDown(_after_response(state, now, outcome, interval=state.interval + SLOW_DOWN_STEP))
+    if _is_transient(outcome):
         return Unreachable(_after_fault(state, now, outcome), outcome)
     if state.answer_lost and isinstance(outcome, InvalidGrantError):
-        # The code was good at the last poll and nobody got the token: the lost answer must have held it.
-        return AnswerLostError("the device code was used up by a poll whose answer was lost")
+        # The code was valid at the last poll and the token was not received: the lost response contained it.
+        return AnswerLostError("the device code was used by a poll whose response was lost; start a new sign-in")
     return outcome
 
 
-def _says_nothing(outcome: TwilioOAuthError) -> bool:
-    """Whether the outcome is no word of the authorization server about this code.
+def _is_transient(outcome: TwilioOAuthError) -> bool:
+    """Return whether the outcome is not the authorization server's decision about this code, so that polling goes on.
 
-    RFC 8628 3.5 names connection timeouts; a gateway's page, a crashed backend and a rate limit are the same to a
-    client that can simply ask again: a token that nobody received cannot be harmed.
+    RFC 8628 3.5 mentions connection timeouts. A gateway's error page, a crashed backend and a rate limit are treated
+    the same way, because polling again does no harm.
     """
     if isinstance(outcome, (TransportError, ProtocolError, RateLimitedError, ServerError)):
         return True
     return isinstance(outcome, ApiError) and outcome.status == 408
 
 
-def _may_have_held_the_token(outcome: TwilioOAuthError) -> bool:
+def _may_have_contained_token(outcome: TwilioOAuthError) -> bool:
     if isinstance(outcome, TransportError):
         return isinstance(outcome, AnswerLostError)
     return not isinstance(outcome, RateLimitedError)  # 429: not processed
 
 
-def _next(state: DeviceAuthorization, now: datetime, answer: ApiError, *, interval: float) -> DeviceAuthorization:
+def _after_response(
+    state: DeviceAuthorization, now: datetime, response: ApiError, *, interval: float
+) -> DeviceAuthorization:
     return attrs.evolve(
         state,
         interval=interval,
-        next_poll_at=_after(now, max(interval, answer.retry_after or 0.0)),
+        next_poll_at=_poll_time(now, max(interval, response.retry_after or 0.0)),
         faults=0,
     )
 
@@ -197,28 +206,31 @@ def _after_fault(state: DeviceAuthorization, now: datetime, outcome: TwilioOAuth
     if retry_after is not None:
         wait = max(state.interval, retry_after)
     else:
-        # RFC 8628 3.5: "exponential backoff". The exponent is bounded so that the power stays a finite number.
+        # RFC 8628 3.5: "exponential backoff". The exponent is limited so that the power stays finite.
         wait = min(state.interval * 2.0 ** min(faults, 32), max(state.interval, MAX_BACKOFF))
     return attrs.evolve(
         state,
-        next_poll_at=_after(now, wait),
+        next_poll_at=_poll_time(now, wait),
         faults=faults,
-        answer_lost=state.answer_lost or _may_have_held_the_token(outcome),
+        answer_lost=state.answer_lost or _may_have_contained_token(outcome),
     )
 
 
-def _after(now: datetime, seconds: float) -> datetime:
+def _poll_time(now: datetime, seconds: float) -> datetime:
+    """Return the time `seconds` after `now`, plus the margin."""
     margin = max(MIN_MARGIN, seconds * MARGIN_SHARE)
-    # A slow_down storm or an interval of years must not leave the range of datetime; a day is past any expiry.
+    # Many slow_down responses or an interval of years must not exceed the range of datetime. No code is valid so long.
     return now + timedelta(seconds=min(seconds + margin, 2 * MAX_LIFETIME))
 
 
 def _lifetime(expires_in: float | None, warnings: list[str]) -> float:
     if expires_in is None:
-        warnings.append(f"the server did not say when the code expires; taken for {DEFAULT_LIFETIME:.0f} s")
+        warnings.append(f"the server did not send expires_in of the device code; using {DEFAULT_LIFETIME:.0f} s")
         return DEFAULT_LIFETIME
     if expires_in > MAX_LIFETIME:
-        warnings.append(f"the code is said to live for more than {MAX_LIFETIME:.0f} s; polled for as long as that")
+        warnings.append(
+            f"expires_in of the device code is longer than {MAX_LIFETIME:.0f} s; polling stops after that time"
+        )
         return MAX_LIFETIME
     return max(expires_in, 0.0)
 
@@ -227,6 +239,6 @@ def _interval(interval: float | None, warnings: list[str]) -> float:
     if interval is None:
         return DEFAULT_INTERVAL
     if not 0 < interval < math.inf:
-        warnings.append(f"an interval of {interval:g} s would poll without a pause; {DEFAULT_INTERVAL:.0f} s instead")
+        warnings.append(f"an interval of {interval:g} s is not usable; using {DEFAULT_INTERVAL:.0f} s")
         return DEFAULT_INTERVAL
     return interval

@@ -1,4 +1,4 @@
-"""Base classes of the values that hold secrets: never pickled, and written as JSON only on purpose."""
+"""Base classes of values that hold secrets: pickle is refused; JSON is written only by an explicit call."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from twilio_oauth_async.protocol import codec
 
 
 class Secretive:
-    """Refuses to be pickled, so that no cache, queue or crash dump stores its secrets by accident.
+    """Base class of immutable values that hold secrets and refuse to be pickled.
 
-    ``to_json()``, where a class has it, is the way to store one on purpose. Copies are the object itself, since these
-    values never change.
+    So no cache, queue or crash dump stores the secrets by accident. ``to_json()``, where a class has it, is the
+    explicit way to store a value. A copy is the same object, because the values never change.
     """
 
     __slots__ = ()
@@ -27,7 +27,7 @@ class Secretive:
 
 
 class Storable(Secretive):
-    """A value that can be written as JSON, for a place that protects it as well as its secrets need."""
+    """Base class of values that can be written as JSON. The JSON contains the secrets: store it in a safe place."""
 
     __slots__ = ()
 
@@ -37,9 +37,9 @@ class Storable(Secretive):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Return the value that `to_json` has written as `text`.
+        """Return the value that `to_json` wrote as `text`.
 
         Raises:
-            ConfigurationError: `text` is not what `to_json` writes.
+            ConfigurationError: `text` is not output of `to_json`.
         """
         return codec.restore(text, cls)

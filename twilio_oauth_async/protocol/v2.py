@@ -1,6 +1,6 @@
-"""The second generation's token endpoint: what Twilio serves publicly today, with the names of RFC 6749.
+"""Token endpoint of version 2, which Twilio offers publicly today; parameter names of RFC 6749.
 
-Its answers are read by `protocol.parse_token`, as those of v1 are.
+Its responses are parsed by `v1.parse_token`, as those of version 1.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def build_token_v2(
     scope: str | None = None,
     account_sid: str | None = None,
 ) -> Request:
-    """``POST /v2/token`` (RFC 6749 4.1.3, 4.4.2 and 6); sent once, whatever happens.
+    """Build ``POST /v2/token`` (RFC 6749 4.1.3, 4.4.2 and 6). It is sent once and never repeated.
 
-    `account_sid` goes into the query, for a token of an organization's account; the others are the form parameters
-    of their names.
+    `account_sid` is sent in the query, for a token of an organization's account. Every other argument is the form
+    parameter of the same name.
 
     Raises:
-        ConfigurationError: an empty value, or one that cannot be sent.
+        ConfigurationError: a value is empty or not printable ASCII.
     """
     secrets = {
         "client_secret": client_secret,
@@ -56,7 +56,7 @@ def build_token_v2(
         headers=form.HEADERS,
         body=form.encode(fields.items()),
         secrets=tuple(value for value in secrets.values() if value),
-        # RFC 6749 2.3: one way of authenticating a request, and here it is the app's id and secret in the body.
+        # RFC 6749 2.3: only one authentication method per request; here it is client_id and client_secret.
         with_account=False,
         repeatable=False,
         fresh_connection=refresh_token is not None or code is not None,

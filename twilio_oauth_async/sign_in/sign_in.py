@@ -9,13 +9,13 @@ from typing import Literal, Protocol, TypeAlias
 import attrs
 
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
-from twilio_oauth_async.protocol.instructions import sign_in_instructions
+from twilio_oauth_async.protocol.instructions import Instructions
 
 SignInState: TypeAlias = Literal["pending", "approved", "denied", "expired", "cancelled", "failed"]
 
 
 @attrs.frozen(kw_only=True)
-class SignIn:
+class SignIn(Instructions):
     """One person's sign-in at one moment."""
 
     id: str
@@ -50,20 +50,6 @@ class SignIn:
     def is_over(self) -> bool:
         """Whether nothing more will happen."""
         return self.state != "pending"
-
-    def instructions(self, app_name: str | None = None) -> str:
-        """What to tell the person, as plain text of several lines.
-
-        Args:
-            app_name: what the person knows the program as; None: the SID of the OAuth app.
-        """
-        return sign_in_instructions(
-            app=app_name or self.client_sid,
-            scopes=self.scopes,
-            user_code=self.user_code,
-            verification_uri=self.verification_uri,
-            verification_uri_complete=self.verification_uri_complete,
-        )
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Every path, parameter and field of the contract: sent by the client, held by the models, answered by the emulator."""
+"""Every path, parameter and field of the contract is used by the client, the models and the emulator."""
 
 import json
 from pathlib import Path
@@ -38,30 +38,30 @@ PARAMETERS = [
 ]
 
 
-def facts(value):
-    """What a contract says, without its prose."""
+def without_descriptions(value):
+    """Return the contract without titles, descriptions and extensions."""
     if isinstance(value, dict):
         return {
-            name: facts(member)
+            name: without_descriptions(member)
             for name, member in value.items()
             if not name.startswith("x-") and not (name in {"description", "title"} and isinstance(member, str))
         }
-    return [facts(member) for member in value] if isinstance(value, list) else value
+    return [without_descriptions(member) for member in value] if isinstance(value, list) else value
 
 
-def test_the_project_s_own_file_says_what_the_published_one_says():
+def test_project_copy_of_contract_equals_published_contract():
     if not PUBLISHED.exists():
-        pytest.skip("the published contract is not beside this checkout; the project's own copy of its facts is used")
+        pytest.skip("the published contract is not available beside this checkout")
     published = json.loads(PUBLISHED.read_text())
-    assert facts(CONTRACT["components"]) == facts(published["components"])
+    assert without_descriptions(CONTRACT["components"]) == without_descriptions(published["components"])
     assert set(CONTRACT["paths"]) == set(published["paths"])
     for path, method, operation in OPERATIONS:
-        assert facts(operation) == facts(published["paths"][path][method])
+        assert without_descriptions(operation) == without_descriptions(published["paths"][path][method])
     assert CONTRACT["info"]["version"] == published["info"]["version"]
 
 
 def sample(schema):
-    """A value that the contract allows for a field."""
+    """Return a value that the contract allows for a field."""
     if "type" not in schema:
         return [{"kty": "EC", "kid": "IC1"}]
     if schema["type"] == "array":
@@ -76,7 +76,7 @@ def sample(schema):
 
 
 def expected(schema):
-    """What the model must make of `sample`."""
+    """Return the value that the model must have for `sample`."""
     value = sample(schema)
     if schema.get("format") == "date-time":
         return codec.parse_date(value)
@@ -93,35 +93,35 @@ def parse(schema, body):
 
 
 @pytest.mark.parametrize(("schema", "field"), FIELDS)
-def test_models_hold_every_field_with_its_type(schema, field):
+def test_model_has_every_field_with_its_type(schema, field):
     body = {name: sample(member) for name, member in SCHEMAS[schema].items()}
     model = parse(schema, body)
     assert type(model) is PARSE[schema][0]
-    held, wanted = getattr(model, field), expected(SCHEMAS[schema][field])
-    assert held == wanted
-    assert isinstance(held, (int, float) if isinstance(wanted, int) else type(wanted))
+    value, wanted = getattr(model, field), expected(SCHEMAS[schema][field])
+    assert value == wanted
+    assert isinstance(value, (int, float) if isinstance(wanted, int) else type(wanted))
 
 
 @pytest.mark.parametrize(("schema", "field"), FIELDS)
-def test_every_field_may_be_null_unless_there_is_no_answer_without_it(schema, field):
+def test_field_may_be_null_or_absent_unless_it_is_essential(schema, field):
     body = {name: sample(member) for name, member in SCHEMAS[schema].items()}
     assert SCHEMAS[schema][field]["nullable"] is True
-    needed = field in {"access_token", "device_code", "user_code", "verification_uri"}
+    essential = field in {"access_token", "device_code", "user_code", "verification_uri"}
     for changed in ({**body, field: None}, {name: value for name, value in body.items() if name != field}):
         model = parse(schema, changed)
-        assert isinstance(model, PARSE[schema][0]) is not needed
-        assert needed or getattr(model, field) is None
+        assert isinstance(model, PARSE[schema][0]) is not essential
+        assert essential or getattr(model, field) is None
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_models_invent_no_field(schema):
-    # RFC 6749 5.1 has these two; the contract forgot them.
+def test_model_has_no_field_beyond_the_contract(schema):
+    # RFC 6749 5.1 defines these two; they are missing in the contract.
     extra = {"token_type", "scope"} if schema == "token" else set()
     assert {field.name for field in attrs.fields(PARSE[schema][0])} - extra == set(SCHEMAS[schema])
 
 
 async def call_everything(emulator):
-    """Use each method with each argument; the emulator's journal has what was sent."""
+    """Call each method with each argument; the emulator's journal records what was sent."""
     async with OAuthSession(emulator.account_sid, emulator.auth_token, base_url=emulator.base_url) as session:
         await session.fetch_openid_discovery()
         await session.fetch_certs()
@@ -151,7 +151,7 @@ async def call_everything(emulator):
 
 
 @pytest.mark.asyncio
-async def test_the_client_uses_every_path_and_sends_every_parameter():
+async def test_client_uses_every_path_and_sends_every_parameter():
     async with Emulator(clock=VirtualClock()) as emulator:
         await call_everything(emulator)
         sent = [(entry.path, entry.method.lower()) for entry in emulator.requests]
@@ -162,7 +162,7 @@ async def test_the_client_uses_every_path_and_sends_every_parameter():
 
 
 def check(schema, value, where):
-    """The emulator's answer against the contract, without a line of the client's parser."""
+    """Check the emulator's response against the contract, without using the client's parser."""
     if "type" not in schema:
         assert isinstance(value, list), where
         return
@@ -180,21 +180,21 @@ def check(schema, value, where):
 
 
 @pytest.mark.asyncio
-async def test_the_emulator_answers_every_field():
+async def test_emulator_responses_contain_every_field():
     async with Emulator(clock=VirtualClock()) as emulator:
         basic = {"Authorization": aiohttp.encode_basic_auth(emulator.account_sid, emulator.auth_token)}
         app = {"ClientSid": emulator.client_sid, "ClientSecret": emulator.client_secret}
 
         async with aiohttp.ClientSession(emulator.base_url, headers=basic) as http:
 
-            async def ask(path, headers=None, **form):
+            async def call(path, headers=None, **form):
                 method = "post" if form else "get"
                 operation = CONTRACT["paths"][path][method]
                 async with http.request(method, path, data=form or None, headers=headers) as response:
                     body = await response.json()
-                [(status, answer)] = operation["responses"].items()
+                [(status, described)] = operation["responses"].items()
                 assert response.status == int(status)
-                name = answer["content"]["application/json"]["schema"]["$ref"].removeprefix(
+                name = described["content"]["application/json"]["schema"]["$ref"].removeprefix(
                     "#/components/schemas/oauth.v1."
                 )
                 for field, schema in SCHEMAS[name].items():
@@ -202,9 +202,9 @@ async def test_the_emulator_answers_every_field():
                     check(schema, body[field], (path, field))
                 return body
 
-            await ask("/v1/.well-known/openid-configuration")
-            await ask("/v1/certs")
-            code = await ask("/v1/device/code", ClientSid=emulator.client_sid, Scopes="openid")
+            await call("/v1/.well-known/openid-configuration")
+            await call("/v1/certs")
+            code = await call("/v1/device/code", ClientSid=emulator.client_sid, Scopes="openid")
             await emulator.approve(code["user_code"])
-            token = await ask("/v1/token", **app, GrantType=DEVICE_CODE_GRANT, DeviceCode=code["device_code"])
-            await ask("/v1/userinfo", headers={"Authorization": "Bearer " + token["access_token"]})
+            token = await call("/v1/token", **app, GrantType=DEVICE_CODE_GRANT, DeviceCode=code["device_code"])
+            await call("/v1/userinfo", headers={"Authorization": "Bearer " + token["access_token"]})

@@ -1,7 +1,8 @@
-"""Bytes that reach new branches of codec and protocol, found by atheris: nothing but the library's errors comes out,
-and no input takes more than 50 ms per 100 KB.
+"""Coverage-guided fuzzing of `codec` and `v1` with atheris.
 
-    python tests/fuzz/coverage_guided.py -runs=1000000 -max_len=4096
+For any input, the parse functions return only models or the library's own errors, and take at most 50 ms per 100 KB.
+
+    python tests/protocol/fuzz/coverage_guided.py -runs=1000000 -max_len=4096
 """
 
 import contextlib
@@ -28,13 +29,13 @@ PARSERS = (
     v1.parse_user_info,
 )
 STATUSES = (200, 201, 204, 302, 400, 401, 408, 429, 500, 503)
-MOST_SECONDS_A_BYTE = 0.05 / 100_000
-SHORTEST_JUDGED = 0.005
-"""Seconds: below this the scheduler is measured, not the code."""
+MAX_SECONDS_PER_BYTE = 0.05 / 100_000
+MIN_LIMIT = 0.005
+"""Seconds. A shorter time depends on the scheduler more than on the code."""
 
 
-def once(data: bytes) -> None:
-    """The first two bytes choose the parser and the status; the rest is the body."""
+def parse_once(data: bytes) -> None:
+    """Parse `data`: the first two bytes select the parser and the status, the rest is the body."""
     if len(data) < 2:
         return
     parse, status, body = PARSERS[data[0] % len(PARSERS)], STATUSES[data[1] % len(STATUSES)], data[2:]
@@ -48,18 +49,18 @@ def once(data: bytes) -> None:
         assert "canary-secret" not in str(outcome)
 
 
-def judged(data: bytes) -> None:
-    """`once`, and how long it took: the best of three, since others use the machine too."""
+def parse_in_time(data: bytes) -> None:
+    """Call `parse_once` and check its duration: the best of three, because other processes use the machine, too."""
     best = float("inf")
     for _ in range(3):
         started = time.perf_counter()
-        once(data)
+        parse_once(data)
         best = min(best, time.perf_counter() - started)
-        if best <= max(SHORTEST_JUDGED, len(data) * MOST_SECONDS_A_BYTE):
+        if best <= max(MIN_LIMIT, len(data) * MAX_SECONDS_PER_BYTE):
             return
     raise AssertionError(f"{len(data)} bytes took {best:.3f} s")
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, judged)
+    atheris.Setup(sys.argv, parse_in_time)
     atheris.Fuzz()

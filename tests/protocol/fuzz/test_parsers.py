@@ -1,6 +1,6 @@
-"""Whatever an answer holds, what comes out is a model or one of the library's errors, fit for a log.
+"""For any response, the parse functions return a model or one of the library's errors, which is safe to log.
 
-`TWILIO_OAUTH_FUZZ_EXAMPLES` says how many answers; ``nox -s fuzz`` asks for a million.
+`TWILIO_OAUTH_FUZZ_EXAMPLES` sets the number of responses; ``nox -s fuzz`` uses a million.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ MANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[Hea
 
 @MANY
 @given(st.sampled_from(sorted(PARSERS)), RESPONSES)
-def test_nothing_but_models_and_the_library_s_errors(name, response):
+def test_parsers_return_only_models_and_library_errors(name, response):
     outcome = PARSERS[name](response, CONTEXT)
     if not isinstance(outcome, TwilioOAuthError):
         assert 200 <= response.status < 300
@@ -39,7 +39,7 @@ def test_nothing_but_models_and_the_library_s_errors(name, response):
 
 @settings(MANY, max_examples=max(EXAMPLES // 10, 100))
 @given(RESPONSES, RESPONSES)
-def test_a_flow_can_always_be_driven_on(first, second):
+def test_polling_continues_after_any_response(first, second):
     code = PARSERS["device_code"](first, CONTEXT)
     if not isinstance(code, DeviceCode):
         code = DeviceCode(device_code="d", user_code="u", verification_uri="https://e")
@@ -56,15 +56,15 @@ def test_a_flow_can_always_be_driven_on(first, second):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=20), st.booleans())
-def test_an_answer_may_come_in_any_pieces(sizes, chunked):
+def test_response_split_into_any_pieces_is_parsed(sizes, chunked):
     body = b'{"keys": [{"kty": "EC", "kid": "IC1"}]}'
     whole = http(200, body)
     if chunked:
         pieces = [body[at : at + sizes[0]] for at in range(0, len(body), sizes[0])]
-        coded = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
-        whole = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + coded
+        encoded = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+        whole = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + encoded
 
-    async def play(writer):
+    async def send_in_pieces(writer):
         rest = whole
         for size in [*sizes, len(whole)]:
             writer.write(rest[:size])
@@ -74,7 +74,7 @@ def test_an_answer_may_come_in_any_pieces(sizes, chunked):
 
     async def fetch():
         async with (
-            RawServer(play) as server,
+            RawServer(send_in_pieces) as server,
             OAuthSession(base_url=server.base_url, retry=RetryPolicy.none()) as session,
         ):
             return await session.fetch_certs()

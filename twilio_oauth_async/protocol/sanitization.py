@@ -1,0 +1,42 @@
+"""Sanitize text from the server for logs, terminals and exceptions (RFC 6749 5.2 does not limit its content).
+
+Secrets of the request are masked, control characters are replaced, and the length is limited.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+MAX_LENGTH = 300
+"""Characters of a server's text that are kept."""
+
+MASK = "***"
+
+
+def clean(text: str, sent: Iterable[str], *, max_length: int = MAX_LENGTH) -> str:
+    """Return `text` with secrets masked, without control characters, and cut to `max_length` characters.
+
+    Args:
+        text: text from the server.
+        sent: the secrets that the request contained.
+        max_length: limit in characters; a longer text is cut and gets an ellipsis.
+    """
+    # Secrets are masked first: after a cut or a replaced character, the rest of a secret would not be recognized.
+    for spelling in _spellings(sent):
+        text = text.replace(spelling, MASK)
+    cut = text[: max_length + 1]
+    # str.isprintable is false for C0 and C1 controls, for line separators, and for invisible and direction-changing
+    # characters, which make a text look different from what it is.
+    printable = "".join(char if char.isprintable() else " " for char in cut)
+    return printable if len(printable) <= max_length else printable[:max_length] + "…"
+
+
+def _spellings(sent: Iterable[str]) -> list[str]:
+    """Return the encodings in which a server may repeat a secret. The longest is first, so that none stays in part."""
+    spellings: set[str] = set()
+    for secret in sent:
+        encoded = secret.encode("utf-8", "surrogatepass")
+        spellings |= {secret, quote(secret, safe=""), quote_plus(secret), base64.b64encode(encoded).decode("ascii")}
+    return sorted(spellings - {""}, key=len, reverse=True)
