@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.helpers.jose import CLIENT, ISSUER, check_fit_for_a_log, jwk, private_key, token
+from tests.helpers.jose import CLIENT, ISSUER, assert_safe_to_log, jwk, private_key, token
 from tests.helpers.raw_server import RawServer, http
 from tests.helpers.scripted_server import scripted, session_for
 from tests.helpers.world import emulated
@@ -41,7 +41,7 @@ class SignedIn:
     async def refused(self, token=None, **options):
         with pytest.raises(IdTokenError) as caught:
             await self.verify(token, **options)
-        check_fit_for_a_log(caught.value)
+        assert_safe_to_log(caught.value)
         return caught.value.claim
 
     @property
@@ -217,7 +217,7 @@ async def test_a_refreshed_id_token_is_of_the_same_person():
         with pytest.raises(IdTokenError) as caught:
             await scene.verifier.verify_refreshed(switched.id_token, previous=new.id_token)
         assert caught.value.claim == "sub"
-        check_fit_for_a_log(caught.value)
+        assert_safe_to_log(caught.value)
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""Makes tokens and keys, good and bad. It shares no code with the package: only `cryptography`, base64 and JSON."""
+"""Create valid and invalid tokens and keys, without code of the package: only with `cryptography`, base64 and JSON."""
 
 import base64
 import functools
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from twilio_oauth_async import IdTokenError
-from twilio_oauth_async.oidc import id_token
+from twilio_oauth_async.oidc import id_token_validation
 from twilio_oauth_async.oidc.jwa import allowed_algorithms
 from twilio_oauth_async.oidc.jwks import PublicKeys
 from twilio_oauth_async.oidc.jws import read_compact
@@ -43,7 +43,7 @@ _HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 
 
 def b64(data: bytes | str) -> str:
-    """base64url without padding."""
+    """Return base64url without padding."""
     return base64.urlsafe_b64encode(data.encode() if isinstance(data, str) else data).rstrip(b"=").decode()
 
 
@@ -52,33 +52,33 @@ def unb64(text: str) -> bytes:
 
 
 def number(value: int, size: int | None = None) -> str:
-    """A number as a JWK carries it."""
+    """Return a number in the encoding of a JWK."""
     return b64(value.to_bytes(size or max(1, (value.bit_length() + 7) // 8), "big"))
 
 
 @functools.cache
 def private_key(algorithm, name):
-    """A private key of `algorithm`: for one `name` the same in one run."""
+    """Return a private key of `algorithm`. The same `name` gives the same key during one run."""
     if algorithm in _CURVES:
         return ec.generate_private_key(_CURVES[algorithm][0]())
     return rsa.generate_private_key(65_537, 2048)
 
 
-def jwk(algorithm="ES256", name="ours", **members):
-    """The public key of the same name; a member that is ... is left out."""
+def jwk(algorithm="ES256", name="issuer", **members):
+    """Return the public key for `private_key(algorithm, name)` as JWK. A member with the value ``...`` is omitted."""
     numbers = private_key(algorithm, name).public_key().public_numbers()
     if algorithm in _CURVES:
         _, crv, size = _CURVES[algorithm]
-        made = {"kty": "EC", "crv": crv, "x": number(numbers.x, size), "y": number(numbers.y, size)}
+        key_members = {"kty": "EC", "crv": crv, "x": number(numbers.x, size), "y": number(numbers.y, size)}
     else:
-        made = {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e)}
-    made = {"kid": KID, "alg": algorithm, "use": "sig", "key_ops": []} | made | members
-    return {name: value for name, value in made.items() if value is not ...}
+        key_members = {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e)}
+    all_members = {"kid": KID, "alg": algorithm, "use": "sig", "key_ops": []} | key_members | members
+    return {name: value for name, value in all_members.items() if value is not ...}
 
 
 def signature(message: bytes, algorithm="ES256", key=None) -> bytes:
-    """In the form of a JWS (RFC 7518 3.3 to 3.5)."""
-    key = key or private_key(algorithm, "ours")
+    """Return a signature as in a JWS (RFC 7518 3.3 to 3.5)."""
+    key = key or private_key(algorithm, "issuer")
     digest = _HASHES[algorithm[2:]]()
     if algorithm in _CURVES:
         size = _CURVES[algorithm][2]
@@ -89,15 +89,15 @@ def signature(message: bytes, algorithm="ES256", key=None) -> bytes:
 
 
 def token(claims=CLAIMS, *, algorithm="ES256", header=None, key=None, signed=None, **changes) -> str:
-    """A compact JWS.
+    """Return a compact JWS.
 
     Args:
-        claims: an object, or the payload in bytes.
-        algorithm: what it is signed with, whatever the header says.
-        header: members beside or instead of the usual ones, or the header in bytes; a member that is ... is left out.
-        key: who signs; None: `private_key` of the algorithm.
-        signed: the signature, in place of a real one.
-        changes: claims beside or instead of those; one that is ... is left out.
+        claims: the claims as dict, or the payload as bytes.
+        algorithm: the algorithm of the signature, whatever the header names.
+        header: members that extend or replace the default ones, or the header as bytes. ``...`` omits a member.
+        key: the private key; None: ``private_key(algorithm, "issuer")``.
+        signed: the signature to use instead of a real one.
+        changes: claims that extend or replace `claims`. ``...`` omits a claim.
     """
     if not isinstance(header, bytes):
         members = {"alg": algorithm, "kid": KID, "typ": "JWT"} | (header or {})
@@ -109,27 +109,28 @@ def token(claims=CLAIMS, *, algorithm="ES256", header=None, key=None, signed=Non
 
 
 def at_hash(access_token: str, digest="sha256") -> str:
-    """OpenID Connect Core 3.1.3.6."""
+    """Return the ``at_hash`` of an access token (OpenID Connect Core 3.1.3.6)."""
     whole = hashlib.new(digest, access_token.encode()).digest()
     return b64(whole[: len(whole) // 2])
 
 
 def verify(text: str, *jwks, algorithms=("ES256", "RS256"), **options):
-    """The pure part of the verifier, from the text to the claims."""
+    """Validate a token with the pure functions of the package, without the verifier of the client."""
     message = read_compact(text, allowed_algorithms(algorithms))
-    keys = PublicKeys(jwks or (jwk(), jwk("RS256"))).fitting(message.algorithm, message.kid)
-    return id_token.verify(message, keys, **{"issuer": ISSUER, "client_sid": CLIENT, "now": NOW} | options)
+    keys = PublicKeys(jwks or (jwk(), jwk("RS256"))).candidates(message.algorithm, message.kid)
+    return id_token_validation.verify(message, keys, **{"issuer": ISSUER, "client_sid": CLIENT, "now": NOW} | options)
 
 
-def refusal(text: str, *jwks, **options) -> IdTokenError:
-    """The error with which `verify` refuses it: fit for a log, and nothing hangs on it that is not."""
+def rejection(text: str, *jwks, **options) -> IdTokenError:
+    """Return the error that `verify` raises, after checking that it is safe to log."""
     with pytest.raises(IdTokenError) as caught:
         verify(text, *jwks, **options)
-    check_fit_for_a_log(caught.value)
+    assert_safe_to_log(caught.value)
     return caught.value
 
 
-def check_fit_for_a_log(error):
+def assert_safe_to_log(error):
+    """Assert that an error contains no secret, no control characters and no other error."""
     assert error.__cause__ is None
     assert error.__context__ is None
     shown = str(error) + repr(vars(error))

@@ -1,4 +1,4 @@
-"""A key set whose server answers by a script, on a virtual clock."""
+"""A key set and its server, which sends scripted responses; on a virtual clock."""
 
 import asyncio
 
@@ -13,15 +13,16 @@ DOWN = http(503, b"", None)
 
 
 def certs(*kids):
+    """Return a successful response with one key for each key id."""
     return http(200, {"keys": [jwk(kid=kid) for kid in kids]})
 
 
 class Scene:
-    """A key set whose server answers by a script; the last answer again and again."""
+    """A key set and its server. The server sends `responses` in order, then repeats the last one."""
 
-    def __init__(self, *answers, auto=True, timeout=30.0):
+    def __init__(self, *responses, auto=True, timeout=30.0):
         self.clock = VirtualClock(auto=auto)
-        self.server = RawServer(*answers)
+        self.server = RawServer(*responses)
         self.timeout = timeout
 
     async def __aenter__(self):
@@ -44,7 +45,7 @@ class Scene:
     async def __aexit__(self, *_):
         await self.session.close()
         await self.server.__aexit__()
-        # Nothing of it goes on.
+        # No task of the key set is still running.
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     @property

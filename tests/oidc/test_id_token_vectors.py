@@ -1,4 +1,4 @@
-"""The examples of the JOSE RFCs: their signatures verify, and what shows what an id token must not be is refused."""
+"""Examples of the JOSE RFCs: valid signatures verify, and forms that are not allowed for an id token are rejected."""
 
 import base64
 import json
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.jose import check_fit_for_a_log
+from tests.helpers.jose import assert_safe_to_log
 from twilio_oauth_async import IdTokenError
-from twilio_oauth_async.oidc.id_token import check_signature
+from twilio_oauth_async.oidc.id_token_validation import check_signature
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 from twilio_oauth_async.oidc.jwk import import_public_key
 from twilio_oauth_async.oidc.jwks import PublicKeys
@@ -25,40 +25,40 @@ def name(vector):
 
 
 def check(token, jwk):
-    """Everything about the signature, and nothing about the claims, of which most examples have none."""
+    """Check form and signature, but not the claims: most examples have none."""
     message = read_compact(token, ALGORITHMS)
-    check_signature(message, PublicKeys([jwk]).fitting(message.algorithm, message.kid))
+    check_signature(message, PublicKeys([jwk]).candidates(message.algorithm, message.kid))
     return message.payload
 
 
 @pytest.mark.parametrize("vector", [v for v in SIGNATURES if "refused" not in v], ids=name)
-def test_signatures_that_verify(vector):
+def test_signature_of_rfc_example_verifies(vector):
     token, jwk = vector["token"], vector["jwk"]
     header, payload, signature = token.split(".")
     assert check(token, jwk) == base64.urlsafe_b64decode(payload + "==")
     other = "A" if signature[0] != "A" else "B"
-    for bad in (f"{header}.{payload}.{other}{signature[1:]}", f"{header}.{other}{payload[1:]}.{signature}"):
+    for changed in (f"{header}.{payload}.{other}{signature[1:]}", f"{header}.{other}{payload[1:]}.{signature}"):
         with pytest.raises(IdTokenError, match="signature"):
-            check(bad, jwk)
+            check(changed, jwk)
 
 
 @pytest.mark.parametrize("vector", [v for v in SIGNATURES if "refused" in v], ids=name)
-def test_what_an_id_token_must_not_be(vector):
+def test_rfc_example_not_allowed_for_id_token_is_rejected(vector):
     with pytest.raises(IdTokenError) as caught:
         check(vector["token"], vector["jwk"])
     assert caught.value.claim == vector["refused"]
-    check_fit_for_a_log(caught.value)
+    assert_safe_to_log(caught.value)
 
 
 @pytest.mark.parametrize("vector", [v for v in KEYS if "refused" in v], ids=name)
-def test_keys_that_are_passed_over(vector):
+def test_unusable_key_of_rfc_example_is_rejected(vector):
     with pytest.raises(Malformed) as caught:
         import_public_key(vector["jwk"], ALGORITHMS[vector["algorithm"]])
     assert str(caught.value) == vector["refused"]
 
 
 @pytest.mark.parametrize("vector", [v for v in KEYS if "refused" not in v], ids=name)
-def test_a_key_is_imported_whole(vector):
-    """RFC 7638 3.1: the thumbprint is over all that makes the key."""
+def test_key_of_rfc_example_is_imported_completely(vector):
+    """RFC 7638 3.1: the thumbprint covers all members that define the key."""
     key = import_public_key(vector["jwk"], ALGORITHMS[vector["algorithm"]])
     assert key._key.thumbprint() == vector["thumbprint"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twilio_oauth_async.client.jwks_cache import KeySet
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import ConfigurationError
-from twilio_oauth_async.oidc import id_token as rules
+from twilio_oauth_async.oidc import id_token_validation as rules
 from twilio_oauth_async.oidc.claims import IdTokenClaims
 from twilio_oauth_async.oidc.jwa import allowed_algorithms
 from twilio_oauth_async.oidc.jwk import require_jose

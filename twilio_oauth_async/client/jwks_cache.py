@@ -71,7 +71,7 @@ class KeySet:
         """Return the keys that `find` would return without a request; empty if the cache has to be refreshed."""
         if self._session.clock.monotonic() >= self._refresh_at:
             return ()
-        return self._keys.fitting(algorithm, kid)
+        return self._keys.candidates(algorithm, kid)
 
     async def find(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
         """Return the keys that may have signed a token; at least one.
@@ -108,7 +108,7 @@ class KeySet:
     def _usable(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
         if self._session.clock.monotonic() >= self._usable_until:
             return ()
-        return self._keys.fitting(algorithm, kid)
+        return self._keys.candidates(algorithm, kid)
 
     def _may_search(self, now: float) -> bool:
         """Whether a fetch is allowed for an unknown key ID: it may be a new key, or an invention of an attacker."""

@@ -1,4 +1,4 @@
-"""What an id token says (OpenID Connect Core 2 and 5.1), read from its payload. Whether it is true is for others."""
+"""Claims of an id token (OpenID Connect Core 2 and 5.1), parsed from its payload. `id_token_validation` checks them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ MAX_SUBJECT_LENGTH = 255
 """ASCII characters (OpenID Connect Core 2)."""
 
 _LAST_SECOND: Final = 253_402_300_799
-"""Of the year 9999, after which a ``datetime`` cannot be."""
+"""Unix time of the end of the year 9999, the maximum of ``datetime``."""
 
 
-@attrs.frozen(kw_only=True, slots=False)  # with slots, so many fields take twice as long to fill
+@attrs.frozen(kw_only=True, slots=False)  # with slots, setting so many fields takes twice as long
 class IdTokenClaims:
-    """Who signed in, when, and for whom the token is meant. Personal data is left out of the ``repr``."""
+    """Claims of an id token: issuer, user, client, dates, profile. The ``repr`` does not show the profile."""
 
     iss: str
     sub: str
-    """The person, for all time (Twilio: a user SID); the one thing here to recognize them by."""
+    """Permanent identifier of the user (Twilio: a user SID). Use only this claim to identify a user."""
     aud: tuple[str, ...]
-    """One or several; one of them is the client."""
+    """Audiences; one of them is the client."""
     exp: datetime
-    """UTC, as all dates here."""
+    """UTC, like all dates here."""
     iat: datetime
     nbf: datetime | None = None
     auth_time: datetime | None = None
-    """When the person proved who they are, which may be long before `iat`."""
+    """Time at which the user was authenticated; it may be long before `iat`."""
     azp: str | None = None
     nonce: str | None = attrs.field(default=None, repr=False)
     at_hash: str | None = attrs.field(default=None, repr=False)
@@ -42,20 +42,20 @@ class IdTokenClaims:
     given_name: str | None = attrs.field(default=None, repr=False)
     family_name: str | None = attrs.field(default=None, repr=False)
     email: str | None = attrs.field(default=None, repr=False)
-    """Somebody may have changed it, or given it to somebody else: not to recognize a person by."""
+    """Do not use it to identify a user: it can be changed, and another user can get it later."""
     email_verified: bool | None = attrs.field(default=None, repr=False)
     phone_number: str | None = attrs.field(default=None, repr=False)
     phone_number_verified: bool | None = attrs.field(default=None, repr=False)
     extra: Mapping[str, object] = attrs.field(factory=dict[str, object], repr=False, hash=False)
-    """Every other claim as it stands, and claims about the person that are of another type than they should be."""
+    """All other claims as received, and profile claims that have a wrong type."""
 
 
 def read_claims(payload: bytes) -> IdTokenClaims:
-    """Read the payload of an id token. A null is the same as an absent claim.
+    """Parse the payload of an id token. A null claim is treated as absent.
 
     Raises:
-        IdTokenError: not one well-formed JSON object (RFC 7519 4: no claim twice), a claim that everything depends on
-            is missing, or is of another type than it should be.
+        IdTokenError: `payload` is not a well-formed JSON object (RFC 7519 4: no claim may be repeated), a required
+            claim is missing, or a claim other than a profile claim has a wrong type.
     """
     reason: str | None = None
     claims: object = None
@@ -64,9 +64,9 @@ def read_claims(payload: bytes) -> IdTokenClaims:
     except Malformed as error:
         reason = str(error)
     if reason is not None or not isinstance(claims, dict):
-        raise IdTokenError(f"the id token's claims cannot be read: {reason or 'not an object'}")
+        raise IdTokenError(f"the id token's claims cannot be parsed: {reason or 'not an object'}")
     found = cast("dict[str, Any]", claims)
-    odd: dict[str, object] = {}
+    mistyped: dict[str, object] = {}
     for name, value in found.items():
         kind = _KINDS.get(name)
         if type(value) is kind or kind is None or value is None:
@@ -74,7 +74,7 @@ def read_claims(payload: bytes) -> IdTokenClaims:
         if kind is datetime and type(value) is int and 0 <= value <= _LAST_SECOND:
             found[name] = datetime.fromtimestamp(value, UTC)
         elif name in _PROFILE:
-            odd[name], found[name] = value, None
+            mistyped[name], found[name] = value, None
         else:
             found[name] = _read_unusual(name, value)
     for name in _REQUIRED:
@@ -84,10 +84,10 @@ def read_claims(payload: bytes) -> IdTokenClaims:
     if not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isascii():
         raise IdTokenError("the id token's sub is empty, too long or not ASCII", claim="sub")
     if type(found["aud"]) is str:
-        # RFC 7519 4.1.3: a list, or in the special case of one, a string.
+        # RFC 7519 4.1.3: a list, or a string if there is only one audience.
         found["aud"] = (found["aud"],)
     take = found.pop
-    known = IdTokenClaims(
+    result = IdTokenClaims(
         iss=take("iss"),
         sub=take("sub"),
         aud=take("aud"),
@@ -109,15 +109,15 @@ def read_claims(payload: bytes) -> IdTokenClaims:
         phone_number_verified=take("phone_number_verified", None),
         extra=found,
     )
-    found.update(odd)
-    return known
+    found.update(mistyped)
+    return result
 
 
 def _read_unusual(name: str, value: object) -> object:
-    """A claim in one of the less common forms that it may have."""
+    """Return the value of a claim in one of its less common forms."""
     kind = _KINDS[name]
     if kind is datetime:
-        # RFC 7519 2: NumericDate may have a fraction. True would be the second after the epoch.
+        # RFC 7519 2: NumericDate may have a fraction. A bool is rejected, although True equals 1.
         if type(value) is float and 0 <= value <= _LAST_SECOND:
             return datetime.fromtimestamp(value, UTC)
         raise IdTokenError(f"the id token's {name} is not a date", claim=name)
@@ -133,7 +133,7 @@ def _read_unusual(name: str, value: object) -> object:
 
 _REQUIRED: Final = ("iss", "sub", "aud", "exp", "iat")  # OpenID Connect Core 2
 
-# A name that is not a string must not cost anybody their sign-in, and must not look like one either.
+# Profile claims of a wrong type go to `extra`, so that they neither fail the sign-in nor break the declared types.
 _PROFILE: Final[Mapping[str, type]] = {
     "name": str,
     "given_name": str,

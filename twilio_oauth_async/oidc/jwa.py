@@ -1,7 +1,7 @@
-"""The signature algorithms that can be allowed for id tokens (RFC 7518 3.1), and the other names they go by.
+"""Signature algorithms that can be allowed for id tokens (RFC 7518 3.1), and Twilio's other names for them.
 
-Neither ``none`` nor an HMAC is among them, in any spelling: with the first everybody signs, and with the second the
-public key becomes the secret (RFC 8725 2.1 and 3.1).
+``none`` and HMAC are not supported, in any spelling: ``none`` accepts unsigned tokens, and HMAC would let the public
+key be used as the secret (RFC 8725 2.1 and 3.1).
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from twilio_oauth_async.errors import ConfigurationError
 
 
 class Hash(Protocol):
-    """What `hashlib` makes of some bytes."""
+    """A hash object of `hashlib`."""
 
     def digest(self) -> bytes:
-        """Its value."""
+        """Return the hash value."""
         ...
 
 
 @attrs.frozen
 class Algorithm:
-    """One of them."""
+    """A signature algorithm."""
 
     name: str
-    """As it stands in a token's header."""
+    """The ``alg`` value in a token's header."""
     kty: str
-    """The type of key that it takes (RFC 7518 6.1)."""
+    """Required key type (RFC 7518 6.1)."""
     hash: Callable[[bytes], Hash]
-    """Its hash function; ``at_hash`` is made with the same (OpenID Connect Core 3.1.3.6)."""
+    """Hash function; ``at_hash`` uses the same one (OpenID Connect Core 3.1.3.6)."""
     crv: str | None = None
+    """Required curve (RFC 7518 6.2.1.1); None: not an elliptic curve algorithm."""
     coordinate_size: int = 0
-    """Bytes of one coordinate on its curve (RFC 7518 6.2.1.2)."""
+    """Bytes of one coordinate on the curve (RFC 7518 6.2.1.2)."""
 
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
@@ -57,18 +58,18 @@ _JWA_NAMES: Final = {"ECDSA": "ES256", "RSA256": "RS256"}
 
 
 def jwa_name(name: str) -> str:
-    """The name of RFC 7518 for one of Twilio's discovery document (``ECDSA``, ``RSA256``); others stay as they are."""
+    """Return the RFC 7518 name for a name in Twilio's discovery document (``ECDSA``, ``RSA256``); else `name`."""
     return _JWA_NAMES.get(name, name)
 
 
 def allowed_algorithms(names: Iterable[str]) -> Mapping[str, Algorithm]:
-    """The list of RFC 8725 3.1, by the names that a token's header may carry.
+    """Return the allowed algorithms (RFC 8725 3.1), by their ``alg`` value in a token's header.
 
     Args:
-        names: JWA names or those of the discovery document.
+        names: JWA names, or the names in the discovery document.
 
     Raises:
-        ConfigurationError: none, or one that cannot be allowed.
+        ConfigurationError: `names` is empty or not a list, or contains an algorithm that is not supported.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("algorithms must be a list of names, for example ['ES256', 'RS256']")
@@ -76,8 +77,8 @@ def allowed_algorithms(names: Iterable[str]) -> Mapping[str, Algorithm]:
     for name in cast("Iterable[object]", names):
         algorithm = ALGORITHMS.get(jwa_name(name)) if isinstance(name, str) else None
         if algorithm is None:
-            raise ConfigurationError(f"algorithms: {name!r} cannot be allowed, only {', '.join(ALGORITHMS)}")
+            raise ConfigurationError(f"algorithms: {name!r} is not supported; supported are {', '.join(ALGORITHMS)}")
         allowed[algorithm.name] = algorithm
     if not allowed:
-        raise ConfigurationError("algorithms must name at least one, for example ['ES256', 'RS256']")
+        raise ConfigurationError("algorithms must not be empty; use for example ['ES256', 'RS256']")
     return allowed

@@ -1,7 +1,7 @@
-"""One key of a key set (RFC 7517), judged by our own rules and then handed to the JOSE library.
+"""One public key of a key set (RFC 7517): validated here, then passed to the JOSE library.
 
-This is the only place on the client's side that knows that library, and it does one thing: tell whether a signature
-is by a key. It is imported when it is first needed, since it and `cryptography` take their time.
+On the client's side, only this module imports that library, and only to verify signatures. It is imported on first
+use, because importing it and `cryptography` is slow.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ MIN_RSA_BITS = 2048
 """RFC 7518 3.3."""
 
 MAX_RSA_BITS = 8192
-"""Beyond this one verification takes longer than it is worth."""
+"""With longer keys, one verification takes too long."""
 
 MIN_RSA_EXPONENT = 65_537
-"""FIPS 186-5 A.1.1: with 1 everybody signs, and smaller ones have a history of forgeries."""
+"""FIPS 186-5 A.1.1. With 1 every signature can be forged; there were also forgeries with other small exponents."""
 
 MAX_RSA_EXPONENT = 2**32 - 1
-"""Verification takes time in proportion to its length, and nobody needs a longer one."""
+"""A longer exponent makes verification slower and is never needed."""
 
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 6.2.2, 6.3.2, 6.4.1
 
 
 @attrs.frozen(eq=False)
 class PublicKey:
-    """A key that may be used with one algorithm."""
+    """A public key for one signature algorithm."""
 
     algorithm: Algorithm
     _verify: Callable[[bytes, bytes, ECKey | RSAKey], bool] = attrs.field(repr=False)
     _key: ECKey | RSAKey = attrs.field(repr=False)
 
-    def signed(self, message: bytes, signature: bytes) -> bool:
-        """Whether `signature` is this key's, of `message`."""
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Return whether `signature` is a signature of `message` by this key."""
         return self._verify(message, signature, self._key)
 
 
 def require_jose() -> None:
-    """Load the JOSE library.
+    """Import the JOSE library, so that a missing extra is reported early.
 
     Raises:
         MissingExtraError: the extra ``jwt`` is not installed.
@@ -58,10 +58,10 @@ def require_jose() -> None:
 
 
 def import_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> PublicKey:
-    """A JWK made ready to verify signatures of `algorithm`. Its certificate members, if any, count for nothing.
+    """Validate a JWK and import it for signatures of `algorithm`. Its certificate members (``x5c`` ...) are ignored.
 
     Raises:
-        Malformed: it is not for this algorithm, not for signatures, or too weak to be believed.
+        Malformed: the key is for another algorithm, not for signatures, too weak, or not valid.
     """
     from joserfc.jwk import ECKey, RSAKey
     from joserfc.jws import JWSRegistry
@@ -76,7 +76,7 @@ def import_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> Public
     except ValueError:
         key = None
     if key is None:
-        # RFC 8725 3.4: with a point that is not on its curve, the arithmetic is that of another and weaker one.
+        # RFC 8725 3.4: a point that is not on the curve makes the calculation use another, weaker curve.
         raise Malformed("x, y: not a point on the curve")
     scheme = JWSRegistry(algorithms=[algorithm.name]).get_alg(algorithm.name)
     return PublicKey(algorithm, scheme.verify, key)
@@ -87,14 +87,14 @@ def _check_purpose(jwk: Mapping[str, object], algorithm: Algorithm) -> None:
     if use is not None and use != "sig":  # RFC 7517 4.2
         raise Malformed("use: not for signatures")
     key_ops = jwk.get("key_ops")
-    # RFC 7517 4.3. Twilio publishes an empty list, which restricts nothing.
+    # RFC 7517 4.3. Twilio publishes an empty list, which is treated as absent.
     if key_ops not in (None, []) and not (isinstance(key_ops, list) and "verify" in cast("list[object]", key_ops)):
-        raise Malformed("key_ops: not for verifying")
+        raise Malformed("key_ops: not for verification")
     alg = jwk.get("alg")
     if alg is not None and not (isinstance(alg, str) and jwa_name(alg) == algorithm.name):  # RFC 7517 4.4
         raise Malformed("alg: for another algorithm")
     if _PRIVATE_MEMBERS & jwk.keys():
-        # A private key that was published is everybody's.
+        # A published private key is compromised.
         raise Malformed("a private key")
 
 
@@ -103,13 +103,13 @@ def _ec_numbers(jwk: Mapping[str, object], algorithm: Algorithm) -> dict[str, st
         raise Malformed("crv: not the curve of this algorithm")
     x, y = (_number(jwk, name) for name in ("x", "y"))
     if {len(x), len(y)} != {algorithm.coordinate_size}:
-        raise Malformed("x, y: not of the curve's size")  # RFC 7518 6.2.1.2
+        raise Malformed("x, y: wrong size for the curve")  # RFC 7518 6.2.1.2
     return {"kty": "EC", "crv": algorithm.crv or "", "x": base64url.encode(x), "y": base64url.encode(y)}
 
 
 def _rsa_numbers(jwk: Mapping[str, object]) -> dict[str, str | list[str]]:
     n, e = (_number(jwk, name) for name in ("n", "e"))
-    # The numbers are what counts: RFC 7518 6.3.1.1 knows of libraries that put a zero octet in front.
+    # Check the numbers, not the octets: RFC 7518 6.3.1.1 mentions libraries that add a leading zero octet.
     modulus, exponent = (int.from_bytes(number, "big") for number in (n, e))
     if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
         raise Malformed("n: too short or too long")

@@ -1,4 +1,4 @@
-"""The keys of one key set (RFC 7517 5), and which of them may have signed a token."""
+"""A key set (RFC 7517 5): selects the keys that may have signed a token."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from twilio_oauth_async.oidc.jwk import PublicKey, import_public_key
 from twilio_oauth_async.protocol.codec import Malformed
 
 MAX_KEYS = 1_000
-"""Of a larger set the rest is not looked at."""
+"""Keys of one set; further keys are ignored."""
 
 MAX_CANDIDATES = 16
-"""Keys that are tried for one token, where several have its key id or it has none."""
+"""Maximum number of keys that are tried for one token: several keys may have its key id, or it may have none."""
 
 _log = logging.getLogger(__name__)
 
 
 class PublicKeys:
-    """A key set as it was received; it never changes.
+    """A key set as received. Immutable.
 
-    A key is imported when it is first asked for, and once: a thousand of them would hold up the event loop for about
-    80 ms. One that cannot be used is passed over, as RFC 7517 5 asks.
+    Each key is imported once, when it is first needed: importing a thousand keys would block the event loop for about
+    80 ms. Unusable keys are ignored, as RFC 7517 5 requires.
     """
 
     def __init__(self, jwks: Iterable[Mapping[str, object]]) -> None:
@@ -33,24 +33,24 @@ class PublicKeys:
             kid = jwk.get("kid")
             if isinstance(kid, str):
                 self._by_kid.setdefault(kid, []).append(jwk)
-        self._fitting: dict[tuple[str, str | None], tuple[PublicKey, ...]] = {}
+        self._candidates: dict[tuple[str, str | None], tuple[PublicKey, ...]] = {}
 
-    def fitting(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
-        """The keys that a token by `algorithm` with this key id may be signed with, in the set's order.
+    def candidates(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
+        """Return the keys that may have signed a token, in the order of the set.
 
-        Several may have one key id: nothing forbids it (RFC 7517 4.5), so all of them have to be tried.
+        Several keys may have the same key id (RFC 7517 4.5 does not forbid it), so all of them must be tried.
 
         Args:
-            algorithm: of the token.
-            kid: of the token; None: it names none, and every key of the algorithm may be the one.
+            algorithm: algorithm of the token.
+            kid: key id of the token; None: the token has none, and every key for the algorithm is a candidate.
         """
-        found = self._fitting.get((algorithm.name, kid))
+        found = self._candidates.get((algorithm.name, kid))
         if found is None:
             jwks = self._jwks if kid is None else self._by_kid.get(kid, ())
             found = tuple(itertools.islice(_usable(jwks, algorithm), MAX_CANDIDATES))
             if kid is None or kid in self._by_kid:
-                # Key ids that somebody made up must not pile up here.
-                self._fitting[algorithm.name, kid] = found
+                # Unknown key ids from forged tokens are not cached, so that memory use stays limited.
+                self._candidates[algorithm.name, kid] = found
         return found
 
     def __len__(self) -> int:
@@ -65,4 +65,4 @@ def _usable(jwks: Iterable[Mapping[str, object]], algorithm: Algorithm) -> Itera
         try:
             yield import_public_key(jwk, algorithm)
         except Malformed as error:
-            _log.debug("a key of the key set is not used for %s: %s", algorithm.name, error)
+            _log.debug("ignoring a key of the key set for %s: %s", algorithm.name, error)

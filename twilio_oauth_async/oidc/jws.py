@@ -1,7 +1,7 @@
-"""A signed message in compact form (RFC 7515 3.1), taken apart. Who signed it, and what it says, is for others.
+"""Parse a compact JWS (RFC 7515 3.1) into its parts. `id_token_validation` verifies the signature and the claims.
 
-Everything in the header that leads to a key by itself (``jku``, ``jwk``, ``x5u``, ``x5c``) is passed over: whoever
-forges a token would sign it with the key that they name (RFC 8725 3.10).
+Header members that contain or locate a key (``jku``, ``jwk``, ``x5u``, ``x5c``) are ignored: an attacker could sign a
+forged token with a key of their own and name it there (RFC 8725 3.10).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from twilio_oauth_async.protocol.codec import Malformed, decode_json
 from twilio_oauth_async.protocol.serializable import Secretive
 
 MAX_LENGTH = 64 * 1024
-"""Characters of an id token; a usual one has about a thousand."""
+"""Characters of an id token. A typical one has about a thousand."""
 
-_HEADERS_KEPT = 16
+_HEADER_CACHE_SIZE = 16
 
 
 @attrs.frozen
 class Header:
-    """What counts of the header, checked in form only."""
+    """The used members of the header; only their types are checked."""
 
     alg: str
     kid: str | None
@@ -34,47 +34,50 @@ class Header:
 
 @attrs.frozen(slots=False)
 class SignedMessage(Secretive):
-    """A message and a signature that nobody has verified yet."""
+    """A parsed JWS. Its signature is not verified yet."""
 
     algorithm: Algorithm
     kid: str | None
-    signed: bytes = attrs.field(repr=False)
-    """What the signature is of: header and payload as they stand in the token (RFC 7515 5.2)."""
+    signing_input: bytes = attrs.field(repr=False)
+    """The signed bytes: header and payload, still encoded (RFC 7515 5.2)."""
     payload: bytes = attrs.field(repr=False)
     signature: bytes = attrs.field(repr=False)
 
 
 def read_compact(token: str, allowed: Mapping[str, Algorithm]) -> SignedMessage:
-    """Take a compact JWS apart.
+    """Parse a compact JWS.
 
     Args:
-        token: as received.
-        allowed: the algorithms that are accepted, by name.
+        token: the text as received.
+        allowed: the allowed algorithms, by name.
 
     Raises:
-        IdTokenError: it is not in this form, asks for an extension, or was signed with another algorithm.
+        IdTokenError: `token` is not a compact JWS, requires an extension (``crit``), is not of type JWT, or names an
+            algorithm that is not allowed.
     """
     if len(token) > MAX_LENGTH:
         raise IdTokenError(f"the id token is longer than {MAX_LENGTH} characters")
     raw = token.encode("ascii", "replace")
-    # Five parts would be an encrypted token (RFC 7516 3.1), a brace the JSON form (RFC 7515 7.2).
+    # An encrypted token has five parts (RFC 7516 3.1); the JSON serialization starts with a brace (RFC 7515 7.2).
     if raw.count(b".") != 2:
-        raise IdTokenError("the id token is not a signed token in compact form")
-    signed, _, signature = raw.rpartition(b".")
-    protected, _, payload = signed.partition(b".")
+        raise IdTokenError("the id token is not a compact JWS of three parts")
+    signing_input, _, signature = raw.rpartition(b".")
+    protected, _, payload = signing_input.partition(b".")
     header = _read_header(protected)
     algorithm = allowed.get(header.alg)
     if algorithm is None:
         raise IdTokenError("the id token's algorithm is not allowed", claim="alg")  # RFC 8725 3.1
     try:
-        return SignedMessage(algorithm, header.kid, signed, base64url.decode(payload), base64url.decode(signature))
+        return SignedMessage(
+            algorithm, header.kid, signing_input, base64url.decode(payload), base64url.decode(signature)
+        )
     except Malformed:
         pass
     raise IdTokenError("a part of the id token is not base64url")
 
 
-# All tokens that are signed with one key have the same header. It is not secret, and nothing of it is believed.
-@functools.lru_cache(maxsize=_HEADERS_KEPT)
+# Cached because all tokens that are signed with one key have the same header. A header contains no secret.
+@functools.lru_cache(maxsize=_HEADER_CACHE_SIZE)
 def _read_header(text: bytes) -> Header:
     reason: str | None = None
     header: object = None
@@ -83,17 +86,17 @@ def _read_header(text: bytes) -> Header:
     except Malformed as error:
         reason = str(error)
     if reason is not None or not isinstance(header, dict):
-        raise IdTokenError(f"the id token's header cannot be read: {reason or 'not an object'}")
+        raise IdTokenError(f"the id token's header cannot be parsed: {reason or 'not an object'}")
     members = cast("dict[str, object]", header)
     alg, kid, typ = members.get("alg"), members.get("kid"), members.get("typ")
     if not isinstance(alg, str):
-        raise IdTokenError("the id token's header names no algorithm", claim="alg")
+        raise IdTokenError("the id token's header has no algorithm", claim="alg")
     if "crit" in members:
-        # RFC 7515 4.1.11: extensions that must be understood, and this package understands none.
-        raise IdTokenError("the id token asks for an extension that is not understood", claim="crit")
+        # RFC 7515 4.1.11: critical extensions must be supported, and this package supports none.
+        raise IdTokenError("the id token requires an extension that is not supported", claim="crit")
     if kid is not None and not isinstance(kid, str):
         raise IdTokenError("the id token's key id is not a string", claim="kid")
     if typ is not None and not (isinstance(typ, str) and typ.lower().removeprefix("application/") == "jwt"):
-        # RFC 8725 3.11: an access token (at+jwt), a logout token or the like, by the same issuer for the same client.
-        raise IdTokenError("the token is of another type than id tokens are", claim="typ")
+        # RFC 8725 3.11: reject other tokens of the same issuer for the same client, such as access tokens (at+jwt).
+        raise IdTokenError("the token is not an id token: its typ is not JWT", claim="typ")
     return Header(alg, kid)

@@ -1,0 +1,164 @@
+"""Validation of id tokens (OpenID Connect Core 3.1.3.7, RFC 8725). Pure: keys and time are arguments.
+
+The JOSE library only verifies signatures. Everything else is checked here and in the other modules of this folder,
+because libraries differ in what they accept.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from datetime import datetime
+
+from twilio_oauth_async.errors import IdTokenError
+from twilio_oauth_async.oidc import base64url
+from twilio_oauth_async.oidc.claims import IdTokenClaims, read_claims
+from twilio_oauth_async.oidc.jwa import ALGORITHMS, Algorithm
+from twilio_oauth_async.oidc.jwk import PublicKey
+from twilio_oauth_async.oidc.jws import SignedMessage, read_compact
+
+MAX_LEEWAY = 60.0
+"""Seconds of allowed clock skew. RFC 7519 4.1.4 says "usually no more than a few minutes"; the limit is our choice."""
+
+
+def verify(
+    message: SignedMessage,
+    keys: Iterable[PublicKey],
+    *,
+    issuer: str,
+    client_sid: str,
+    now: datetime,
+    leeway: float = MAX_LEEWAY,
+    nonce: str | None = None,
+    access_token: str | None = None,
+) -> IdTokenClaims:
+    """Validate an id token and return its claims.
+
+    Args:
+        message: the parsed token.
+        keys: keys of the issuer that may have signed it; all are tried.
+        issuer: the required ``iss``, compared exactly.
+        client_sid: the client for which the token must be issued.
+        now: aware, UTC.
+        leeway: seconds by which the issuer's clock may differ.
+        nonce: the nonce that was sent with the authorization request; None: none was sent.
+        access_token: the access token of the same response; compared with ``at_hash`` if the token has this claim.
+
+    Raises:
+        IdTokenError: the token is not valid.
+    """
+    check_signature(message, keys)
+    claims = read_claims(message.payload)
+    check_issuer_and_client(claims, issuer=issuer, client_sid=client_sid)
+    check_dates(claims, now=now, leeway=leeway)
+    if nonce is not None:
+        check_nonce(claims, nonce)
+    if access_token is not None and claims.at_hash is not None:
+        check_at_hash(claims, access_token, message.algorithm)
+    return claims
+
+
+def check_signature(message: SignedMessage, keys: Iterable[PublicKey]) -> None:
+    """Check that one of `keys` signed `message`.
+
+    Raises:
+        IdTokenError: none of `keys` signed it.
+    """
+    for key in keys:
+        # RFC 8725 3.1: use a key only with its own algorithm, however the key was selected.
+        if key.algorithm is message.algorithm and key.verify(message.signing_input, message.signature):
+            return
+    raise IdTokenError("the id token's signature does not match any key of the issuer")
+
+
+def check_issuer_and_client(claims: IdTokenClaims, *, issuer: str, client_sid: str) -> None:
+    """Check ``iss``, ``aud`` and ``azp`` (OpenID Connect Core 3.1.3.7, numbers 2 to 5).
+
+    Raises:
+        IdTokenError: the token has another issuer, or was issued for another client.
+    """
+    if claims.iss != issuer:
+        raise IdTokenError("the id token has another issuer", claim="iss")
+    if client_sid not in claims.aud:
+        raise IdTokenError("the id token was issued for another client", claim="aud")
+    if claims.azp is None and len(claims.aud) > 1:
+        raise IdTokenError("the id token has several audiences but no azp", claim="azp")
+    if claims.azp is not None and claims.azp != client_sid:
+        raise IdTokenError("the id token's authorized party is another client", claim="azp")
+
+
+def check_dates(claims: IdTokenClaims, *, now: datetime, leeway: float) -> None:
+    """Check that the token is valid at `now`, with a clock skew of up to `leeway` seconds.
+
+    Raises:
+        IdTokenError: the token has expired, is not valid yet, or was issued in the future.
+    """
+    # RFC 7519 4.1.4: the token is not valid "on or after" this time.
+    if now >= claims.exp and (now - claims.exp).total_seconds() >= leeway:
+        raise IdTokenError("the id token has expired", claim="exp")
+    # RFC 7519 4.1.5
+    if claims.nbf is not None and now < claims.nbf and (claims.nbf - now).total_seconds() > leeway:
+        raise IdTokenError("the id token is not valid yet", claim="nbf")
+    # OpenID Connect Core 3.1.3.7, number 10, lets the client choose the limit. A time in the future is never valid.
+    if now < claims.iat and (claims.iat - now).total_seconds() > leeway:
+        raise IdTokenError("the id token was issued in the future; check the clock of this machine", claim="iat")
+
+
+def check_nonce(claims: IdTokenClaims, nonce: str) -> None:
+    """Check that the token has the nonce of the authorization request (OpenID Connect Core 3.1.3.7, number 11).
+
+    Raises:
+        IdTokenError: ``nonce`` is missing or different.
+    """
+    if claims.nonce is None or not _equal(claims.nonce, nonce):
+        raise IdTokenError("the id token belongs to another sign-in: its nonce does not match", claim="nonce")
+
+
+def check_at_hash(claims: IdTokenClaims, access_token: str, algorithm: Algorithm) -> None:
+    """Check that the token was issued together with `access_token` (OpenID Connect Core 3.1.3.8).
+
+    Raises:
+        IdTokenError: ``at_hash`` is the hash of another access token.
+    """
+    digest = algorithm.hash(access_token.encode("utf-8", "surrogatepass")).digest()
+    # OpenID Connect Core 3.1.3.6: the left half of the hash.
+    if not _equal(claims.at_hash or "", base64url.encode(digest[: len(digest) // 2])):
+        raise IdTokenError("the id token belongs to another access token: its at_hash does not match", claim="at_hash")
+
+
+def check_refreshed(claims: IdTokenClaims, first: IdTokenClaims) -> None:
+    """Check that an id token from a refresh has the same user and client as before (OpenID Connect Core 12.2).
+
+    Args:
+        claims: claims of the new token, already validated.
+        first: claims of the token from the sign-in, or from any later refresh.
+
+    Raises:
+        IdTokenError: ``iss``, ``sub``, ``aud``, ``auth_time`` or ``nonce`` differs.
+    """
+    for name, same in (
+        ("iss", claims.iss == first.iss),
+        ("sub", claims.sub == first.sub),
+        ("aud", set(claims.aud) == set(first.aud)),
+        ("auth_time", None in {claims.auth_time, first.auth_time} or claims.auth_time == first.auth_time),
+        # After a refresh the token should have no nonce, and must not have a different one.
+        ("nonce", None in {claims.nonce, first.nonce} or claims.nonce == first.nonce),
+    ):
+        if not same:
+            raise IdTokenError(f"the id token from the refresh has another {name} than the previous one", claim=name)
+
+
+def read_stored(id_token: str) -> IdTokenClaims:
+    """Return the claims of an id token that was validated when it was received, and stored safely since then.
+
+    Its signature and dates are not checked: it may have expired, and the issuer may have removed its key.
+
+    Raises:
+        IdTokenError: the token cannot be parsed.
+    """
+    return read_claims(read_compact(id_token, ALGORITHMS).payload)
+
+
+def _equal(one: str, other: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
