@@ -24,7 +24,7 @@ import attrs
 
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.rules.device_codes import REMEMBERED_AFTER_EXPIRY
 
 FEW, MANY = 100, 10_000
@@ -80,19 +80,19 @@ class Crowd:
     def poll_inside(self) -> float:
         """Microseconds a poll, without HTTP."""
         backend = self.emulator._backend  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        state, app = backend.state, backend.default_app
+        server, app = backend.server, backend.default_app
         spent = 0.0
         for _ in range(POLLS // FEW * 10):
             codes, now = self.next_codes(FEW), backend.now()
             started = time.process_time()
-            refusals: list[str] = []
+            errors: list[str] = []
             for code in codes:
                 try:
-                    state.exchange_device(app, code, now, authenticated=False)
-                except RefusalError as refusal:
-                    refusals.append(refusal.error)
+                    server.exchange_device(app, code, now, authenticated=False)
+                except ErrorResponse as error:
+                    errors.append(error.code)
             spent += time.process_time() - started
-            assert refusals == ["authorization_pending"] * FEW
+            assert errors == ["authorization_pending"] * FEW
         return spent / (POLLS * 10) * 1e6
 
 
@@ -124,7 +124,7 @@ def weight() -> bool:
     before = tracemalloc.get_traced_memory()[0]
     for number in range(MANY):
         # As a request brings them: strings of its own, none shared with another.
-        backend.state.start_device(backend.default_app, ["openid", f"scope-{number}"], (), now)
+        backend.server.start_device(backend.default_app, ["openid", f"scope-{number}"], (), now)
     gc.collect()
     each = (tracemalloc.get_traced_memory()[0] - before) / MANY
     tracemalloc.stop()

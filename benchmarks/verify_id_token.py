@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from twilio_oauth_async import DeviceFlow, OAuthSession, VirtualClock
 from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.endpoints.keys import Algorithm
+from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm
 
 LIMITS: dict[Algorithm, float] = {"ES256": 1.5, "RS256": 2.5}
 WARM_UP = 200

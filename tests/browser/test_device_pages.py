@@ -70,7 +70,7 @@ async def test_no_code_and_a_wrong_one_can_be_corrected(caller: Caller, new_page
     assert [request.method for request in caller.emulator.requests.to("activate")] == ["GET"], "nothing was sent"
     await page.get_by_label("Code").fill("WRNG-CODE")
     await page.get_by_role("button", name="Continue").click()
-    assert "do not know" in await page.get_by_role("alert").inner_text()
+    assert "is unknown" in await page.get_by_role("alert").inner_text()
     field = page.get_by_label("Code")
     assert await field.get_attribute("aria-invalid") == "true"
     await page.locator("#user_code:focus").wait_for()

@@ -189,8 +189,8 @@ def test_loopback_host_needs_no_option(host, capsys, monkeypatch):
         (["--errors", "other"], "'other' is not one of 'oauth', 'twilio'"),
         (["--dates", "other"], "'other' is not one of 'rfc2822', 'iso8601'"),
         (["--virtual-clock"], "--virtual-clock needs --control-token"),
-        (["--control-token", "canary token"], "a control token is made of letters"),
-        (["--control-token", ""], "a control token is made of letters"),
+        (["--control-token", "canary token"], "a control token can contain only letters"),
+        (["--control-token", ""], "a control token can contain only letters"),
     ],
 )
 def test_wrong_usage_prints_a_message_and_exits_with_2(args, message, capsys, monkeypatch):

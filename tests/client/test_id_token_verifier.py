@@ -117,7 +117,7 @@ async def test_a_storm_of_made_up_key_ids_reaches_the_server_once():
 @pytest.mark.asyncio
 async def test_an_outage_of_the_certs_endpoint():
     async with signed_in() as scene:
-        scene.server.faults.on("certs").answer(503)
+        scene.server.faults.on("certs").respond(503)
         with pytest.raises(ApiError):
             await scene.verify()
         await scene.verify()
@@ -136,9 +136,9 @@ async def test_an_outage_of_the_certs_endpoint():
 @pytest.mark.parametrize(
     ("forgery", "claim"),
     [
-        ({"signed_by": "nobody"}, "alg"),
+        ({"signed_by": "none"}, "alg"),
         ({"signed_by": "hmac"}, "alg"),
-        ({"signed_by": "stranger"}, None),
+        ({"signed_by": "other_key"}, None),
         ({"header": {"crit": ["exp"]}}, "crit"),
         ({"header": {"kid": "../../canary"}}, "kid"),
         ({"header": {"typ": "at+jwt"}}, "typ"),

@@ -161,7 +161,7 @@ async def test_the_second_button_goes_to_twilio_and_back(new_browser: NewBrowser
 async def test_a_server_that_cannot_be_reached_is_told(new_browser: NewBrowser, emulator: Emulator) -> None:
     page = await (await new_browser()).new_page()
     await start(page)
-    emulator.faults.on("poll").answer(503)
+    emulator.faults.on("poll").respond(503)
     clock_of(emulator).advance(6)
     await page.get_by_text("503").wait_for()
 

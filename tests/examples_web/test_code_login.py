@@ -101,7 +101,7 @@ async def test_what_the_callback_brings_is_shown_as_text(new_person, emulator):
 
 async def test_an_exchange_that_fails(new_person, emulator):
     ada = new_person()
-    emulator.faults.on("code").answer(503)
+    emulator.faults.on("code").respond(503)
     await came_back(ada, await emulator.authorize(await sent_away(ada)))
     assert ada.status == 503
     assert "Please try again" in ada.text

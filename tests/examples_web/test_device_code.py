@@ -74,7 +74,7 @@ async def test_events_tell_the_present_and_the_end(new_person, emulator, state):
 async def test_events_tell_when_the_server_cannot_be_reached(new_person, emulator):
     ada = new_person()
     await ada.connect()
-    emulator.faults.on("poll").answer(503)
+    emulator.faults.on("poll").respond(503)
     async with ada.http.get("/events") as response:
         while b'"pending"' not in await response.content.readline():
             pass
@@ -142,7 +142,7 @@ async def test_refused_or_expired_and_tried_again(new_person, emulator, end, sho
 async def test_twilio_cannot_be_reached(new_person, emulator):
     ada = new_person()
     await ada.look()
-    emulator.faults.on("device_code").answer(503)
+    emulator.faults.on("device_code").respond(503)
     await ada.press("/connect")
     assert ada.status == 503
     assert "Please try again" in ada.text
@@ -155,7 +155,7 @@ async def test_signed_in_although_twilio_does_not_say_as_whom(new_person, emulat
     ada = new_person()
     await approve(emulator, await ada.connect())
     await ada.until("Signed in as")
-    emulator.faults.on("userinfo").answer(503)
+    emulator.faults.on("userinfo").respond(503)
     assert "does not name just now" in await ada.look()
     assert "Sign out" in ada.text
     assert "Ada Example" in await ada.look()
@@ -174,7 +174,7 @@ async def test_signing_out_while_twilio_is_down_says_so(new_person, emulator):
     ada = new_person()
     await approve(emulator, await ada.connect())
     await ada.until("Signed in as")
-    emulator.faults.on("revoke").answer(503)
+    emulator.faults.on("revoke").respond(503)
     await ada.press("/sign-out")
     assert ada.status == 503
     assert "Signed in as" in await ada.look()

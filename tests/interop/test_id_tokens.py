@@ -27,8 +27,8 @@ pytestmark = [
 ]
 
 FORGERIES: dict[str, dict[str, Any]] = {
-    "another key": {"signed_by": "stranger"},
-    "no signature": {"signed_by": "nobody"},
+    "another key": {"signed_by": "other_key"},
+    "no signature": {"signed_by": "none"},
     "HMAC with the public key": {"signed_by": "hmac"},
     "another issuer": {"claims": {"iss": "https://evil.example"}},
     "another audience": {"claims": {"aud": "OQ0", "azp": "OQ0"}},

@@ -109,7 +109,7 @@ async def test_device_flow_expired(node_folder, emulator, facts, time):
 
 async def test_device_flow_with_a_forged_id_token_is_refused(node_folder, emulator, facts, time):
     """The peer does check what these tests rely on it to check."""
-    emulator.faults.on("poll").on_success().id_token(signed_by="stranger")
+    emulator.faults.on("poll").on_success().id_token(signed_by="other_key")
 
     async def person(said):
         await emulator.approve(said["code"]["user_code"])

@@ -94,7 +94,7 @@ async def test_no_server_error_and_no_schema_violation(emulator, tmp_path):
 
 
 async def test_it_would_notice(emulator, tmp_path):
-    emulator.faults.on("certs").always().answer(500)
+    emulator.faults.on("certs").always().respond(500)
     emulator.faults.on("userinfo").always().change(user_sid="US1")
     only = [f"--include-path={path}" for path in ("/v1/certs", "/v1/userinfo")]
     exit_code, output = await bombard(emulator, tmp_path, "--max-examples", "1", *only)

@@ -65,7 +65,7 @@ def test_each_test_has_an_emulator_of_its_own(auto_project):
 async def test_state(turn, twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_clock):
     e = twilio_oauth_emulator
     assert (len(e.requests), e.pending_device_codes, twilio_oauth_clock.monotonic()) == (0, 0, 0.0)
-    e.faults.on("certs").answer(500)
+    e.faults.on("certs").respond(500)
     await twilio_oauth_session.create_device_code(client_sid=e.client_sid, scopes=["openid"])
     twilio_oauth_clock.advance(1)
     assert (len(e.requests), e.pending_device_codes) == (1, 1)

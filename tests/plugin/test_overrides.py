@@ -92,7 +92,7 @@ def twilio_oauth_session_options():
 
 async def test_no_retry(twilio_oauth_emulator, twilio_oauth_session):
     assert twilio_oauth_session.timeout == 3.0
-    twilio_oauth_emulator.faults.on("certs").answer(503)
+    twilio_oauth_emulator.faults.on("certs").respond(503)
     with pytest.raises(ServerError):
         await twilio_oauth_session.fetch_certs()
     assert len(twilio_oauth_emulator.requests) == 1

@@ -67,7 +67,7 @@ async def test_whoever_asked_first_may_go_away():
 
 async def test_all_who_asked_may_go_away_although_it_fails(caplog):
     async with emulated() as setup, setup.pool() as pool:
-        setup.emulator.faults.on("device_code").times(10).answer(403)
+        setup.emulator.faults.on("device_code").times(10).respond(403)
         asked = asyncio.create_task(pool.submit("ada"))
         await asyncio.sleep(0)
         asked.cancel()

@@ -1,6 +1,7 @@
 """A complete authorization server on loopback, for demos, tests and development. Needs the extra ``emulator``.
 
-A second, independent implementation: it shares no code with the client, so that one mistake cannot hide on both sides.
+The implementation is independent: it shares no code with the client, so that a mistake in one is not hidden by the
+same mistake in the other.
 
 May import: `clock`, `extras`. Inside, imports go down: `server`, `app`, `control`, `pages`, `endpoints`, `faults`,
 `rules`, `messages`.

@@ -1,28 +1,31 @@
-"""Paths to handlers: the whole server as one aiohttp application."""
+"""The aiohttp application: which handler serves which path, and what the HTTP server may log."""
 
 from __future__ import annotations
 
-from aiohttp import web
+import logging
 
-from twilio_oauth_async.emulator.control.http import Control
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from twilio_oauth_async.emulator.control.http import HttpControl
 from twilio_oauth_async.emulator.endpoints.backend import Backend
-from twilio_oauth_async.emulator.endpoints.exchange import Exchange, Handler
-from twilio_oauth_async.emulator.endpoints.http_log import http_logger
+from twilio_oauth_async.emulator.endpoints.middleware import EndpointMiddleware, Handler
 from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH, Api
 from twilio_oauth_async.emulator.endpoints.v2 import ApiV2
 from twilio_oauth_async.emulator.pages.authorize import AUTHORIZE_CONSENT_PATH, AuthorizePages
+from twilio_oauth_async.emulator.pages.csrf import CsrfProtection
 from twilio_oauth_async.emulator.pages.device import CONSENT_PATH, DevicePages
-from twilio_oauth_async.emulator.pages.rendering import STYLESHEET_PATH, PageMaker
+from twilio_oauth_async.emulator.pages.rendering import STYLESHEET_PATH, error_page, stylesheet
 
 _MAX_REQUEST_BYTES = 64 * 1024
 
 
-def build_app(backend: Backend, control: Control | None = None) -> web.Application:
-    """Return the application that serves `backend`, and `control` where there is one."""
-    pages = PageMaker(backend.page_key)
+def build_app(backend: Backend, control: HttpControl | None = None) -> web.Application:
+    """Return the application that serves `backend`, and `control` if it is given."""
+    csrf = CsrfProtection(backend.csrf_key)
     api, api_v2 = Api(backend), ApiV2(backend)
-    device, authorize = DevicePages(backend, pages), AuthorizePages(backend, pages)
-    # (method, endpoint name, handler, paths); what discovery announces stands beside what the contract has.
+    device, authorize = DevicePages(backend, csrf), AuthorizePages(backend, csrf)
+    # (method, endpoint name, handler, paths): the paths of Twilio's contract and those of the discovery document.
     routes: list[tuple[str, str, Handler, tuple[str, ...]]] = [
         ("GET", "discovery", api.discovery, ("/v1/.well-known/openid-configuration",)),
         ("GET", "certs", api.certs, ("/v1/certs", "/oauth2/certs")),
@@ -33,24 +36,39 @@ def build_app(backend: Backend, control: Control | None = None) -> web.Applicati
         ("POST", "revoke", api.revoke, ("/oauth2/revoke",)),
         ("GET", "authorize", authorize.authorize, ("/oauth2/authorize", "/v1/authorize", "/v2/authorize")),
         ("POST", "authorize", authorize.authorize, ("/oauth2/authorize", "/v1/authorize", "/v2/authorize")),
-        ("POST", "consent", authorize.decide, (AUTHORIZE_CONSENT_PATH,)),
-        ("GET", "activate", device.enter, (f"/{ACTIVATE_PATH}",)),
-        ("POST", "activate", device.look_up, (f"/{ACTIVATE_PATH}",)),
-        ("POST", "consent", device.decide, (CONSENT_PATH,)),
-        ("GET", "done", device.approved, (f"{CONSENT_PATH}/approved",)),
-        ("GET", "done", device.denied, (f"{CONSENT_PATH}/denied",)),
-        ("GET", "stylesheet", pages.stylesheet, (STYLESHEET_PATH,)),
+        ("POST", "consent", authorize.submit_decision, (AUTHORIZE_CONSENT_PATH,)),
+        ("GET", "activate", device.show_code_form, (f"/{ACTIVATE_PATH}",)),
+        ("POST", "activate", device.submit_code, (f"/{ACTIVATE_PATH}",)),
+        ("POST", "consent", device.submit_decision, (CONSENT_PATH,)),
+        ("GET", "done", device.show_approved, (f"{CONSENT_PATH}/approved",)),
+        ("GET", "done", device.show_denied, (f"{CONSENT_PATH}/denied",)),
+        ("GET", "stylesheet", stylesheet, (STYLESHEET_PATH,)),
     ]
     endpoints = {path: endpoint for _, endpoint, _, paths in routes for path in paths}
-    exchange = Exchange(backend, lambda path: endpoints.get(path, ""), pages.refusal)
+    endpoint_middleware = EndpointMiddleware(backend, lambda path: endpoints.get(path, ""), error_page)
     app = web.Application(
-        # Control comes first: what it takes neither the journal nor a fault gets to see.
-        middlewares=[*([] if control is None else [control.middleware()]), exchange.middleware()],
+        # Control is first: its requests are not recorded in the journal and not hit by faults.
+        middlewares=[*([] if control is None else [control.middleware()]), endpoint_middleware.middleware()],
         client_max_size=_MAX_REQUEST_BYTES,
-        # debug follows the event loop's, and would put tracebacks into answers.
-        handler_args={"debug": False, "logger": http_logger()},
+        # The default of debug is the event loop's debug mode; with it, responses would contain tracebacks.
+        handler_args={"debug": False, "logger": _http_logger()},
     )
     for method, _, handler, paths in routes:
         for path in paths:
             app.router.add_route(method, path, handler)
     return app
+
+
+def _http_logger() -> logging.Logger:
+    """Return the logger of aiohttp's server, without records about malformed requests.
+
+    aiohttp logs malformed HTTP as an error and quotes the line, which can be a header with a secret. It also logs a
+    body that does not match its ``Content-Encoding``. The client gets a 400 for both.
+    """
+    logger = logging.getLogger(__name__)
+    logger.addFilter(_is_server_error)  # has no effect if it was added before
+    return logger
+
+
+def _is_server_error(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError)

@@ -1,4 +1,4 @@
-"""`Emulator`: the whole server on loopback, started and stopped like any async context manager."""
+"""`Emulator`: builds the server from its parts, and starts and stops it as an async context manager."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from aiohttp import web
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.emulator.app import build_app
-from twilio_oauth_async.emulator.control.console import Console
-from twilio_oauth_async.emulator.control.http import CONTROL_PATH, Control
+from twilio_oauth_async.emulator.control.http import CONTROL_PATH, HttpControl
+from twilio_oauth_async.emulator.control.in_process import InProcessControl
 from twilio_oauth_async.emulator.endpoints.backend import Backend
-from twilio_oauth_async.emulator.endpoints.issuer import TokenIssuer
-from twilio_oauth_async.emulator.endpoints.keys import Algorithm, KeyRing
+from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm, SigningKeys
+from twilio_oauth_async.emulator.endpoints.token_issuer import TokenIssuer
 from twilio_oauth_async.emulator.faults.fault import Faults
 from twilio_oauth_async.emulator.messages.credentials import Accounts
-from twilio_oauth_async.emulator.messages.dialect import DateDialect, Dialect, ErrorDialect
 from twilio_oauth_async.emulator.messages.journal import Journal
-from twilio_oauth_async.emulator.rules.authorization_codes import registered_uris
-from twilio_oauth_async.emulator.rules.guesses import Guesses
+from twilio_oauth_async.emulator.messages.response_formats import DateFormat, ErrorFormat, ResponseFormat
+from twilio_oauth_async.emulator.rules.authorization_server import AuthorizationServer
 from twilio_oauth_async.emulator.rules.ids import Ids
 from twilio_oauth_async.emulator.rules.model import DEVICE_CODE_GRANT, App, Policy, User
-from twilio_oauth_async.emulator.rules.state import State
+from twilio_oauth_async.emulator.rules.redirect_uris import validate_redirect_uris
+from twilio_oauth_async.emulator.rules.user_codes import UserCodeRateLimit
 
 _BACKLOG = 1024
-"""Thousands of device flows may connect in one moment."""
+"""Thousands of device flows may connect at the same time."""
 
 
-class Emulator(Console):
-    """A strict, stateful stand-in for Twilio's OAuth server.
+class Emulator(InProcessControl):
+    """A strict emulation of Twilio's OAuth server.
 
-    ``async with Emulator() as emulator:`` serves until the block ends. All state is in memory and of this object.
+    ``async with Emulator() as emulator:`` serves until the block ends. All state is in memory, in this object.
     """
 
     def __init__(
@@ -60,46 +60,46 @@ class Emulator(Console):
         pkce_required: bool = True,
         device_secret_required: bool = False,
         device_grant_type: str = DEVICE_CODE_GRANT,
-        errors: ErrorDialect = "oauth",
-        dates: DateDialect = "rfc2822",
+        errors: ErrorFormat = "oauth",
+        dates: DateFormat = "rfc2822",
         signing_algorithm: Algorithm = "ES256",
         ssl_context: ssl.SSLContext | None = None,
         seed: int | None = None,
         control_token: str | None = None,
     ) -> None:
-        """Every identifier that is not given is made up, from `seed` where that is given.
+        """Identifiers and secrets that are not given are generated, from `seed` if it is given.
 
         Args:
             host: address to listen on.
-            port: port to listen on; 0 takes a free one.
-            clock: where time comes from; a `VirtualClock` makes codes expire without waiting.
+            port: port to listen on; 0 chooses a free one.
+            clock: source of time; with a `VirtualClock`, codes expire without waiting.
             issuer: the ``iss`` of tokens and of the discovery document.
-            account_sid: Basic user name.
-            auth_token: Basic password.
+            account_sid: user name of the Basic credentials.
+            auth_token: password of the Basic credentials.
             client_sid: SID of the app that exists from the start.
-            client_secret: its secret.
+            client_secret: secret of that app.
             public: the app is a public client and has no secret.
-            app_name: what the pages call it.
-            redirect_uris: where a browser may be sent back to; None: anywhere on a loopback address.
-            interval: seconds between two polls.
-            expires_in: seconds that a device code lives.
+            app_name: name of the app, shown on the pages.
+            redirect_uris: redirect URIs of the app; None: any on a loopback address.
+            interval: minimum seconds between two polls.
+            expires_in: lifetime of a device code in seconds.
             access_token_lifetime: seconds.
             refresh_token_lifetime: seconds.
-            rotate_refresh_tokens: whether a refresh token is good for one refresh only.
+            rotate_refresh_tokens: whether each refresh replaces the refresh token.
             pkce_required: whether a confidential app needs PKCE as well.
             device_secret_required: whether a confidential app must send its secret in the device grant as well.
             device_grant_type: the ``GrantType`` of the device grant.
-            errors: ``oauth`` for RFC 6749 bodies, ``twilio`` for Twilio's.
-            dates: ``rfc2822`` or ``iso8601``.
-            signing_algorithm: of access and id tokens.
-            ssl_context: serve HTTPS.
-            seed: makes everything random the same in every run, except for keys.
-            control_token: who sends it as a Bearer token may do over HTTP what this object's methods do (see
-                `control`); None: nobody can.
+            errors: format of error bodies: ``oauth`` (RFC 6749) or ``twilio``.
+            dates: format of dates: ``rfc2822`` or ``iso8601``.
+            signing_algorithm: algorithm of access and id tokens.
+            ssl_context: if given, the emulator serves HTTPS.
+            seed: makes all random values except signing keys the same in each run.
+            control_token: enables control over HTTP (see `control.http`); requests send it as a Bearer token. None:
+                disabled.
 
         Raises:
-            ValueError: a public app with a secret, a redirect URI that is none, a control token that no header can
-                carry.
+            ValueError: `public` and `client_secret` are both given, a redirect URI is not absolute, or `control_token`
+                contains characters that a Bearer token cannot have.
         """
         if public and client_secret is not None:
             raise ValueError("a public app has no client_secret")
@@ -115,48 +115,48 @@ class Emulator(Console):
             device_secret_required=device_secret_required,
             device_grant_type=device_grant_type,
         )
-        state = State(policy, ids, issuer)
-        keys = KeyRing(ids)
+        server = AuthorizationServer(policy, ids, issuer)
+        keys = SigningKeys(ids)
         user = User(sid=ids.sid("US"), first_name="Ada", last_name="Example", email="ada@example.com")
-        state.users[user.sid] = user
+        server.users[user.sid] = user
         app = App(
             sid=client_sid or ids.app_sid(),
             name=app_name,
             secret=None if public else client_secret or ids.text(40),
-            redirect_uris=registered_uris(redirect_uris),
+            redirect_uris=validate_redirect_uris(redirect_uris),
         )
-        state.apps[app.sid] = app
+        server.apps[app.sid] = app
         backend = Backend(
             clock=clock or SystemClock(),
-            state=state,
+            server=server,
             keys=keys,
-            tokens=TokenIssuer(state, keys, issuer, signing_algorithm),
+            token_issuer=TokenIssuer(server, keys, issuer, signing_algorithm),
             accounts=Accounts({account_sid: auth_token}),
-            dialect=Dialect(errors, dates),
+            response_format=ResponseFormat(errors, dates),
             journal=Journal(),
             faults=Faults(seed or 0),
-            guesses=Guesses(policy),
+            user_code_limit=UserCodeRateLimit(policy),
             issuer=issuer,
             account_sid=account_sid,
             auth_token=auth_token,
             default_app=app,
             default_user=user,
-            page_key=secrets.token_bytes(32),
+            csrf_key=secrets.token_bytes(32),
         )
         super().__init__(backend)
         self._host, self._port, self._ssl_context = host, port, ssl_context
-        self._control = None if control_token is None else Control(self, control_token)
+        self._control = None if control_token is None else HttpControl(self, control_token)
         self._runner: web.AppRunner | None = None
 
     @property
     def control_url(self) -> str | None:
-        """Where orders are taken (see `control`); None where no control token was chosen. Raises as `base_url` does."""
+        """URL of the control API (see `control.http`), or None without a control token. Raises as `base_url` does."""
         return None if self._control is None else f"{self.base_url}{CONTROL_PATH}"
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
-        self._backend.closing = asyncio.Event()  # a new one, because an event belongs to one event loop
+        self._backend.closing = asyncio.Event()  # a new one: an event is bound to one event loop
         runner = web.AppRunner(build_app(self._backend, self._control), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:

@@ -1,4 +1,4 @@
-"""What a test can see and change: in the same process (`console`), or over HTTP (`http`, ``/_control/``).
+"""Control of the emulator by a test: in the same process (`in_process`), or over HTTP (`http`, ``/_control/``).
 
 May import: `pages`, `endpoints`, `faults`, `rules`, `messages`.
 """

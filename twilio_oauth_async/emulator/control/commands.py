@@ -1,4 +1,4 @@
-"""The orders of `control`, one function each: arguments in, JSON out."""
+"""The commands of the control API, one function each."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import attrs
 
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator.control.arguments import Arguments, ControlError
-from twilio_oauth_async.emulator.control.console import Console
-from twilio_oauth_async.emulator.control.fault_orders import ORDER_MEMBERS, order_fault
-from twilio_oauth_async.emulator.endpoints.exchange import PAGES
+from twilio_oauth_async.emulator.control.fault_from_json import FAULT_MEMBERS, fault_from_json
+from twilio_oauth_async.emulator.control.in_process import InProcessControl
+from twilio_oauth_async.emulator.endpoints.middleware import PAGES
 from twilio_oauth_async.emulator.faults.fault import Fault, Target
-from twilio_oauth_async.emulator.messages.refusal import UserCodeError
 from twilio_oauth_async.emulator.rules.model import User
+from twilio_oauth_async.emulator.rules.user_codes import UserCodeError
 
-Run = Callable[[Console, Arguments], Awaitable[dict[str, Any]]]
+Run = Callable[[InProcessControl, Arguments], Awaitable[dict[str, Any]]]
 
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""As far as the clock can go, so that what lives longer than a moment still has a date."""
+"""Limit for `advance`: later, the expiry of a token could be beyond the last date that Python has."""
 _ENDPOINTS = frozenset(get_args(Target)) | PAGES
 
 
 @attrs.frozen
 class Command:
-    """One order: how it is called, what it takes, and what carries it out."""
+    """A command: its HTTP method, the function that runs it, and its arguments."""
 
     method: Literal["GET", "POST"]
     run: Run
@@ -36,23 +36,23 @@ class Command:
     optional: tuple[str, ...] = ()
 
 
-async def _describe(console: Console, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
+async def _describe(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - has none
     return {
-        "base_url": console.base_url,
-        "issuer": console.issuer,
-        "account_sid": console.account_sid,
-        "auth_token": console.auth_token,
-        "client_sid": console.client_sid,
-        "client_secret": console.client_secret,
-        "users": [attrs.asdict(user) for user in console.users],
-        "policy": attrs.asdict(console.policy),
-        "clock": _clock(console),
-        "device_codes": {"pending": console.pending_device_codes, "remembered": console.remembered_device_codes},
+        "base_url": control.base_url,
+        "issuer": control.issuer,
+        "account_sid": control.account_sid,
+        "auth_token": control.auth_token,
+        "client_sid": control.client_sid,
+        "client_secret": control.client_secret,
+        "users": [attrs.asdict(user) for user in control.users],
+        "policy": attrs.asdict(control.policy),
+        "clock": _clock(control),
+        "device_codes": {"pending": control.pending_device_codes, "remembered": control.remembered_device_codes},
     }
 
 
-def _clock(console: Console) -> dict[str, Any]:
-    clock = console.clock
+def _clock(control: InProcessControl) -> dict[str, Any]:
+    clock = control.clock
     return {
         "virtual": isinstance(clock, VirtualClock),
         "monotonic": clock.monotonic(),
@@ -60,76 +60,78 @@ def _clock(console: Console) -> dict[str, Any]:
     }
 
 
-async def _requests(console: Console, arguments: Arguments) -> dict[str, Any]:
+async def _requests(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
     endpoint = arguments.optional_text("endpoint")
     if endpoint is not None and endpoint not in _ENDPOINTS:
-        raise ControlError(f"endpoint is one of {', '.join(sorted(_ENDPOINTS))}")
-    requests = list(console.requests) if endpoint is None else console.requests.to(endpoint)
+        raise ControlError(f"endpoint must be one of {', '.join(sorted(_ENDPOINTS))}")
+    requests = list(control.requests) if endpoint is None else control.requests.to(endpoint)
     return {"requests": [request.redacted() for request in requests]}
 
 
-async def _faults(console: Console, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
-    return {"faults": [{**_shown(fault), "hits": fault.hits, "unused": fault.is_unused} for fault in console.faults]}
+async def _faults(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - has none
+    return {
+        "faults": [{**_fault_as_json(fault), "hits": fault.hits, "unused": fault.is_unused} for fault in control.faults]
+    }
 
 
-async def _approve(console: Console, arguments: Arguments) -> dict[str, Any]:
-    user, scopes = _user(console, arguments), arguments.optional_texts("scopes")
-    with _refusals_told():
-        await console.approve(arguments.text("user_code"), user, scopes=scopes)
+async def _approve(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    user, scopes = _user(control, arguments), arguments.optional_texts("scopes")
+    with _errors_as_status():
+        await control.approve(arguments.text("user_code"), user, scopes=scopes)
     return {}
 
 
-async def _deny(console: Console, arguments: Arguments) -> dict[str, Any]:
-    with _refusals_told():
-        await console.deny(arguments.text("user_code"))
+async def _deny(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    with _errors_as_status():
+        await control.deny(arguments.text("user_code"))
     return {}
 
 
-async def _expire(console: Console, arguments: Arguments) -> dict[str, Any]:
-    with _refusals_told():
-        await console.expire(arguments.text("user_code"))
+async def _expire(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    with _errors_as_status():
+        await control.expire(arguments.text("user_code"))
     return {}
 
 
-async def _revoke(console: Console, arguments: Arguments) -> dict[str, Any]:
-    with _refusals_told():
-        await console.revoke(arguments.text("token"))
+async def _revoke(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    with _errors_as_status():
+        await control.revoke(arguments.text("token"))
     return {}
 
 
-async def _authorize(console: Console, arguments: Arguments) -> dict[str, Any]:
-    user, scopes = _user(console, arguments), arguments.optional_texts("scopes")
+async def _authorize(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    user, scopes = _user(control, arguments), arguments.optional_texts("scopes")
     approve = arguments.flag("approve", default=True)
-    with _refusals_told():
-        location = await console.authorize(arguments.text("url"), user, approve=approve, scopes=scopes)
+    with _errors_as_status():
+        location = await control.authorize(arguments.text("url"), user, approve=approve, scopes=scopes)
     return {"location": location}
 
 
-async def _advance(console: Console, arguments: Arguments) -> dict[str, Any]:
-    clock, seconds = console.clock, arguments.seconds("seconds")
+async def _advance(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    clock, seconds = control.clock, arguments.seconds("seconds")
     if not isinstance(clock, VirtualClock):
-        raise ControlError("the emulator runs on the machine's clock, which nobody can advance", HTTPStatus.CONFLICT)
+        raise ControlError("the emulator uses the system clock, which cannot be advanced", HTTPStatus.CONFLICT)
     if seconds > (_LATEST - clock.now()).total_seconds():
-        raise ControlError(f"seconds must not lead beyond the year {_LATEST.year}")
+        raise ControlError(f"seconds must not move the clock beyond the year {_LATEST.year}")
     clock.advance(seconds)
-    return {"clock": _clock(console)}
+    return {"clock": _clock(control)}
 
 
-async def _rotate_keys(console: Console, arguments: Arguments) -> dict[str, Any]:
-    keep = arguments.whole_number("keep", 1)
-    with _refusals_told():
-        console.rotate_keys(keep)
+async def _rotate_keys(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    keep = arguments.integer("keep", 1)
+    with _errors_as_status():
+        control.rotate_keys(keep)
     return {}
 
 
-async def _add_user(console: Console, arguments: Arguments) -> dict[str, Any]:
-    user = console.add_user(arguments.text("first_name"), arguments.text("last_name"), arguments.text("email"))
+async def _add_user(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    user = control.add_user(arguments.text("first_name"), arguments.text("last_name"), arguments.text("email"))
     return {"sid": user.sid}
 
 
-async def _add_app(console: Console, arguments: Arguments) -> dict[str, Any]:
-    with _refusals_told():
-        app = console.add_app(
+async def _add_app(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    with _errors_as_status():
+        app = control.add_app(
             arguments.text("name"),
             public=arguments.flag("public", default=False),
             scopes=arguments.optional_texts("scopes"),
@@ -139,75 +141,75 @@ async def _add_app(console: Console, arguments: Arguments) -> dict[str, Any]:
     return {"sid": app.sid, "secret": app.secret}
 
 
-async def _add_api_key(console: Console, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
-    sid, secret = console.add_api_key()
+async def _add_api_key(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - has none
+    sid, secret = control.add_api_key()
     return {"sid": sid, "secret": secret}
 
 
-async def _add_fault(console: Console, arguments: Arguments) -> dict[str, Any]:
-    return _shown(order_fault(console.faults, arguments.given))
+async def _add_fault(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    return _fault_as_json(fault_from_json(control.faults, arguments.given))
 
 
-async def _remove_fault(console: Console, arguments: Arguments) -> dict[str, Any]:
-    number = arguments.whole_number("id")
-    fault = next((fault for fault in console.faults if fault.number == number), None)
+async def _remove_fault(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    number = arguments.integer("id")
+    fault = next((fault for fault in control.faults if fault.number == number), None)
     if fault is None:
         raise ControlError("there is no such fault", HTTPStatus.NOT_FOUND)
-    console.faults.remove(fault)
+    control.faults.remove(fault)
     return {}
 
 
-async def _poll_gaps(console: Console, arguments: Arguments) -> dict[str, Any]:
+async def _poll_gaps(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
     device_code = arguments.optional_text("device_code")
-    interval = arguments.seconds("interval", console.policy.interval)
+    interval = arguments.seconds("interval", control.policy.interval)
     return {
-        "gaps": console.requests.poll_gaps(device_code),
+        "gaps": control.requests.poll_gaps(device_code),
         "interval": interval,
-        "polled_faster": console.requests.polled_faster_than(interval, device_code),
+        "polled_faster": control.requests.polled_faster_than(interval, device_code),
     }
 
 
-async def _clear(console: Console, arguments: Arguments) -> dict[str, Any]:
-    parts: Mapping[str, Callable[[], None]] = {"requests": console.requests.clear, "faults": console.faults.clear}
+async def _clear(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:
+    parts: Mapping[str, Callable[[], None]] = {"requests": control.requests.clear, "faults": control.faults.clear}
     only = arguments.optional_texts("only")
     if only is None:
-        console.clear()
+        control.clear()
         return {}
     if not set(only) <= parts.keys():
-        raise ControlError(f"only is a list of {', '.join(parts)}")
+        raise ControlError(f"only must be a list of {', '.join(parts)}")
     for part in only:
         parts[part]()
     return {}
 
 
-def _shown(fault: Fault) -> dict[str, Any]:
-    return {"id": fault.number, "fault": fault.words}
+def _fault_as_json(fault: Fault) -> dict[str, Any]:
+    return {"id": fault.number, "fault": fault.description}
 
 
-def _user(console: Console, arguments: Arguments) -> User | None:
+def _user(control: InProcessControl, arguments: Arguments) -> User | None:
     sid = arguments.optional_text("user")
     if sid is None:
         return None
-    user = next((user for user in console.users if user.sid == sid), None)
+    user = next((user for user in control.users if user.sid == sid), None)
     if user is None:
         raise ControlError("there is no such user", HTTPStatus.NOT_FOUND)
     return user
 
 
 @contextlib.contextmanager
-def _refusals_told() -> Generator[None]:
-    """Turn what `Console` raises into the status that says the same."""
+def _errors_as_status() -> Generator[None]:
+    """Turn exceptions of `InProcessControl` into `ControlError` with an HTTP status."""
     try:
         yield
     except LookupError as error:
-        problem, status = str(error), HTTPStatus.NOT_FOUND
+        message, status = str(error), HTTPStatus.NOT_FOUND
     except UserCodeError as error:
-        problem, status = str(error), HTTPStatus.CONFLICT
+        message, status = str(error), HTTPStatus.CONFLICT
     except ValueError as error:
-        problem, status = str(error), HTTPStatus.BAD_REQUEST
+        message, status = str(error), HTTPStatus.BAD_REQUEST
     else:
         return
-    raise ControlError(problem, status)
+    raise ControlError(message, status)
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -224,9 +226,9 @@ COMMANDS: Mapping[str, Command] = {
     "add_user": Command("POST", _add_user, ("first_name", "last_name", "email")),
     "add_app": Command("POST", _add_app, ("name",), ("public", "scopes", "audiences", "redirect_uris")),
     "add_api_key": Command("POST", _add_api_key),
-    "add_fault": Command("POST", _add_fault, optional=ORDER_MEMBERS),
+    "add_fault": Command("POST", _add_fault, optional=FAULT_MEMBERS),
     "remove_fault": Command("POST", _remove_fault, ("id",)),
     "poll_gaps": Command("POST", _poll_gaps, optional=("device_code", "interval")),
     "clear": Command("POST", _clear, optional=("only",)),
 }
-"""By the part of the path that follows ``/_control/``."""
+"""Key: the part of the path after ``/_control/``."""

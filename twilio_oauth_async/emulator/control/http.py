@@ -1,12 +1,12 @@
-"""Control over HTTP: what `Console` offers, for tests in other languages. It exists only where a token was chosen.
+"""Control over HTTP, for tests in other languages: `InProcessControl` as an API. Enabled only with a control token.
 
-Every request carries ``Authorization: Bearer <control token>``. What is sent and what comes back is a JSON object; an
-order without arguments may go without a body. No request of these stands in the journal, and no fault hits one.
+Each request needs ``Authorization: Bearer <control token>``. Bodies of requests and responses are JSON objects; a
+command without arguments needs no body. These requests are not recorded in the journal, and no fault hits them.
 
 =========================== ===================================================== ===================================
-request                     takes (a ? marks what may be left out)                answers
+request                     arguments (? marks optional ones)                     response
 =========================== ===================================================== ===================================
-GET  /_control/                                                                   what the emulator is: base_url,
+GET  /_control/                                                                   settings and state: base_url,
                                                                                   issuer, account_sid, auth_token,
                                                                                   client_sid, client_secret, users,
                                                                                   policy, clock, device_codes
@@ -18,25 +18,25 @@ POST /_control/deny         user_code
 POST /_control/expire       user_code
 POST /_control/revoke       token
 POST /_control/authorize    url, user?, approve?, scopes?                         location
-POST /_control/advance      seconds                                               clock; 409 on the machine's own
+POST /_control/advance      seconds                                               clock; 409 if it is not virtual
 POST /_control/rotate_keys  keep?
 POST /_control/add_user     first_name, last_name, email                          sid
 POST /_control/add_app      name, public?, scopes?, audiences?, redirect_uris?    sid, secret
 POST /_control/add_api_key                                                        sid, secret
-POST /_control/add_fault    on?, and the methods of `Fault`: see `fault_orders`   id, fault
+POST /_control/add_fault    on?, and the methods of `Fault`: `fault_from_json`    id, fault
 POST /_control/remove_fault id
 POST /_control/poll_gaps    device_code?, interval?                               gaps, interval, polled_faster
-POST /_control/clear        only?: a list of requests, faults                     after: as before the first request
+POST /_control/clear        only?: list of requests, faults; default: everything
 =========================== ===================================================== ===================================
 
-``user`` is a user's ``sid``; durations are seconds. What cannot be done answers ``{"error": text}`` with 400 (the
-request is wrong; the text says what would be right), 401 (no or another token), 404 (no such path, code, token, user
-or fault), 405, 409 (the code has expired or was decided upon; the clock is not virtual) or 413.
+``user`` is the ``sid`` of a user. Durations are seconds. An error is ``{"error": message}`` with the status 400 (the
+request is not valid; the message says what is expected), 401 (the control token is missing or wrong), 404 (no such
+path, code, token, user or fault), 405, 409 (the code has expired or was already approved or denied; the clock is not
+virtual) or 413.
 """
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Any
 
@@ -45,72 +45,70 @@ from aiohttp.typedefs import Handler, Middleware
 
 from twilio_oauth_async.emulator.control.arguments import Arguments, ControlError, read_object
 from twilio_oauth_async.emulator.control.commands import COMMANDS
-from twilio_oauth_async.emulator.control.console import Console
-from twilio_oauth_async.emulator.endpoints.exchange import json_answer
-from twilio_oauth_async.emulator.messages.secret import same_secret
+from twilio_oauth_async.emulator.control.in_process import InProcessControl
+from twilio_oauth_async.emulator.endpoints.middleware import json_response
+from twilio_oauth_async.emulator.messages.credentials import BEARER_TOKEN, same_secret
 
 CONTROL_PATH = "/_control/"
-_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
-"""RFC 6750 2.1: b64token."""
 
 
-class Control:
-    """Carries out what comes in under `CONTROL_PATH`."""
+class HttpControl:
+    """Runs the commands that are sent to `CONTROL_PATH`."""
 
-    def __init__(self, console: Console, token: str) -> None:
-        """Serve `console` to whoever knows `token`.
+    def __init__(self, control: InProcessControl, token: str) -> None:
+        """Serve `control` to clients that send `token`.
 
         Raises:
-            ValueError: no header can carry `token`.
+            ValueError: `token` contains characters that a Bearer token cannot have.
         """
-        if not _TOKEN.fullmatch(token):
-            raise ValueError("a control token is made of letters, digits and -._~+/, with = at its end only")
-        self._console = console
+        if not BEARER_TOKEN.fullmatch(token):
+            raise ValueError("a control token can contain only letters, digits and -._~+/, and = at its end")
+        self._control = control
         self._token = token
 
     def middleware(self) -> Middleware:
-        """Return it in the form that aiohttp takes."""
+        """Return the middleware as an aiohttp function."""
 
         @web.middleware
-        async def control(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def control_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path.startswith(CONTROL_PATH):
                 return await self._respond(request)
             return await handler(request)
 
-        return control
+        return control_middleware
 
     async def _respond(self, request: web.Request) -> web.Response:
         try:
-            self._demand_token(request)
-            return json_answer(await self._carry_out(request))
+            self._check_token(request)
+            return json_response(await self._run(request))
         except ControlError as error:
-            answer = json_answer({"error": str(error)}, status=error.status)
+            response = json_response({"error": str(error)}, status=error.status)
         except web.HTTPRequestEntityTooLarge:
-            answer = json_answer({"error": "the request is too large"}, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            response = json_response({"error": "the request is too large"}, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except web.RequestPayloadError:
-            answer = json_answer({"error": "the body cannot be read"}, status=HTTPStatus.BAD_REQUEST)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            answer.headers["WWW-Authenticate"] = 'Bearer realm="emulator control"'  # RFC 9110 15.5.2
-        if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            answer.headers["Allow"] = COMMANDS[_name(request)].method  # RFC 9110 15.5.6
-        return answer
+            response = json_response({"error": "the body cannot be read"}, status=HTTPStatus.BAD_REQUEST)
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="emulator control"'  # RFC 9110 15.5.2
+        if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = COMMANDS[_name(request)].method  # RFC 9110 15.5.6
+        return response
 
-    def _demand_token(self, request: web.Request) -> None:
+    def _check_token(self, request: web.Request) -> None:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not same_secret(given.strip(), self._token):
-            raise ControlError("send the control token as Authorization: Bearer <token>", HTTPStatus.UNAUTHORIZED)
+            raise ControlError("send the header Authorization: Bearer <control token>", HTTPStatus.UNAUTHORIZED)
 
-    async def _carry_out(self, request: web.Request) -> dict[str, Any]:
+    async def _run(self, request: web.Request) -> dict[str, Any]:
         name = _name(request)
         command = COMMANDS.get(name)
         if command is None:
-            there_are = ", ".join(f"{each.method} {CONTROL_PATH}{path}" for path, each in COMMANDS.items())
-            raise ControlError(f"there is nothing at this path; there are {there_are}", HTTPStatus.NOT_FOUND)
+            commands = ", ".join(f"{each.method} {CONTROL_PATH}{path}" for path, each in COMMANDS.items())
+            raise ControlError(f"no such path; use {commands}", HTTPStatus.NOT_FOUND)
         if request.method != command.method:
-            raise ControlError(f"this path has the method {command.method} only", HTTPStatus.METHOD_NOT_ALLOWED)
+            raise ControlError(f"method not allowed; use {command.method}", HTTPStatus.METHOD_NOT_ALLOWED)
         given = dict(request.query) if command.method == "GET" else read_object(await request.read())
         arguments = Arguments(name or CONTROL_PATH, given, command.needed, command.optional)
-        return await command.run(self._console, arguments)
+        return await command.run(self._control, arguments)
 
 
 def _name(request: web.Request) -> str:

@@ -1,4 +1,4 @@
-"""Everything that the endpoints and the pages work on, in one place."""
+"""`Backend`: the parts of one emulator that the endpoints and pages use."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ import asyncio
 from attrs import define, field
 
 from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.emulator.endpoints.issuer import TokenIssuer
-from twilio_oauth_async.emulator.endpoints.keys import KeyRing
+from twilio_oauth_async.emulator.endpoints.signing_keys import SigningKeys
+from twilio_oauth_async.emulator.endpoints.token_issuer import TokenIssuer
 from twilio_oauth_async.emulator.faults.fault import Faults
 from twilio_oauth_async.emulator.messages.credentials import Accounts
-from twilio_oauth_async.emulator.messages.dialect import Dialect
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.journal import Journal
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
-from twilio_oauth_async.emulator.rules.guesses import Guesses
+from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
+from twilio_oauth_async.emulator.rules.authorization_server import AuthorizationServer
 from twilio_oauth_async.emulator.rules.model import App, Now, User
-from twilio_oauth_async.emulator.rules.state import State
+from twilio_oauth_async.emulator.rules.user_codes import UserCodeRateLimit
 
 
 @define(kw_only=True)
 class Backend:
-    """One server's parts."""
+    """The parts of one emulator."""
 
     clock: Clock
-    state: State
-    keys: KeyRing
-    tokens: TokenIssuer
+    server: AuthorizationServer
+    keys: SigningKeys
+    token_issuer: TokenIssuer
     accounts: Accounts
-    dialect: Dialect
+    response_format: ResponseFormat
     journal: Journal
     faults: Faults
-    guesses: Guesses
+    user_code_limit: UserCodeRateLimit
     issuer: str
     account_sid: str
     auth_token: str = field(repr=False)
     default_app: App
-    """The one that exists from the start."""
+    """The app that exists from the start."""
     default_user: User
-    """Who approves unless somebody else is named; the owner of the account."""
-    page_key: bytes = field(repr=False)
-    """What the pages' form tokens are made with."""
+    """The user who approves if no other one is given; the owner of the account."""
+    csrf_key: bytes = field(repr=False)
+    """Key of the CSRF tokens in the pages' forms."""
     base_url: str = ""
-    """Without a trailing slash; empty while the server does not listen."""
+    """Without a trailing slash; empty while the server is not listening."""
     closing: asyncio.Event = field(factory=asyncio.Event)
-    """Set when the server stops, for whoever waits for nothing else."""
+    """Set when the server stops. Stalled connections wait for it."""
 
-    def chosen_user(self, sid: str | None) -> User:
-        """Return the user that a page's form names, or the default one where it names none.
+    def selected_user(self, sid: str | None) -> User:
+        """Return the user that was selected in a form, or the default user if `sid` is None.
 
         Raises:
-            RefusalError: there is no such user.
+            ErrorResponse: ``invalid_request``: there is no such user.
         """
         if sid is None:
             return self.default_user
-        user = self.state.users.get(sid)
+        user = self.server.users.get(sid)
         if user is None:
-            raise RefusalError("invalid_request", "There is no such user.")
+            raise ErrorResponse("invalid_request", "There is no such user.")
         return user
 
     def now(self) -> Now:
-        """Return the clock as the state wants it, read anew for every request."""
+        """Return the current time of both clocks."""
         return Now(seconds=self.clock.monotonic(), wall=self.clock.now())

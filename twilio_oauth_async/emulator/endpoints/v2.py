@@ -1,4 +1,4 @@
-"""``POST /v2/token``: what Twilio serves publicly today, with the names of RFC 6749."""
+"""``POST /v2/token``: Twilio's public token endpoint, with the parameter names of RFC 6749."""
 
 from __future__ import annotations
 
@@ -7,78 +7,80 @@ from urllib.parse import unquote_plus
 from aiohttp import web
 
 from twilio_oauth_async.emulator.endpoints.backend import Backend
-from twilio_oauth_async.emulator.endpoints.exchange import form_of, json_answer
+from twilio_oauth_async.emulator.endpoints.middleware import form_of, json_response
 from twilio_oauth_async.emulator.messages.credentials import CLIENT_CHALLENGE, read_basic
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.rules.authorization_server import Issuance
+from twilio_oauth_async.emulator.rules.client_authentication import authenticate_client
 from twilio_oauth_async.emulator.rules.model import App
-from twilio_oauth_async.emulator.rules.state import Issue
 
-_GRANTS_PARAMETERS = ("audience", "code", "code_verifier", "redirect_uri", "refresh_token", "scope")
+_GRANT_PARAMETERS = ("audience", "code", "code_verifier", "redirect_uri", "refresh_token", "scope")
 
 
 class ApiV2:
-    """The second generation's token endpoint; the app's credentials are all that it asks for."""
+    """The token endpoint of v2. It authenticates the app, not the account."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     async def token(self, request: web.Request) -> web.Response:
-        """Answer a token request."""
+        """``POST /v2/token``: client credentials grant, authorization code grant, refresh."""
         form = form_of(request)
-        form.known(*_GRANTS_PARAMETERS)
+        form.declare(*_GRANT_PARAMETERS)
         grant_type = form.required("grant_type")
         app, authenticated = self._client(request, form)
         account_sid = request.query.get("account_sid")
-        if account_sid is not None and not self._backend.accounts.knows(account_sid):
-            raise RefusalError("unauthorized_client", "The client may not act for this account.")
+        if account_sid is not None and not self._backend.accounts.exists(account_sid):
+            raise ErrorResponse("unauthorized_client", "The client is not allowed to use this account.")
         if grant_type == "client_credentials":
-            issue = self._client_credentials(form, app)
+            issuance = self._client_credentials(form, app)
         elif grant_type == "authorization_code":
-            issue = self._code(form, app, authenticated=authenticated)
+            issuance = self._code(form, app, authenticated=authenticated)
         elif grant_type == "refresh_token":
-            issue = self._refresh(form, app, authenticated=authenticated)
+            issuance = self._refresh(form, app, authenticated=authenticated)
         else:
-            raise RefusalError("unsupported_grant_type", "There is no such grant type.", twilio_code=321403)
-        # A refresh token comes only with offline_access, or in exchange for another one.
-        lasting = issue.refreshed or "offline_access" in issue.scopes
-        answer = self._backend.tokens.issue(issue, self._backend.now(), with_refresh=lasting)
+            raise ErrorResponse("unsupported_grant_type", "There is no such grant type.", twilio_code=321403)
+        # A refresh token is issued only with offline_access or after a refresh.
+        with_refresh = issuance.refreshed or "offline_access" in issuance.scopes
+        tokens = self._backend.token_issuer.issue(issuance, self._backend.now(), with_refresh=with_refresh)
         body = {
-            "access_token": answer.access_token,
-            "refresh_token": answer.refresh_token,
-            "id_token": answer.id_token,
+            "access_token": tokens.access_token,
+            "refresh_token": tokens.refresh_token,
+            "id_token": tokens.id_token,
             "token_type": "Bearer",
-            "expires_in": answer.expires_in,
+            "expires_in": tokens.expires_in,
         }
-        if answer.scope is not None:
-            body["scope"] = answer.scope
-        return json_answer(body)
+        if tokens.scope is not None:
+            body["scope"] = tokens.scope
+        return json_response(body)
 
     def _client(self, request: web.Request, form: Form) -> tuple[App, bool]:
-        """Let the client prove itself, in the body or with Basic (RFC 6749 2.3.1)."""
+        """Authenticate the client, in the body or with Basic (RFC 6749 2.3.1)."""
         client_id, secret = form.optional("client_id"), form.optional("client_secret")
         basic = read_basic(request.headers.get("Authorization"))
         if basic is not None and not self._backend.accounts.matches(*basic):
-            # RFC 6749 2.3.1: form-encoded first; the account's credentials, which some clients always send, are not.
+            # RFC 6749 2.3.1: client id and secret are form-encoded before Basic. The account's credentials are not;
+            # some clients always send them, and they do not authenticate the client.
             name, password = (unquote_plus(part) for part in basic)
             if secret is not None or client_id not in {None, name}:
-                raise RefusalError("invalid_request", "The client authenticates in more than one way.")
+                raise ErrorResponse("invalid_request", "The client used more than one authentication method.")
             try:
-                return self._backend.state.authenticate(name, password)
-            except RefusalError as refusal:
-                refusal.challenge = CLIENT_CHALLENGE  # RFC 6749 5.2
+                return authenticate_client(self._backend.server.apps, name, password)
+            except ErrorResponse as error:
+                error.challenge = CLIENT_CHALLENGE  # RFC 6749 5.2
                 raise
         if client_id is None:
-            raise RefusalError("invalid_request", "The parameter client_id is missing.", twilio_code=321402)
-        return self._backend.state.authenticate(client_id, secret)
+            raise ErrorResponse("invalid_request", "The parameter client_id is missing.", twilio_code=321402)
+        return authenticate_client(self._backend.server.apps, client_id, secret)
 
-    def _client_credentials(self, form: Form, app: App) -> Issue:
+    def _client_credentials(self, form: Form, app: App) -> Issuance:
         audience = form.optional("audience")
         audiences = () if audience is None else (audience,)
-        return self._backend.state.client_credentials(app, _scopes(form) or (), audiences, self._backend.now())
+        return self._backend.server.client_credentials(app, _scopes(form) or (), audiences, self._backend.now())
 
-    def _code(self, form: Form, app: App, *, authenticated: bool) -> Issue:
-        return self._backend.state.exchange_code(
+    def _code(self, form: Form, app: App, *, authenticated: bool) -> Issuance:
+        return self._backend.server.exchange_code(
             app,
             form.required("code"),
             self._backend.now(),
@@ -88,8 +90,8 @@ class ApiV2:
             authenticated=authenticated,
         )
 
-    def _refresh(self, form: Form, app: App, *, authenticated: bool) -> Issue:
-        return self._backend.state.refresh(
+    def _refresh(self, form: Form, app: App, *, authenticated: bool) -> Issuance:
+        return self._backend.server.refresh(
             app,
             form.required("refresh_token"),
             self._backend.now(),
@@ -99,6 +101,6 @@ class ApiV2:
 
 
 def _scopes(form: Form) -> list[str] | None:
-    """RFC 6749 3.3: one parameter, its scopes parted by single spaces."""
+    """Return the scopes of a request: one parameter, separated by single spaces (RFC 6749 3.3)."""
     scope = form.optional("scope")
     return None if scope is None else scope.split(" ")

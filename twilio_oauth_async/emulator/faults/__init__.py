@@ -1,4 +1,4 @@
-"""Faults that a test asks for: which requests fail, and what is sent instead.
+"""Faults that a test adds: which requests fail, and what the server sends instead.
 
 May import: `rules`, `messages`.
 """

@@ -1,4 +1,4 @@
-"""What the arguments of a fault must be like, so that a mistake shows where the fault is made and not when it hits."""
+"""Checks of the arguments of `Fault`, so that a mistake is raised where the fault is added, not when it hits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 """RFC 9110 5.1: a token."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]", re.ASCII)
-_LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
-"""A 1xx is no answer but the announcement of one (RFC 9110 15.2)."""
+_MIN_STATUS, _MAX_STATUS = 200, 599
+"""A 1xx response is not a final one (RFC 9110 15.2)."""
 
 
 def positive(name: str, value: int) -> int:
-    """`value` if it is at least 1.
+    """Return `value`.
 
     Raises:
-        ValueError: it is not.
+        ValueError: `value` is less than 1.
     """
     if value < 1:
         raise ValueError(f"{name} must be at least 1")
@@ -24,36 +24,36 @@ def positive(name: str, value: int) -> int:
 
 
 def final_status(status: int) -> int:
-    """`status` if a server can end an exchange with it.
+    """Return `status`.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: `status` is not one of a final response.
     """
-    if not _LOWEST_STATUS <= status <= _HIGHEST_STATUS:
-        raise ValueError(f"a status is between {_LOWEST_STATUS} and {_HIGHEST_STATUS}")
+    if not _MIN_STATUS <= status <= _MAX_STATUS:
+        raise ValueError(f"status must be between {_MIN_STATUS} and {_MAX_STATUS}")
     return status
 
 
 def one_of(name: str, value: str, allowed: Iterable[str]) -> None:
-    """Let only a value in `allowed` pass.
+    """Check that `value` is allowed.
 
     Raises:
-        ValueError: it is another one.
+        ValueError: `value` is not in `allowed`.
     """
     if value not in (known := tuple(allowed)):
-        raise ValueError(f"{name} is one of {', '.join(known)}")
+        raise ValueError(f"{name} must be one of {', '.join(known)}")
 
 
 def header(name: str, value: str | None = None) -> None:
-    """Let only a header pass that can be sent.
+    """Check that a header can be sent.
 
     Raises:
-        ValueError: it would break the head of the answer apart, no encoding of a head has its characters, or the HTTP
-            library has to know it better.
+        ValueError: the name or the value would corrupt the response or cannot be encoded, or the header is
+            ``Content-Length``, which the HTTP library must set itself.
     """
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("the name of a header is made of letters, digits and !#$%&'*+-.^_`|~")
+        raise ValueError("a header name can contain only letters, digits and !#$%&'*+-.^_`|~")
     if name.lower() == "content-length":
-        raise ValueError("the length is told by wrong_length, truncate and pad")
+        raise ValueError("Content-Length cannot be set; use wrong_length, truncate or pad")
     if value is not None and (_CONTROL.search(value) or any(char > "\xff" for char in value)):
-        raise ValueError("the value of a header has no control characters and none beyond Latin-1")
+        raise ValueError("a header value cannot contain control characters or characters outside Latin-1")

@@ -1,4 +1,4 @@
-"""Sending an answer badly, straight to the transport: in drips, cut short, or with the connection broken."""
+"""Sends a response directly over the transport: in small pieces, truncated, or with the connection broken."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from aiohttp import web
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.emulator.faults.plan import Break, Plan
 
-_TURNS_TO_ARRIVE = 3
-"""Turns of the loop that what was written is given to be read, before a reset that would overtake it."""
+_ITERATIONS_BEFORE_RESET = 3
+"""Iterations of the event loop in which written data can be read; a reset discards data that was not read."""
 
 
-async def send_badly(
-    answer: web.Response, transport: asyncio.Transport, plan: Plan, clock: Clock, closing: asyncio.Event
+async def send_raw(
+    response: web.Response, transport: asyncio.Transport, plan: Plan, clock: Clock, closing: asyncio.Event
 ) -> None:
-    """Send `answer`, or as much of it as `plan` says, and end the connection."""
+    """Send `response`, or the part of it that `plan` gives, and end the connection."""
     if plan.sends_head:
-        body = answer.body if isinstance(answer.body, bytes) else b""
+        body = response.body if isinstance(response.body, bytes) else b""
         stops_inside = plan.broken is not None and plan.broken.moment == "inside"
         keep = min(plan.keep, 0.5) if stops_inside else plan.keep
-        transport.write(_head(answer, len(body) + plan.length_error, announce_close=plan.broken is None))
+        transport.write(_head(response, len(body) + plan.length_error, announce_close=plan.broken is None))
         await _write(body[: int(len(body) * keep)], transport, plan, clock)
-    await end(transport, plan.broken or Break("hang_up", "after"), closing)
+    await end_connection(transport, plan.broken or Break("hang_up", "after"), closing)
 
 
-async def end(transport: asyncio.Transport, broken: Break, closing: asyncio.Event) -> None:
-    """End the connection as told; a stall lasts until the emulator stops."""
+async def end_connection(transport: asyncio.Transport, broken: Break, closing: asyncio.Event) -> None:
+    """End the connection as `broken` says. A stalled connection is closed when the emulator stops."""
     if broken.how == "stall":
         await closing.wait()
     elif broken.how == "reset":
-        for _ in range(_TURNS_TO_ARRIVE):
+        for _ in range(_ITERATIONS_BEFORE_RESET):
             await asyncio.sleep(0)
         connection = transport.get_extra_info("socket")
         if connection is not None:
-            # Closing with a linger time of zero is what makes the kernel send RST instead of FIN.
+            # With a linger time of zero, the kernel sends RST instead of FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     transport.close()
@@ -55,10 +55,13 @@ async def _write(body: bytes, transport: asyncio.Transport, plan: Plan, clock: C
         transport.write(body[start : start + chunk])
 
 
-def _head(answer: web.Response, length: int, *, announce_close: bool) -> bytes:
-    headers = answer.headers.copy()
+def _head(response: web.Response, length: int, *, announce_close: bool) -> bytes:
+    headers = response.headers.copy()
     headers["Content-Length"] = str(max(length, 0))
     if announce_close:
         headers["Connection"] = "close"
-    lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"HTTP/1.1 {response.status} {response.reason}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

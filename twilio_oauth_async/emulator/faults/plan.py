@@ -1,4 +1,4 @@
-"""What a fault does to one exchange, as data."""
+"""`Plan`: what one fault does to a request, as data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Literal
 from aiohttp import web
 from attrs import Factory, define, frozen
 
-from twilio_oauth_async.emulator.faults.answers import Forgery
-from twilio_oauth_async.emulator.messages.dialect import Dialect
+from twilio_oauth_async.emulator.faults.responses import Forgery
+from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
 
 Edit = Callable[[web.Response], None]
 Moment = Literal["before", "unanswered", "inside", "after"]
-"""``before``: nothing was processed. ``unanswered``: it was, and nothing is sent. ``inside``: head and half the body
-are sent. ``after``: all is sent, and the connection is no good for another request."""
+"""When the connection ends. ``before``: the request is not processed. ``unanswered``: it is processed, and nothing is
+sent. ``inside``: the header section and half of the body are sent. ``after``: the whole response is sent, and the
+connection cannot be reused."""
 
 
 @frozen
@@ -27,12 +28,12 @@ class Break:
 
 @define(kw_only=True)
 class Plan:
-    """Everything that one fault was told."""
+    """All settings of one fault that take effect once it hits."""
 
     success_only: bool = False
     delay: float = 0.0
     processed: bool = True
-    replacement: Callable[[Dialect], web.Response] | None = None
+    replacement: Callable[[ResponseFormat], web.Response] | None = None
     forgery: Forgery | None = None
     edits: list[Edit] = Factory(list[Edit])
     drip: tuple[float, int] | None = None
@@ -42,17 +43,17 @@ class Plan:
 
     @property
     def processes(self) -> bool:
-        """Whether the request is to be processed at all."""
+        """Whether the request is processed."""
         if self.success_only:
             return True
         return self.processed and (self.broken is None or self.broken.moment != "before")
 
     @property
     def sends_head(self) -> bool:
-        """Whether the client sees a status."""
+        """Whether the client receives a status."""
         return self.broken is None or self.broken.moment in {"inside", "after"}
 
     @property
     def sends_raw(self) -> bool:
-        """Whether the answer is sent past the HTTP library, which would not send such a thing."""
+        """Whether the response is written to the transport, because the HTTP library cannot send it like this."""
         return self.drip is not None or self.keep < 1 or self.length_error != 0 or self.broken is not None

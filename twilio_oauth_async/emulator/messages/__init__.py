@@ -1,4 +1,4 @@
-"""HTTP messages: forms, the `Authorization` header, error formats, and the journal of recorded requests.
+"""HTTP messages: forms, the ``Authorization`` header, error responses, formats, and the journal of recorded requests.
 
 May import: nothing else of the emulator.
 """

@@ -1,26 +1,31 @@
-"""The ``Authorization`` header: Basic (RFC 7617) and Bearer (RFC 6750)."""
+"""The ``Authorization`` header, Basic (RFC 7617) and Bearer (RFC 6750), and the constant-time comparison of secrets."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import re
 
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
-from twilio_oauth_async.emulator.messages.secret import same_secret
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 
-_BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
+BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 """RFC 6750 2.1: b64token."""
 BASIC_CHALLENGE = 'Basic realm="Twilio API"'
 CLIENT_CHALLENGE = 'Basic realm="OAuth client"'
-"""Where an app, not the account, has to prove itself (RFC 6749 5.2)."""
+"""For endpoints where the app, not the account, authenticates (RFC 6749 5.2)."""
+
+
+def same_secret(given: str, expected: str) -> bool:
+    """Compare in a time that does not depend on where the two differ."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
 
 
 def read_basic(authorization: str | None) -> tuple[str, str] | None:
-    """User name and password; None where there are no Basic credentials.
+    """Return user name and password, or None if the header has no Basic credentials.
 
     Raises:
-        RefusalError: they are malformed.
+        ErrorResponse: the Basic credentials are malformed.
     """
     scheme, _, rest = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
@@ -30,56 +35,56 @@ def read_basic(authorization: str | None) -> tuple[str, str] | None:
     except (binascii.Error, ValueError):
         colon, username, password = "", "", ""
     if not colon:
-        raise RefusalError(
-            "invalid_client", "The Basic credentials cannot be read.", status=401, challenge=BASIC_CHALLENGE
+        raise ErrorResponse(
+            "invalid_client", "The Basic credentials are malformed.", status=401, challenge=BASIC_CHALLENGE
         )
     return username, password
 
 
 def read_bearer(authorization: str | None) -> str | None:
-    """Return the access token; None where there is no Bearer scheme.
+    """Return the access token, or None if the scheme is not Bearer.
 
     Raises:
-        RefusalError: it is malformed (RFC 6750 3.1).
+        ErrorResponse: the token is malformed (RFC 6750 3.1).
     """
     scheme, _, rest = (authorization or "").partition(" ")
     if scheme.lower() != "bearer":
         return None
     token = rest.strip()
-    if not _BEARER_TOKEN.fullmatch(token):
-        raise RefusalError(
+    if not BEARER_TOKEN.fullmatch(token):
+        raise ErrorResponse(
             "invalid_request", "The Bearer token is malformed.", challenge='Bearer error="invalid_request"'
         )
     return token
 
 
 class Accounts:
-    """Who may call the API: the account with its auth token, and its API keys."""
+    """Basic credentials that the API accepts: those of the account (SID and auth token) and of its API keys."""
 
     def __init__(self, credentials: dict[str, str]) -> None:
         self._credentials = credentials
 
     def matches(self, username: str, password: str) -> bool:
-        """Whether the two belong together; takes the same time whichever of them is wrong."""
+        """Whether `password` is the one of `username`; the time does not depend on which of the two is wrong."""
         expected = self._credentials.get(username)
-        # Compared with something in any case, so that an unknown name takes as long as a wrong password.
-        right = same_secret(password, expected if expected is not None else "\0")
-        return right and expected is not None
+        # An unknown user name is compared too, so that it takes as long as a wrong password.
+        equal = same_secret(password, expected if expected is not None else "\0")
+        return equal and expected is not None
 
     def add(self, username: str, password: str) -> None:
-        """Let one more in: an API key with its secret."""
+        """Add an API key and its secret."""
         self._credentials[username] = password
 
-    def knows(self, username: str) -> bool:
+    def exists(self, username: str) -> bool:
         """Whether there is such an account or API key."""
         return username in self._credentials
 
-    def demand(self, authorization: str | None) -> None:
-        """Let only the account in.
+    def authenticate(self, authorization: str | None) -> None:
+        """Check the ``Authorization`` header of a request.
 
         Raises:
-            RefusalError: 401, no or wrong Basic credentials.
+            ErrorResponse: 401, the Basic credentials are missing or wrong.
         """
         basic = read_basic(authorization)
         if basic is None or not self.matches(*basic):
-            raise RefusalError("invalid_client", "Authenticate", status=401, challenge=BASIC_CHALLENGE)
+            raise ErrorResponse("invalid_client", "Authenticate", status=401, challenge=BASIC_CHALLENGE)

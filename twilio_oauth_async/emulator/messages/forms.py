@@ -1,22 +1,35 @@
-"""A form body, read as strictly as RFC 6749 3.2 wants it."""
+"""Strict parsing of form bodies (RFC 6749 3.2); secrets are not accepted in the URL."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 
 _MAX_FIELDS = 200
 FORM_TYPE = "application/x-www-form-urlencoded"
+_SECRET_PARAMETERS = frozenset({"clientsecret", "code", "codeverifier", "devicecode", "refreshtoken", "token"})
+
+
+def check_url_parameters(names: Iterable[str]) -> None:
+    """Check that the URL of a request has no parameter that is a secret, because URLs are written to logs.
+
+    Raises:
+        ErrorResponse: ``invalid_request``: one of `names` is the name of a secret (RFC 6749 2.3.1).
+    """
+    for name in names:
+        if name.lower().replace("_", "") in _SECRET_PARAMETERS:
+            raise ErrorResponse("invalid_request", "Send secrets in the body, not in the URL.")
 
 
 class Form:
-    """The parameters of one request; remembers which of them the endpoint asked for."""
+    """The parameters of one request. It records which of them the endpoint reads."""
 
-    def __init__(self, pairs: list[tuple[str, str]], problem: RefusalError | None = None) -> None:
+    def __init__(self, pairs: list[tuple[str, str]], problem: ErrorResponse | None = None) -> None:
         self.pairs = pairs
         self._problem = problem
-        self._asked: set[str] = set()
+        self._known: set[str] = set()
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
             # RFC 6749 3.2: "Parameters sent without a value MUST be treated as if they were omitted".
@@ -25,56 +38,60 @@ class Form:
 
     @classmethod
     def parse(cls, body: bytes, content_type: str) -> Form:
-        """Read `body`; what is wrong with it is raised when the first parameter is asked for, not here."""
+        """Parse `body`. An error is not raised here but when the first parameter is read."""
         if content_type != FORM_TYPE:
-            return cls([], RefusalError("invalid_request", f"The body must be {FORM_TYPE}."))
+            return cls([], ErrorResponse("invalid_request", f"The body must be {FORM_TYPE}."))
         try:
             pairs = parse_qsl(
-                body.decode("ascii"),  # everything else has to be percent-encoded
+                body.decode("ascii"),  # all other characters must be percent-encoded
                 keep_blank_values=True,
                 errors="strict",
                 max_num_fields=_MAX_FIELDS,
             )
-        except ValueError:  # UnicodeDecodeError is one
-            return cls([], RefusalError("invalid_request", "The body is not a readable form."))
+        except ValueError:  # includes UnicodeDecodeError
+            return cls([], ErrorResponse("invalid_request", "The body is not a valid form."))
         return cls(pairs)
 
     def optional(self, *names: str) -> str | None:
-        """Return the one value of the parameter, whichever of its `names` it came under; None where it is absent.
+        """Return the value of a parameter that has one or several `names`, or None if it is absent.
 
         Raises:
-            RefusalError: ``invalid_request``: it stands there more than once, or the form is unreadable.
+            ErrorResponse: ``invalid_request``: the parameter is repeated, or the form is invalid.
         """
         values = self.many(*names)
         if len(values) > 1:
             # RFC 6749 3.2: "Request and response parameters MUST NOT be included more than once".
-            raise RefusalError("invalid_request", f"The parameter {names[0]} stands there more than once.")
+            raise ErrorResponse("invalid_request", f"The parameter {names[0]} is repeated.")
         return values[0] if values else None
 
     def required(self, *names: str) -> str:
-        """Like `optional`, for a parameter that must be there."""
+        """Return the value of a parameter that must be present.
+
+        Raises:
+            ErrorResponse: ``invalid_request``: the parameter is missing or repeated, or the form is invalid.
+        """
         value = self.optional(*names)
         if value is None:
-            raise RefusalError("invalid_request", f"The parameter {names[0]} is missing.")
+            raise ErrorResponse("invalid_request", f"The parameter {names[0]} is missing.")
         return value
 
     def many(self, *names: str) -> list[str]:
-        """All values of a parameter that may repeat."""
-        self._asked.update(names)
+        """Return all values of a parameter that may be repeated."""
+        self._known.update(names)
         if self._problem is not None:
             raise self._problem
         return [value for name in names for value in self._values.get(name, ())]
 
-    def known(self, *names: str) -> None:
-        """Name parameters that belong to the endpoint although this request may not use them.
+    def declare(self, *names: str) -> None:
+        """Declare parameters of the endpoint that this request may not need, so that they do not count as unknown.
 
         Raises:
-            RefusalError: ``invalid_request``: one of them stands there more than once.
+            ErrorResponse: ``invalid_request``: one of them is repeated.
         """
         for name in names:
             self.optional(name)
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Names that nobody asked for: ignored (RFC 6749 3.2: "MUST ignore unrecognized request parameters")."""
-        return tuple(dict.fromkeys(name for name, _ in self.pairs if name not in self._asked))
+        """Names of parameters that the endpoint does not have; they are ignored (RFC 6749 3.2)."""
+        return tuple(dict.fromkeys(name for name, _ in self.pairs if name not in self._known))

@@ -1,4 +1,4 @@
-"""What was asked of the server, kept so that a test can look at it; secrets are there but not in any repr."""
+"""Journal of the requests that the server received. Tests can read their secrets; no repr contains one."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _SECRET_NAMES = frozenset(
 
 
 def _redacted(name: str, value: str) -> str | None:
-    """What may be shown instead of `value`; None where it may be shown itself."""
+    """Return a placeholder if `value` is a secret, else None."""
     plain = name.lower().replace("_", "").replace("-", "")
     return f"<{len(value)} characters>" if plain in _SECRET_NAMES else None
 
 
-def _shown(pairs: Iterable[tuple[str, str]]) -> str:
+def _redacted_repr(pairs: Iterable[tuple[str, str]]) -> str:
     return f"<{', '.join(f'{name}={_redacted(name, value) or repr(value)}' for name, value in pairs)}>"
 
 
@@ -46,27 +46,27 @@ def _redacted_pairs(pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 
 class Parameters(MultiDict[str]):
-    """Query or form parameters, in their order, repeated ones included. The repr shows no secret; reading does."""
+    """Query or form parameters in order, including repeated ones. The values can be secret; the repr is redacted."""
 
     def __repr__(self) -> str:
-        return _shown(self.items())
+        return _redacted_repr(self.items())
 
 
 class Headers(CIMultiDict[str]):
-    """Request headers. The repr shows no secret; reading does."""
+    """Request headers. The values can be secret; the repr is redacted."""
 
     def __repr__(self) -> str:
-        return _shown(self.items())
+        return _redacted_repr(self.items())
 
 
 @define(kw_only=True, eq=False)
 class RecordedRequest:
-    """One request as it arrived, and how it was answered."""
+    """A request as it was received, and the outcome."""
 
     method: str
     path: str
     endpoint: str
-    """``token``, ``device_code`` and so on: the names that `faults` go by; empty for what does not exist."""
+    """``token``, ``device_code`` and so on, as in `Faults.on`; empty for a path that does not exist."""
     kind: str
     """Like `endpoint`; a token request of a known grant is ``poll``, ``refresh``, ``code``, ``client_credentials``."""
     query: Parameters
@@ -78,18 +78,18 @@ class RecordedRequest:
     received_on: datetime
     """The emulator's wall clock."""
     peer_port: int | None
-    """The port at the other end: equal for two requests that shared a connection."""
+    """The client's port. It is equal for two requests on the same connection."""
     status: int | None = None
-    """What was answered; None while the answer is being made, and where none was sent."""
+    """HTTP status of the response; None until it is known, and if no response was sent."""
     error: str | None = None
-    """The code of a refusal, for example ``authorization_pending``."""
+    """Code of the error response, for example ``authorization_pending``."""
     fault: str | None = None
-    """The fault that hit it, in words."""
+    """Description of the fault that hit the request."""
     unknown_parameters: tuple[str, ...] = ()
-    """Parameters that were ignored because the endpoint does not have them (RFC 6749 3.2)."""
+    """Names of parameters that the endpoint does not have and ignored (RFC 6749 3.2)."""
 
     def redacted(self) -> dict[str, Any]:
-        """Return it as JSON can carry it: without the body, secrets replaced by their lengths."""
+        """Return the request as JSON values: without the body, each secret replaced by its length."""
         return {
             "method": self.method,
             "path": self.path,
@@ -110,25 +110,25 @@ class RecordedRequest:
 
 
 class Journal(Sequence[RecordedRequest]):
-    """Requests in the order of their arrival; the oldest are dropped beyond `limit`."""
+    """Requests in the order in which they were received. At most `limit` are kept; the oldest are deleted."""
 
     def __init__(self, limit: int = 10_000) -> None:
         self._requests: deque[RecordedRequest] = deque(maxlen=limit)
 
     def add(self, request: RecordedRequest) -> None:
-        """Append one."""
+        """Append `request`."""
         self._requests.append(request)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Delete all requests."""
         self._requests.clear()
 
     def to(self, endpoint: str) -> list[RecordedRequest]:
-        """Those to one endpoint or of one kind, for example ``token`` or ``refresh``."""
+        """Return the requests to one endpoint or of one kind, for example ``token`` or ``refresh``."""
         return [request for request in self._requests if endpoint in {request.endpoint, request.kind}]
 
     def poll_gaps(self, device_code: str | None = None) -> list[float]:
-        """Seconds between each two successive polls of one device code; of every device code where none is named."""
+        """Return the seconds between successive polls of `device_code`, or of each device code if it is None."""
         last: dict[str, float] = {}
         gaps: list[float] = []
         for request in self.to("poll"):
@@ -141,8 +141,8 @@ class Journal(Sequence[RecordedRequest]):
         return gaps
 
     def polled_faster_than(self, interval: float, device_code: str | None = None) -> bool:
-        """Whether two successive polls of one device code were closer than `interval` seconds; as `poll_gaps`."""
-        # A millionth for the rounding of floating-point time.
+        """Whether two successive polls of one device code were less than `interval` seconds apart (see `poll_gaps`)."""
+        # Tolerance for rounding: times are floating-point numbers.
         return any(gap < interval - 1e-6 for gap in self.poll_gaps(device_code))
 
     @overload

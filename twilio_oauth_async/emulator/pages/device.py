@@ -1,4 +1,4 @@
-"""The pages of the device grant: enter or confirm the code, see who asks for what, approve or deny (RFC 8628 3.3)."""
+"""Pages of the device grant: enter the user code, see the requested scopes, approve or deny (RFC 8628 3.3)."""
 
 from __future__ import annotations
 
@@ -7,42 +7,45 @@ from http import HTTPStatus
 from aiohttp import web
 
 from twilio_oauth_async.emulator.endpoints.backend import Backend
-from twilio_oauth_async.emulator.endpoints.exchange import FORM
+from twilio_oauth_async.emulator.endpoints.middleware import FORM
 from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
-from twilio_oauth_async.emulator.messages.refusal import RefusalError, UnknownUserCodeError, UserCodeError
-from twilio_oauth_async.emulator.pages.rendering import PageMaker, PageSession, redirect, render
+from twilio_oauth_async.emulator.pages.csrf import BrowserSession, CsrfProtection
+from twilio_oauth_async.emulator.pages.rendering import redirect, render
 from twilio_oauth_async.emulator.rules.model import DeviceCode
+from twilio_oauth_async.emulator.rules.user_codes import UnknownUserCodeError, UserCodeError
 
 CONSENT_PATH = "/v1/oauth2/device/consent"
-_LONGEST_TYPED_CODE = 40
-_PROBLEMS = {
-    "unknown": (HTTPStatus.NOT_FOUND, "We do not know this code. Check it on your device and enter it again."),
+_MAX_USER_CODE = 40
+"""Characters; the rest of a typed code is ignored."""
+_ERRORS = {
+    "unknown": (HTTPStatus.NOT_FOUND, "This code is unknown. Check it on your device and enter it again."),
     "expired": (HTTPStatus.GONE, "This code has expired. Start again on your device to get a new one."),
     "used": (HTTPStatus.CONFLICT, "This code was already used. Start again on your device to get a new one."),
 }
 
 
 class DevicePages:
-    """Handlers; no page needs a script, and each form carries a token that belongs to the browser it was sent to."""
+    """Handlers of the pages. The pages need no scripts; their forms are protected against CSRF."""
 
-    def __init__(self, backend: Backend, pages: PageMaker) -> None:
+    def __init__(self, backend: Backend, csrf: CsrfProtection) -> None:
         self._backend = backend
-        self._pages = pages
+        self._csrf = csrf
 
-    async def enter(self, request: web.Request) -> web.Response:
-        """Show the form for the code; one in the URL is filled in and still has to be confirmed (RFC 8628 3.3.1)."""
-        typed = request.query.get("user_code", "")[:_LONGEST_TYPED_CODE]
-        return self._enter(self._pages.session(request), typed)
+    async def show_code_form(self, request: web.Request) -> web.Response:
+        """Show the form for the user code. A code in the URL is filled in but must be submitted (RFC 8628 3.3.1)."""
+        user_code = request.query.get("user_code", "")[:_MAX_USER_CODE]
+        return self._code_form(self._csrf.session(request), user_code)
 
-    async def look_up(self, request: web.Request) -> web.Response:
-        """Take the code that was entered: show who asks for what."""
-        session, form = self._posted(request)
-        typed = (form.optional("user_code") or "")[:_LONGEST_TYPED_CODE]
+    async def submit_code(self, request: web.Request) -> web.Response:
+        """Check the user code and show the consent page."""
+        session, form = self._submitted(request)
+        user_code = (form.optional("user_code") or "")[:_MAX_USER_CODE]
         try:
-            found = self._find(request, typed)
+            found = self._find(request, user_code)
         except UserCodeError as error:
-            return self._enter(session, typed, problem=error)
+            return self._code_form(session, user_code, error=error)
         return session.page(
             "consent.html",
             action=CONSENT_PATH,
@@ -50,20 +53,20 @@ class DevicePages:
             scopes=found.requested_scopes,
             audiences=found.audiences,
             user_code=found.user_code,
-            users=list(self._backend.state.users.values()),
+            users=list(self._backend.server.users.values()),
         )
 
-    async def decide(self, request: web.Request) -> web.Response:
-        """Approve or deny was pressed."""
-        session, form = self._posted(request)
-        typed = (form.optional("user_code") or "")[:_LONGEST_TYPED_CODE]
+    async def submit_decision(self, request: web.Request) -> web.Response:
+        """Approve or deny the device code."""
+        session, form = self._submitted(request)
+        user_code = (form.optional("user_code") or "")[:_MAX_USER_CODE]
         decision = form.required("decision")
-        user = self._backend.chosen_user(form.optional("user"))
-        devices, now = self._backend.state.devices, self._backend.now()
+        user = self._backend.selected_user(form.optional("user"))
+        devices, now = self._backend.server.devices, self._backend.now()
         try:
-            found = self._find(request, typed)
+            found = self._find(request, user_code)
         except UserCodeError as error:
-            return self._enter(session, typed, problem=error)
+            return self._code_form(session, user_code, error=error)
         if decision == "approve":
             devices.approve(found.user_code, user, now)
             outcome = "approved"
@@ -71,44 +74,46 @@ class DevicePages:
             devices.deny(found.user_code, now)
             outcome = "denied"
         else:
-            raise RefusalError("invalid_request", "The decision is either approve or deny.")
+            raise ErrorResponse("invalid_request", "The decision must be approve or deny.")
         return redirect(f"{CONSENT_PATH}/{outcome}")
 
-    def _find(self, request: web.Request, typed: str) -> DeviceCode:
-        """Look a typed code up, unless this client has guessed too often.
+    def _find(self, request: web.Request, user_code: str) -> DeviceCode:
+        """Return the pending device code, within the rate limit on wrong user codes.
 
         Raises:
-            UserCodeError: it cannot be decided upon.
-            RefusalError: 429.
+            UserCodeError: the user code is unknown, expired or used.
+            ErrorResponse: 429, this client has entered too many wrong codes.
         """
         client, now = request.remote or "", self._backend.now()
-        self._backend.guesses.demand_patience(client, now)
+        self._backend.user_code_limit.check_rate_limit(client, now)
         try:
-            return self._backend.state.devices.find(typed, now)
+            return self._backend.server.devices.find(user_code, now)
         except UnknownUserCodeError:
-            self._backend.guesses.wrong(client, now)
+            self._backend.user_code_limit.record_wrong_code(client, now)
             raise
 
-    async def approved(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
-        """Show the end of a good sign-in."""
+    async def show_approved(self, request: web.Request) -> web.Response:  # noqa: ARG002 - signature of a handler
+        """Show that the device was approved."""
         return render("done.html", approved=True)
 
-    async def denied(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
-        """Show the end of a refused one."""
+    async def show_denied(self, request: web.Request) -> web.Response:  # noqa: ARG002 - signature of a handler
+        """Show that the device was denied."""
         return render("done.html", approved=False)
 
-    def _posted(self, request: web.Request) -> tuple[PageSession, Form]:
-        """Return the session and form of a request that this browser's own page has sent.
+    def _submitted(self, request: web.Request) -> tuple[BrowserSession, Form]:
+        """Return the browser session and the form of a request, after checking the CSRF token.
 
         Raises:
-            RefusalError: somebody else's page sent it, or the form token is missing or wrong.
+            ErrorResponse: 403, the form is forged.
         """
-        session, form = self._pages.session(request), request[FORM]
-        session.demand_own_form(request, form)
+        session, form = self._csrf.session(request), request[FORM]
+        session.check_csrf_token(request, form)
         return session, form
 
-    def _enter(self, session: PageSession, typed: str, *, problem: UserCodeError | None = None) -> web.Response:
-        status, text = (HTTPStatus.OK, None) if problem is None else _PROBLEMS[problem.reason]
+    def _code_form(
+        self, session: BrowserSession, user_code: str, *, error: UserCodeError | None = None
+    ) -> web.Response:
+        status, text = (HTTPStatus.OK, None) if error is None else _ERRORS[error.reason]
         if status in {HTTPStatus.GONE, HTTPStatus.CONFLICT}:
-            typed = ""  # no use in trying the same code again
-        return session.page("enter.html", status=status, action=f"/{ACTIVATE_PATH}", user_code=typed, problem=text)
+            user_code = ""  # entering the same code again cannot succeed
+        return session.page("enter.html", status=status, action=f"/{ACTIVATE_PATH}", user_code=user_code, problem=text)

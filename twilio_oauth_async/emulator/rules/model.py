@@ -1,7 +1,7 @@
-"""What the server knows: its rules, apps, people, device codes, grants and tokens. Plain values, no behaviour.
+"""Data of the server: policy, apps, users, device codes, authorization codes, grants, tokens. Values without behaviour.
 
-Durations are seconds, points in time are seconds of the monotonic clock; the wall clock appears only where a date
-leaves the server, so that setting it does not make codes live longer.
+Durations are seconds. Times are seconds of the monotonic clock, so that a change of the wall clock does not change the
+lifetime of a code or token. The wall clock is used only for dates that are sent to a client.
 """
 
 from __future__ import annotations
@@ -16,60 +16,60 @@ DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 @frozen
 class Now:
-    """The two readings of a clock that a request is judged by."""
+    """Time of a request, from both clocks."""
 
     seconds: float
-    """Monotonic: what lifetimes and intervals are measured with."""
+    """Monotonic clock: for lifetimes and intervals."""
     wall: datetime
-    """Aware UTC: what tokens and answers are dated with."""
+    """Wall clock, aware UTC: for the dates in tokens and responses."""
 
 
 @define(kw_only=True)
 class Policy:
-    """The server's settings. May be changed while it runs; what is already issued keeps what it was issued with."""
+    """Settings of the server. They can be changed while it runs; codes and tokens already issued are not affected."""
 
     interval: int = 5
-    """Seconds between two polls."""
+    """Minimum seconds between two polls."""
     expires_in: int = 299
-    """Seconds a device code lives."""
+    """Lifetime of a device code in seconds."""
     access_token_lifetime: float = 3600.0
     refresh_token_lifetime: float = 30 * 86400.0
     authorization_code_lifetime: float = 300.0
     rotate_refresh_tokens: bool = True
-    """Each refresh answers a new refresh token; the old one is spent (RFC 9700 4.14.2)."""
+    """Each refresh returns a new refresh token and invalidates the old one (RFC 9700 4.14.2)."""
     device_grant_type: str = DEVICE_CODE_GRANT
     """The ``GrantType`` of the device grant."""
     pkce_required: bool = True
-    """Confidential apps need PKCE too (RFC 9700 2.1.1). Public ones need it in any case."""
+    """Confidential apps need PKCE too (RFC 9700 2.1.1). Public apps always need it."""
     guess_limit: int = 10
     """Wrong user codes that one client may enter within `guess_window` (RFC 8628 5.1)."""
     guess_window: float = 60.0
     device_secret_required: bool = False
-    """Whether a confidential app must send its secret for the device grant too.
+    """Whether a confidential app must send its secret in the device grant too.
 
-    Off, because RFC 8628 5.6 treats what runs on a device as public. A secret that is sent is always checked, and a
-    grant that was begun with it is refreshed with it only.
+    False by default, because RFC 8628 5.6 treats software on a device as a public client. A secret that is sent is
+    always checked, and a grant that was started with the secret can be refreshed only with it.
     """
 
 
 @define(kw_only=True)
 class App:
-    """A registered OAuth app; confidential when it has a secret (RFC 6749 2.1)."""
+    """A registered OAuth app; confidential if it has a secret (RFC 6749 2.1)."""
 
     sid: str
     name: str
     secret: str | None = field(default=None, repr=False)
     scopes: frozenset[str] | None = None
-    """What it may ask for; None: anything."""
+    """Scopes that the app may request; None: any."""
     audiences: frozenset[str] | None = None
-    """Whom its tokens may be meant for; None: anybody."""
+    """Audiences that the app may request; None: any."""
     redirect_uris: tuple[str, ...] | None = None
-    """Where a browser may be sent back to; None: anywhere on a loopback address. The port of loopback ones is free."""
+    """Registered redirect URIs; None: any on a loopback address. The port of a loopback URI is not compared."""
 
 
 @define(kw_only=True)
 class User:
-    """Somebody who can approve."""
+    """A user who can approve requests."""
 
     sid: str
     first_name: str
@@ -83,7 +83,7 @@ class User:
 
 
 class Decision(Enum):
-    """What became of a device code."""
+    """State of a device code."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -93,14 +93,14 @@ class Decision(Enum):
 
 @define(kw_only=True, eq=False)
 class DeviceCode:
-    """A device code and the person's decision about it."""
+    """A device code and the user's decision."""
 
     device_code: str = field(repr=False)
     user_code: str
     app: App
     requested_scopes: tuple[str, ...]
     scopes: tuple[str, ...]
-    """What is granted: all that was requested, unless the person chose less."""
+    """Scopes to grant: the requested ones, or fewer if the user chose fewer."""
     audiences: tuple[str, ...]
     expires_at: float
     interval: float
@@ -113,7 +113,7 @@ class DeviceCode:
 
 @define(kw_only=True, eq=False)
 class Grant:
-    """What a person allowed an app; every token belongs to one and dies with it."""
+    """The access that a user granted to an app. Each token belongs to one grant and is revoked with it."""
 
     id: str
     app: App
@@ -125,19 +125,19 @@ class Grant:
     device_id: str | None = None
     nonce: str | None = None
     authenticated: bool = False
-    """Whether the client proved itself with its secret when the grant began."""
+    """Whether the client authenticated with its secret when the grant started."""
     revoked: bool = False
 
 
 @define(kw_only=True, eq=False)
 class AuthorizationRequest:
-    """An authorization request that a person is looking at (RFC 6749 4.1.1)."""
+    """An authorization request that waits for the user's decision (RFC 6749 4.1.1)."""
 
     id: str
     app: App
     redirect_uri: str
     redirect_uri_given: bool = True
-    """Whether the request named it; only then the token request has to as well (RFC 6749 4.1.3)."""
+    """Whether the request contained `redirect_uri`; only then the token request must repeat it (RFC 6749 4.1.3)."""
     scopes: tuple[str, ...]
     audiences: tuple[str, ...]
     state: str | None = field(repr=False)
@@ -148,7 +148,7 @@ class AuthorizationRequest:
 
 @define(kw_only=True, eq=False)
 class AuthorizationCode:
-    """What a code stands for; the code itself is only the key it is found under."""
+    """Data of an authorization code. The code itself is the key under which this is stored."""
 
     request: AuthorizationRequest
     user: User
@@ -156,16 +156,16 @@ class AuthorizationCode:
     expires_at: float
     auth_time: datetime
     grant: Grant | None = None
-    """Set by the first use."""
+    """Set when the code is used."""
 
 
 @define(kw_only=True, eq=False)
 class IssuedToken:
-    """An access or refresh token as the server remembers it; the token itself is only the key it is found under."""
+    """Data of an access or refresh token. A digest of the token is the key under which this is stored."""
 
     grant: Grant
     scopes: tuple[str, ...]
     expires_at: float
-    spent: bool = False
-    """A refresh token that was rotated away."""
+    used: bool = False
+    """Whether this refresh token was replaced by rotation."""
     revoked: bool = False

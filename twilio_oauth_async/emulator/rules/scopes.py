@@ -1,40 +1,40 @@
-"""What may be asked for: scopes and audiences."""
+"""Checks of requested scopes and audiences."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.rules.model import App
 
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+", re.ASCII)
-"""RFC 6749 3.3: one scope-token; a list of several is not one."""
+"""RFC 6749 3.3: one scope-token, not a list of several."""
 
 
 def check_scopes(app: App, scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return the scopes without repetitions, in the order they were asked for.
+    """Return the scopes without repetitions, in the requested order.
 
     Raises:
-        RefusalError: ``invalid_scope``: malformed, or more than `app` may ask for.
+        ErrorResponse: ``invalid_scope``: a scope is malformed, or `app` may not request it.
     """
-    wanted = tuple(dict.fromkeys(scopes))
-    if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in wanted):
-        raise RefusalError("invalid_scope", "A scope is empty or holds a character that scopes must not have.")
-    if app.scopes is not None and not app.scopes.issuperset(wanted):
-        raise RefusalError("invalid_scope", "The client may not ask for one of these scopes.")
-    return wanted
+    requested = tuple(dict.fromkeys(scopes))
+    if not all(_SCOPE_TOKEN.fullmatch(scope) for scope in requested):
+        raise ErrorResponse("invalid_scope", "A scope is empty or contains a character that is not allowed.")
+    if app.scopes is not None and not app.scopes.issuperset(requested):
+        raise ErrorResponse("invalid_scope", "The client may not request one of these scopes.")
+    return requested
 
 
 def check_audiences(app: App, audiences: Iterable[str]) -> tuple[str, ...]:
     """Return the audiences without repetitions.
 
     Raises:
-        RefusalError: ``invalid_target`` (RFC 8707 2): malformed, or one that `app` may not ask for.
+        ErrorResponse: ``invalid_target`` (RFC 8707 2): an audience is malformed, or `app` may not request it.
     """
-    wanted = tuple(dict.fromkeys(audiences))
-    if not all(audience.isprintable() and " " not in audience for audience in wanted):
-        raise RefusalError("invalid_target", "An audience holds a character that audiences must not have.")
-    if app.audiences is not None and not app.audiences.issuperset(wanted):
-        raise RefusalError("invalid_target", "The client may not ask for one of these audiences.")
-    return wanted
+    requested = tuple(dict.fromkeys(audiences))
+    if not all(audience.isprintable() and " " not in audience for audience in requested):
+        raise ErrorResponse("invalid_target", "An audience contains a character that is not allowed.")
+    if app.audiences is not None and not app.audiences.issuperset(requested):
+        raise ErrorResponse("invalid_target", "The client may not request one of these audiences.")
+    return requested

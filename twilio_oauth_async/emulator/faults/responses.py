@@ -1,4 +1,4 @@
-"""Answers that a good server does not give."""
+"""Faulty responses: built instead of the real one, or made from it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from attrs import frozen
 from multidict import CIMultiDict
 
 from twilio_oauth_async.emulator.messages.credentials import BASIC_CHALLENGE
-from twilio_oauth_async.emulator.messages.dialect import Dialect
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
+from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
 
 Garble = Literal[
     "empty",
@@ -34,7 +34,7 @@ Garble = Literal[
     "string",
     "null",
 ]
-Signer = Literal["emulator", "stranger", "hmac", "nobody"]
+Signer = Literal["emulator", "other_key", "hmac", "none"]
 
 _ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("invalid_request", "The request is malformed."),
@@ -51,7 +51,7 @@ _DIGITS = 5_000
 
 @frozen
 class Forgery:
-    """What to change about an id token, and who signs it then."""
+    """Changes to an id token, and how the changed token is signed. `SigningKeys.forge` applies them."""
 
     claims: Mapping[str, Any]
     omit: tuple[str, ...]
@@ -59,8 +59,8 @@ class Forgery:
     signed_by: Signer
 
 
-def answer(
-    dialect: Dialect,
+def build(
+    response_format: ResponseFormat,
     status: int,
     *,
     json: Any,
@@ -70,92 +70,92 @@ def answer(
     headers: Mapping[str, str] | None,
     retry_after: float | str | datetime | None,
 ) -> web.Response:
-    """Make the answer that `Fault.answer` describes."""
+    """Return the response that the arguments of `Fault.respond` describe."""
     if body is None and text is not None:
         body, content_type = text.encode("utf-8", "surrogatepass"), content_type or "text/plain"
     if body is None and status == HTTPStatus.NO_CONTENT:
         body = b""
     if body is None:
         if json is ...:
-            code, description = _ERRORS.get(status, ("server_error", "Something went wrong."))
+            code, description = _ERRORS.get(status, ("server_error", "An internal error occurred."))
             challenge = BASIC_CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
-            json = dialect.error(RefusalError(code, description, status=status, challenge=challenge))
+            json = response_format.error(ErrorResponse(code, description, status=status, challenge=challenge))
         body = jsonlib.dumps(json).encode("ascii")
-    # As a header and not as aiohttp's argument, which takes neither a charset nor a second opinion in `headers`.
+    # Set as a header: aiohttp's own argument accepts no charset, and no Content-Type in `headers` beside it.
     given = CIMultiDict(headers or {})
     if content_type is not None:
         given["Content-Type"] = content_type
     given.setdefault("Content-Type", "application/json")
-    made = web.Response(body=body, status=status, headers=given)
+    response = web.Response(body=body, status=status, headers=given)
     if status == HTTPStatus.UNAUTHORIZED:
-        made.headers.setdefault("WWW-Authenticate", BASIC_CHALLENGE)  # RFC 9110 15.5.2: there must be one
+        response.headers.setdefault("WWW-Authenticate", BASIC_CHALLENGE)  # RFC 9110 15.5.2: required
     if retry_after is not None:
-        made.headers["Retry-After"] = _retry_after(retry_after)
-    return made
+        response.headers["Retry-After"] = _retry_after(retry_after)
+    return response
 
 
-def error(dialect: Dialect, code: str, status: int, description: str) -> web.Response:
-    """Make a refusal."""
-    body = dialect.error(RefusalError(code, description, status=status))
+def error(response_format: ResponseFormat, code: str, status: int, description: str) -> web.Response:
+    """Return an error response."""
+    body = response_format.error(ErrorResponse(code, description, status=status))
     return web.Response(body=jsonlib.dumps(body).encode("ascii"), status=status, content_type="application/json")
 
 
 def html(status: int) -> web.Response:
-    """Make the page of a proxy."""
+    """Return an HTML page as a proxy sends it."""
     reason = HTTPStatus(status).phrase if status in _KNOWN_STATUSES else "Unknown"
     page = f"<html><head><title>{status} {reason}</title></head><body><h1>{reason}</h1></body></html>"
     return web.Response(text=page, status=status, content_type="text/html")
 
 
 def redirect(location: str, status: int) -> web.Response:
-    """Make a redirect."""
+    """Return a redirect."""
     return web.Response(status=status, headers={"Location": location})
 
 
-def change(answer: web.Response, members: Mapping[str, Any]) -> None:
-    """Set members of a JSON object; what is no JSON object stays as it is."""
-    content = _object(answer)
+def change(response: web.Response, members: Mapping[str, Any]) -> None:
+    """Set members of the JSON object in the body. A body that is not a JSON object is not changed."""
+    content = _object(response)
     if content is None:
         return
     for name, value in members.items():
         content[name] = value(content.get(name)) if callable(value) else value
-    answer.body = jsonlib.dumps(content).encode("ascii")
+    response.body = jsonlib.dumps(content).encode("ascii")
 
 
-def omit(answer: web.Response, names: tuple[str, ...]) -> None:
-    """Take members out of a JSON object; what is no JSON object stays as it is."""
-    content = _object(answer)
+def omit(response: web.Response, names: tuple[str, ...]) -> None:
+    """Remove members of the JSON object in the body. A body that is not a JSON object is not changed."""
+    content = _object(response)
     if content is not None:
-        answer.body = jsonlib.dumps({k: v for k, v in content.items() if k not in names}).encode("ascii")
+        response.body = jsonlib.dumps({k: v for k, v in content.items() if k not in names}).encode("ascii")
 
 
-def header(answer: web.Response, name: str, value: str | None) -> None:
-    """Set or take away a header."""
-    answer.headers.pop(name, None)
+def header(response: web.Response, name: str, value: str | None) -> None:
+    """Set a header, or remove it if `value` is None."""
+    response.headers.pop(name, None)
     if value is not None:
-        answer.headers[name] = value
+        response.headers[name] = value
 
 
-def pad(answer: web.Response, size: int) -> None:
-    """Make a JSON object `size` bytes long, or leave it where it is longer already."""
-    missing = size - len(_body(answer)) - len(', "padding": ""')
-    change(answer, {"padding": "x" * max(missing, 0)})
+def pad(response: web.Response, size: int) -> None:
+    """Extend the JSON object in the body to `size` bytes, unless it is longer already."""
+    missing = size - len(_body(response)) - len(', "padding": ""')
+    change(response, {"padding": "x" * max(missing, 0)})
 
 
-def garble(answer: web.Response, how: Garble) -> None:
-    """Spoil a JSON object in one way."""
-    body = _body(answer)
+def garble(response: web.Response, how: Garble) -> None:
+    """Corrupt the JSON object in the body."""
+    body = _body(response)
     if how in {"empty", "list", "string", "null"}:
         whole = {"empty": b"", "list": b"[%s]" % body, "string": b'"text"', "null": b"null"}
-        answer.body = whole[how]
+        response.body = whole[how]
     elif how == "truncated":
-        answer.body = body[: len(body) // 2]
+        response.body = body[: len(body) // 2]
     elif how == "invalid":
-        answer.body = body.rstrip()[:-1] + b",}"
+        response.body = body.rstrip()[:-1] + b",}"
     elif how == "bom":
-        answer.body = b"\xef\xbb\xbf" + body
+        response.body = b"\xef\xbb\xbf" + body
     elif how == "duplicate":
-        answer.body = _with_member(body, next(iter(_object(answer) or {"extra": 0})), b"null")
+        response.body = _with_member(body, next(iter(_object(response) or {"extra": 0})), b"null")
     else:
         values: Mapping[str, bytes] = {
             "bad_utf8": b'"\xff\xfe"',
@@ -164,22 +164,22 @@ def garble(answer: web.Response, how: Garble) -> None:
             "huge_number": b"9" * _DIGITS,
             "surrogate": b'"\\ud800"',
         }
-        answer.body = _with_member(body, "extra", values[how])
+        response.body = _with_member(body, "extra", values[how])
 
 
-def gzip_bomb(answer: web.Response, size: int) -> None:
-    """Replace the body by a small one that unpacks to `size` bytes."""
-    answer.body = _bomb(size)
-    answer.headers["Content-Encoding"] = "gzip"
+def gzip_bomb(response: web.Response, size: int) -> None:
+    """Replace the body by a small gzip one that decompresses to `size` bytes."""
+    response.body = _bomb(size)
+    response.headers["Content-Encoding"] = "gzip"
 
 
 @functools.lru_cache(maxsize=4)
 def _bomb(size: int) -> bytes:
-    packer = zlib.compressobj(level=9, wbits=31)
-    parts = [packer.compress(b'{"padding": "')]
+    compressor = zlib.compressobj(level=9, wbits=31)
+    parts = [compressor.compress(b'{"padding": "')]
     step = b"x" * (1 << 20)
-    parts += [packer.compress(step) for _ in range(size // len(step))]
-    parts += [packer.compress(step[: size % len(step)]), packer.compress(b'"}'), packer.flush()]
+    parts += [compressor.compress(step) for _ in range(size // len(step))]
+    parts += [compressor.compress(step[: size % len(step)]), compressor.compress(b'"}'), compressor.flush()]
     return b"".join(parts)
 
 
@@ -190,17 +190,17 @@ def _retry_after(value: float | str | datetime) -> str:
 
 
 def _with_member(body: bytes, name: str, value: bytes) -> bytes:
-    """Add a member to a JSON object, written out by hand because no JSON library would write it."""
+    """Return a JSON object with one more member, assembled as bytes because no JSON library would write `value`."""
     return body.rstrip()[:-1] + b", " + jsonlib.dumps(name).encode("ascii") + b": " + value + b"}"
 
 
-def _body(answer: web.Response) -> bytes:
-    return answer.body if isinstance(answer.body, bytes) else b""
+def _body(response: web.Response) -> bytes:
+    return response.body if isinstance(response.body, bytes) else b""
 
 
-def _object(answer: web.Response) -> dict[str, Any] | None:
+def _object(response: web.Response) -> dict[str, Any] | None:
     try:
-        content: Any = jsonlib.loads(_body(answer))
-    except (ValueError, RecursionError):  # it was garbled before
+        content: Any = jsonlib.loads(_body(response))
+    except (ValueError, RecursionError):  # an earlier edit corrupted it
         return None
     return cast("dict[str, Any]", content) if isinstance(content, dict) else None

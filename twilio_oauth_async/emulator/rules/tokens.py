@@ -1,4 +1,4 @@
-"""Grants and the tokens that hang on them: rotation, reuse detection, revocation (RFC 6749 6, RFC 7009, RFC 9700)."""
+"""Grants and their tokens: refresh token rotation, reuse detection, revocation (RFC 6749 6, RFC 7009, RFC 9700)."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import hashlib
 import heapq
 from datetime import datetime
 
-from twilio_oauth_async.emulator.messages.refusal import RefusalError
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.rules.ids import Ids
 from twilio_oauth_async.emulator.rules.model import App, Grant, IssuedToken, Now, Policy, User
 
 
-class Grants:
-    """All tokens that are remembered, found by a digest of theirs so that looking one up leaks nothing by its time."""
+class Tokens:
+    """All issued tokens. Each is stored under its digest, so that the time of a look-up discloses nothing about it."""
 
     def __init__(self, policy: Policy, ids: Ids) -> None:
         self._policy = policy
         self._ids = ids
         self._access: dict[bytes, IssuedToken] = {}
         self._refresh: dict[bytes, IssuedToken] = {}
-        self._forget: list[tuple[float, bytes]] = []
+        self._deletions: list[tuple[float, bytes]] = []
+        """Heap: when to delete which token."""
 
-    def open(
+    def new_grant(
         self,
         app: App,
         user: User | None,
@@ -48,24 +49,24 @@ class Grants:
             authenticated=authenticated,
         )
 
-    def remember_access(self, token: str, grant: Grant, scopes: tuple[str, ...], now: Now) -> None:
-        """Make `token` good for as long as the policy says."""
+    def add_access_token(self, token: str, grant: Grant, scopes: tuple[str, ...], now: Now) -> None:
+        """Store `token` as valid for the lifetime that the policy gives."""
         issued = IssuedToken(grant=grant, scopes=scopes, expires_at=now.seconds + self._policy.access_token_lifetime)
-        self._remember(self._access, token, issued)
+        self._add(self._access, token, issued)
 
-    def issue_refresh(self, grant: Grant, now: Now) -> str:
+    def issue_refresh_token(self, grant: Grant, now: Now) -> str:
         """Return a new refresh token of `grant`."""
         token = self._ids.text(48)
         expires_at = now.seconds + self._policy.refresh_token_lifetime
-        self._remember(self._refresh, token, IssuedToken(grant=grant, scopes=grant.scopes, expires_at=expires_at))
+        self._add(self._refresh, token, IssuedToken(grant=grant, scopes=grant.scopes, expires_at=expires_at))
         return token
 
-    def demands_secret(self, refresh_token: str) -> bool:
-        """Whether the grant of `refresh_token` was begun by a client that proved itself with its secret."""
+    def requires_secret(self, refresh_token: str) -> bool:
+        """Whether the client authenticated with its secret when the grant of `refresh_token` started."""
         issued = self._refresh.get(_digest(refresh_token))
         return issued is not None and issued.grant.authenticated
 
-    def redeem_refresh(
+    def redeem_refresh_token(
         self,
         token: str,
         app: App,
@@ -74,75 +75,75 @@ class Grants:
         device_id: str | None = None,
         scopes: tuple[str, ...] | None = None,
     ) -> IssuedToken:
-        """Return the good refresh token `token` of `app`, spent by this call where the policy rotates.
+        """Check the refresh token `token` of `app` and return its data. If the policy rotates, it is marked as used.
 
         Raises:
-            RefusalError: ``invalid_scope`` where `scopes` holds more than the token is good for; ``invalid_grant``
-                for everything else. Where the token was spent before, its whole grant is
-                revoked, because either the client or a thief holds a copy and nobody can tell which (RFC 9700 4.14.2).
+            ErrorResponse: ``invalid_scope``: `scopes` contains a scope that the token does not have.
+                ``invalid_grant``: the token is not valid. If it was used before, its whole grant is revoked, because
+                either the client or an attacker has a copy and the server cannot know which (RFC 9700 4.14.2).
         """
-        self.sweep(now)
+        self.delete_expired(now)
         issued = self._refresh.get(_digest(token))
         if issued is None or issued.grant.app is not app:
-            raise RefusalError("invalid_grant", "The refresh token is unknown or was issued to another client.")
-        if issued.spent:
+            raise ErrorResponse("invalid_grant", "The refresh token is unknown or was issued to another client.")
+        if issued.used:
             issued.grant.revoked = True
-            raise RefusalError("invalid_grant", "The refresh token was already used; the whole grant is revoked.")
+            raise ErrorResponse("invalid_grant", "The refresh token was already used; the whole grant is revoked.")
         if issued.revoked or issued.grant.revoked:
-            raise RefusalError("invalid_grant", "The refresh token is revoked.")
+            raise ErrorResponse("invalid_grant", "The refresh token is revoked.")
         if issued.expires_at <= now.seconds:
-            raise RefusalError("invalid_grant", "The refresh token has expired.")
+            raise ErrorResponse("invalid_grant", "The refresh token has expired.")
         if device_id is not None and issued.grant.device_id is not None and device_id != issued.grant.device_id:
-            raise RefusalError("invalid_grant", "The refresh token belongs to another device.")
+            raise ErrorResponse("invalid_grant", "The refresh token belongs to another device.")
         if scopes is not None and not set(scopes) <= set(issued.scopes):
-            raise RefusalError("invalid_scope", "A refresh cannot add scopes.")  # RFC 6749 6
-        issued.spent = self._policy.rotate_refresh_tokens
+            raise ErrorResponse("invalid_scope", "A refresh cannot add scopes.")  # RFC 6749 6
+        issued.used = self._policy.rotate_refresh_tokens
         return issued
 
-    def find_access(self, token: str, now: Now) -> IssuedToken | None:
-        """Return what `token` allows, or None where it is unknown, expired or revoked."""
-        self.sweep(now)
+    def find_access_token(self, token: str, now: Now) -> IssuedToken | None:
+        """Return the data of an access token, or None if it is unknown, expired or revoked."""
+        self.delete_expired(now)
         issued = self._access.get(_digest(token))
         if issued is None or issued.revoked or issued.grant.revoked or issued.expires_at <= now.seconds:
             return None
         return issued
 
     def grant_of(self, token: str) -> Grant | None:
-        """Return the grant that an access or refresh token belongs to, whatever state they are in."""
+        """Return the grant of an access or refresh token, also if one of the two is revoked; None if unknown."""
         digest = _digest(token)
         issued = self._refresh.get(digest) or self._access.get(digest)
         return None if issued is None else issued.grant
 
     def revoke(self, token: str, app: App, now: Now) -> None:
-        """Revoke a token of `app`, and with a refresh token everything of its grant (RFC 7009 2.1).
+        """Revoke a token of `app`; a refresh token with its whole grant (RFC 7009 2.1).
 
-        An unknown one is no error (RFC 7009 2.2).
+        An unknown token is not an error (RFC 7009 2.2).
 
         Raises:
-            RefusalError: the token was issued to another client.
+            ErrorResponse: ``invalid_grant``: the token was issued to another client.
         """
-        self.sweep(now)
+        self.delete_expired(now)
         digest = _digest(token)
         issued = self._refresh.get(digest) or self._access.get(digest)
         if issued is None:
             return
         if issued.grant.app is not app:
-            raise RefusalError("invalid_grant", "The token was issued to another client.")
+            raise ErrorResponse("invalid_grant", "The token was issued to another client.")
         if digest in self._refresh:
             issued.grant.revoked = True
         issued.revoked = True
 
-    def sweep(self, now: Now) -> None:
-        """Forget expired tokens."""
-        while self._forget and self._forget[0][0] <= now.seconds:
-            digest = heapq.heappop(self._forget)[1]
+    def delete_expired(self, now: Now) -> None:
+        """Delete expired tokens."""
+        while self._deletions and self._deletions[0][0] <= now.seconds:
+            digest = heapq.heappop(self._deletions)[1]
             self._access.pop(digest, None)
             self._refresh.pop(digest, None)
 
-    def _remember(self, tokens: dict[bytes, IssuedToken], token: str, issued: IssuedToken) -> None:
+    def _add(self, tokens: dict[bytes, IssuedToken], token: str, issued: IssuedToken) -> None:
         digest = _digest(token)
         tokens[digest] = issued
-        heapq.heappush(self._forget, (issued.expires_at, digest))
+        heapq.heappush(self._deletions, (issued.expires_at, digest))
 
 
 def _digest(token: str) -> bytes:
