@@ -1,4 +1,4 @@
-"""A running emulator on a virtual clock, and a plain HTTP client that is not ours."""
+"""A running emulator on a virtual clock, and an HTTP client that does not use the package's client code."""
 
 from __future__ import annotations
 

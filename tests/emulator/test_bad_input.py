@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a clean one: never a 5xx, and no secret and no traceback in it."""
+"""Invalid requests get an error response: never a 5xx, and never a secret or a traceback."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import aiohttp
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +56,9 @@ AUTHORIZATIONS = st.sampled_from(["account", "Basic", "Basic Og==", "Bearer x", 
         max_size=4,
     )
 )
-def test_nothing_makes_it_stumble(requests: list[tuple[str, str, Any, Any, str | None]]) -> None:
+def test_random_requests_get_no_5xx_no_secret_and_no_traceback(
+    requests: list[tuple[str, str, Any, Any, str | None]],
+) -> None:
     asyncio.run(send_all(requests))
 
 
@@ -66,10 +69,10 @@ async def send_all(requests: list[tuple[str, str, Any, Any, str | None]]) -> Non
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             if authorization is not None:
                 headers["Authorization"] = caller.basic if authorization == "account" else authorization
-            address = f"{emulator.base_url}{path}?{encoded(emulator, query).decode('latin-1')}"
+            url = f"{emulator.base_url}{path}?{encoded(emulator, query).decode('latin-1')}"
             async with http.request(
                 method,
-                address.replace("#", "%23"),
+                url.replace("#", "%23"),
                 data=encoded(emulator, body),
                 headers=headers,
                 allow_redirects=False,
@@ -91,3 +94,31 @@ def encoded(emulator: Emulator, content: bytes | list[tuple[str, str]]) -> bytes
 
 def quote(text: str) -> str:
     return quote_plus(text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("method", "path", "arguments", "status"),
+    [
+        ("GET", "/unknown", {}, 404),
+        ("DELETE", "/v1/token", {}, 405),
+        ("POST", "/v1/token", {"data": b"x" * 70_000}, 413),
+        ("POST", "/v1/token", {"data": b"\xff\xfe=1"}, 400),
+        ("POST", "/v1/token", {"data": b"GrantType=%ff"}, 400),
+        ("POST", "/v1/token", {"data": b"&".join(b"a=1" for _ in range(300))}, 400),
+        ("POST", "/v1/token", {"json": {"GrantType": "x"}}, 400),
+        ("POST", "/v1/token", {"data": b"GrantType=%00&ClientSid=%00"}, 400),
+        ("GET", "/v1/oauth2/device/activate?user_code=%00%ff" + "A" * 4000, {}, 200),
+    ],
+)
+async def test_invalid_request_gets_an_error_status(
+    caller: Caller, method: str, path: str, arguments: dict[str, Any], status: int
+) -> None:
+    headers = {"Authorization": caller.basic}
+    if "data" in arguments:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    url = caller.emulator.base_url + path
+    async with caller.http.request(method, url, headers=headers, **arguments) as response:
+        assert response.status == status
+        if status == 405:
+            assert response.headers["Allow"] == "POST"

@@ -1,4 +1,4 @@
-"""Orders that cannot be carried out: each answer says what would be right."""
+"""Invalid control commands: status, and an error message that says what is expected."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tests.helpers.emulator_caller import Remote
 pytestmark = pytest.mark.asyncio
 
 
-async def test_codes_that_cannot_be_decided_upon(remote: Remote) -> None:
-    assert await remote.try_order("approve", user_code="WRNG-CODE") == (
+async def test_unknown_or_used_codes_users_and_tokens_get_404_or_409(remote: Remote) -> None:
+    assert await remote.try_command("approve", user_code="WRNG-CODE") == (
         404,
         {"error": "no device code was issued with this user code"},
     )
     code = (await remote.device_code())["user_code"]
-    assert (await remote.try_order("approve", user_code=code, scopes=["more"]))[0] == 400
-    assert (await remote.try_order("approve", user_code=code, user="US1"))[0] == 404
-    await remote.order("deny", user_code=code)
-    assert (await remote.try_order("approve", user_code=code))[0] == 409
-    assert (await remote.try_order("revoke", token="x"))[0] == 404
-    assert (await remote.try_order("expire", user_code="x"))[0] == 404
+    assert (await remote.try_command("approve", user_code=code, scopes=["more"]))[0] == 400
+    assert (await remote.try_command("approve", user_code=code, user="US1"))[0] == 404
+    await remote.command("deny", user_code=code)
+    assert (await remote.try_command("approve", user_code=code))[0] == 409
+    assert (await remote.try_command("revoke", token="x"))[0] == 404
+    assert (await remote.try_command("expire", user_code="x"))[0] == 404
 
 
-async def test_paths_and_methods(remote: Remote) -> None:
-    status, body = await remote.try_order("nowhere")
+async def test_unknown_path_gets_404_and_wrong_method_gets_405(remote: Remote) -> None:
+    status, body = await remote.try_command("unknown")
     assert (status, "GET /_control/requests" in body["error"]) == (404, True)
     status, body, response = await remote.call("GET", "/_control/approve", authorization=f"Bearer {TOKEN}")
     assert (status, response.headers["Allow"]) == (405, "POST")
@@ -35,32 +35,32 @@ async def test_paths_and_methods(remote: Remote) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "arguments", "complaint"),
+    ("command", "arguments", "message"),
     [
         ("approve", {}, "approve needs user_code"),
         ("approve", {"user_code": None}, "approve needs user_code"),
         ("approve", {"user_code": 5}, "user_code must be a string"),
         ("approve", {"user_code": "x", "scopes": "openid"}, "scopes must be a list of strings"),
         ("approve", {"user_code": "x", "scopes": ["openid", 1]}, "scopes must be a list of strings"),
-        ("deny", {"user_code": "x", "user": "y"}, "deny takes user_code; there is something else"),
-        ("add_api_key", {"x": 1}, "add_api_key takes nothing"),
+        ("deny", {"user_code": "x", "user": "y"}, "deny takes user_code; the request has another argument"),
+        ("add_api_key", {"x": 1}, "add_api_key takes no arguments"),
         ("add_app", {"name": "x", "public": 1}, "public must be true or false"),
-        ("rotate_keys", {"keep": True}, "keep must be a whole number"),
-        ("rotate_keys", {"keep": 1.0}, "keep must be a whole number"),
+        ("rotate_keys", {"keep": True}, "keep must be an integer"),
+        ("rotate_keys", {"keep": 1.0}, "keep must be an integer"),
         ("advance", {"seconds": -1}, "seconds must be zero or a positive number"),
         ("advance", {"seconds": True}, "seconds must be a number"),
         ("advance", {"seconds": "1"}, "seconds must be a number"),
         ("advance", {"seconds": 10**400}, "seconds must be a number"),
         ("advance", {"seconds": 1e12}, "beyond the year 9000"),
-        ("", {"x": "1"}, "/_control/ takes nothing"),
+        ("", {"x": "1"}, "/_control/ takes no arguments"),
     ],
 )
-async def test_a_wrong_order_is_told_what_would_be_right(
-    remote: Remote, order: str, arguments: dict[str, Any], complaint: str
+async def test_invalid_argument_gets_400_with_the_expected_type(
+    remote: Remote, command: str, arguments: dict[str, Any], message: str
 ) -> None:
-    status, body = await remote.try_order(order, **arguments)
+    status, body = await remote.try_command(command, **arguments)
     assert (status, list(body)) == (400, ["error"])
-    assert complaint in body["error"]
+    assert message in body["error"]
 
 
 @pytest.mark.parametrize(
@@ -83,18 +83,18 @@ async def test_a_wrong_order_is_told_what_would_be_right(
     ],
     ids=range(14),
 )
-async def test_what_is_no_json_object(remote: Remote, body: bytes) -> None:
+async def test_body_that_is_not_a_json_object_gets_400(remote: Remote, body: bytes) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with remote.http.post(f"{remote.emulator.base_url}/_control/advance", data=body, headers=headers) as response:
-        assert (response.status, await response.json()) == (400, {"error": "the body is one JSON object in UTF-8"})
+        assert (response.status, await response.json()) == (400, {"error": "the body must be a JSON object in UTF-8"})
     assert remote.emulator.clock.monotonic() == 0
 
 
-async def test_an_order_that_is_too_large(remote: Remote) -> None:
-    status, body = await remote.try_order("approve", user_code="x" * 70_000)
+async def test_command_that_is_too_large_gets_413(remote: Remote) -> None:
+    status, body = await remote.try_command("approve", user_code="x" * 70_000)
     assert (status, body) == (413, {"error": "the request is too large"})
 
 
-async def test_an_order_without_arguments_needs_no_body(remote: Remote) -> None:
+async def test_command_without_arguments_needs_no_body(remote: Remote) -> None:
     status, body, _ = await remote.call("POST", "/_control/clear", authorization=f"Bearer {TOKEN}")
     assert (status, body) == (200, {})

@@ -1,4 +1,4 @@
-"""The device grant over HTTP: shapes of the contract, RFC 8628's rules, one use per code."""
+"""The device grant over HTTP: format of the responses, rules of RFC 8628, one use of each code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twilio_oauth_async.emulator import Emulator
 pytestmark = pytest.mark.asyncio
 
 
-async def test_a_device_code_has_the_shape_of_twilios_example(caller: Caller) -> None:
+async def test_device_code_response_has_the_format_of_twilios_example(caller: Caller) -> None:
     code = await caller.device_code("openid", "profile")
     assert set(code) == {
         "device_code",
@@ -30,7 +30,7 @@ async def test_a_device_code_has_the_shape_of_twilios_example(caller: Caller) ->
     assert (code["expires_in"], code["interval"]) == (299, 5)
 
 
-async def test_pending_then_approved_then_tokens(caller: Caller, clock: VirtualClock) -> None:
+async def test_poll_is_pending_until_approval_then_returns_tokens(caller: Caller, clock: VirtualClock) -> None:
     code = await caller.device_code()
     status, body = await caller.poll(code["device_code"])
     assert (status, body["error"]) == (400, "authorization_pending")
@@ -49,12 +49,12 @@ async def test_pending_then_approved_then_tokens(caller: Caller, clock: VirtualC
     assert token["refresh_token_expires_at"] == "Sat, 31 Jan 2026 00:00:05 +0000"
 
 
-async def test_no_id_token_without_openid(caller: Caller) -> None:
+async def test_token_response_without_openid_has_no_id_token(caller: Caller) -> None:
     assert (await caller.sign_in("messages.read"))["id_token"] is None
 
 
 @pytest.mark.parametrize(("early", "error"), [(0.0, "authorization_pending"), (0.5, "slow_down")])
-async def test_slow_down_comes_only_below_the_interval(
+async def test_poll_before_the_interval_gets_slow_down(
     caller: Caller, clock: VirtualClock, early: float, error: str
 ) -> None:
     code = await caller.device_code()
@@ -63,25 +63,25 @@ async def test_slow_down_comes_only_below_the_interval(
     assert (await caller.poll(code["device_code"]))[1]["error"] == error
 
 
-async def test_slow_down_raises_the_interval_of_that_code_only(caller: Caller, clock: VirtualClock) -> None:
-    hasty, patient = await caller.device_code(), await caller.device_code()
-    await caller.poll(hasty["device_code"])
-    await caller.poll(patient["device_code"])
-    assert (await caller.poll(hasty["device_code"]))[1]["error"] == "slow_down"
+async def test_slow_down_increases_the_interval_of_that_code_only(caller: Caller, clock: VirtualClock) -> None:
+    too_fast, on_time = await caller.device_code(), await caller.device_code()
+    await caller.poll(too_fast["device_code"])
+    await caller.poll(on_time["device_code"])
+    assert (await caller.poll(too_fast["device_code"]))[1]["error"] == "slow_down"
     clock.advance(9.5)
-    assert (await caller.poll(patient["device_code"]))[1]["error"] == "authorization_pending"
-    assert (await caller.poll(hasty["device_code"]))[1]["error"] == "slow_down"
+    assert (await caller.poll(on_time["device_code"]))[1]["error"] == "authorization_pending"
+    assert (await caller.poll(too_fast["device_code"]))[1]["error"] == "slow_down"
     clock.advance(15)
-    assert (await caller.poll(hasty["device_code"]))[1]["error"] == "authorization_pending"
+    assert (await caller.poll(too_fast["device_code"]))[1]["error"] == "authorization_pending"
 
 
-async def test_denied(caller: Caller) -> None:
+async def test_poll_after_denial_gets_access_denied(caller: Caller) -> None:
     code = await caller.device_code()
     await caller.emulator.deny(code["user_code"])
     assert (await caller.poll(code["device_code"]))[1]["error"] == "access_denied"
 
 
-async def test_expires_on_time_and_is_forgotten_later(caller: Caller, clock: VirtualClock) -> None:
+async def test_device_code_expires_and_is_deleted_600_seconds_later(caller: Caller, clock: VirtualClock) -> None:
     code = await caller.device_code()
     clock.advance(298.9)
     assert (await caller.poll(code["device_code"]))[1]["error"] == "authorization_pending"
@@ -95,24 +95,24 @@ async def test_expires_on_time_and_is_forgotten_later(caller: Caller, clock: Vir
         await caller.emulator.approve(code["user_code"])
 
 
-async def test_an_approved_code_expires_too(caller: Caller) -> None:
+async def test_approved_device_code_can_expire(caller: Caller) -> None:
     code = await caller.device_code()
     await caller.emulator.approve(code["user_code"])
     await caller.emulator.expire(code["user_code"])
     assert (await caller.poll(code["device_code"]))[1]["error"] == "expired_token"
 
 
-async def test_a_second_exchange_revokes_the_first_ones_tokens(caller: Caller) -> None:
+async def test_second_exchange_of_a_device_code_revokes_its_tokens(caller: Caller) -> None:
     code = await caller.device_code()
     await caller.emulator.approve(code["user_code"])
     token = (await caller.poll(code["device_code"]))[1]
-    assert await caller.whose(token["access_token"]) == 200
+    assert await caller.userinfo_status(token["access_token"]) == 200
     assert (await caller.poll(code["device_code"]))[1]["error"] == "invalid_grant"
-    assert await caller.whose(token["access_token"]) == 401
+    assert await caller.userinfo_status(token["access_token"]) == 401
     assert (await caller.refresh(token["refresh_token"]))[1]["error"] == "invalid_grant"
 
 
-async def test_deciding_twice_is_an_error(caller: Caller) -> None:
+async def test_deny_after_approve_raises(caller: Caller) -> None:
     code = await caller.device_code()
     await caller.emulator.approve(code["user_code"])
     with pytest.raises(ValueError, match="already"):
@@ -125,7 +125,7 @@ async def test_deciding_twice_is_an_error(caller: Caller) -> None:
         ([], "invalid_request"),
         ([("ClientSid", "CLIENT")], "invalid_request"),
         ([("Scopes", "openid")], "invalid_request"),
-        ([("ClientSid", "OQnobody"), ("Scopes", "openid")], "invalid_client"),
+        ([("ClientSid", "OQother"), ("Scopes", "openid")], "invalid_client"),
         ([("ClientSid", "CLIENT"), ("ClientSid", "CLIENT"), ("Scopes", "openid")], "invalid_request"),
         ([("ClientSid", "CLIENT"), ("Scopes", "")], "invalid_request"),
         ([("ClientSid", "CLIENT"), ("Scopes", "openid profile")], "invalid_scope"),
@@ -133,7 +133,9 @@ async def test_deciding_twice_is_an_error(caller: Caller) -> None:
         ([("ClientSid", "CLIENT"), ("Scopes", "openid"), ("Audiences", "a b")], "invalid_target"),
     ],
 )
-async def test_bad_device_code_requests(caller: Caller, form: list[tuple[str, str]], error: str) -> None:
+async def test_invalid_device_code_request_gets_an_error(
+    caller: Caller, form: list[tuple[str, str]], error: str
+) -> None:
     filled = [(name, caller.emulator.client_sid if value == "CLIENT" else value) for name, value in form]
     status, body, response = await caller.call("POST", "/v1/device/code", filled)
     assert body["error"] == error
@@ -145,29 +147,31 @@ async def test_bad_device_code_requests(caller: Caller, form: list[tuple[str, st
     ("change", "status", "error"),
     [
         ({"DeviceCode": ""}, 400, "invalid_request"),
-        ({"DeviceCode": "nonsense"}, 400, "invalid_grant"),
+        ({"DeviceCode": "unknown"}, 400, "invalid_grant"),
         ({"GrantType": ""}, 400, "invalid_request"),
         ({"GrantType": "password"}, 400, "unsupported_grant_type"),
         ({"ClientSecret": "wrong"}, 401, "invalid_client"),
         ({"ClientSid": "OQother"}, 401, "invalid_client"),
     ],
 )
-async def test_bad_token_requests(caller: Caller, change: dict[str, str], status: int, error: str) -> None:
+async def test_invalid_poll_gets_an_error_and_does_not_use_the_code(
+    caller: Caller, change: dict[str, str], status: int, error: str
+) -> None:
     code = await caller.device_code()
     await caller.emulator.approve(code["user_code"])
-    answered, body = await caller.poll(code["device_code"], **change)
-    assert (answered, body["error"]) == (status, error)
+    actual_status, body = await caller.poll(code["device_code"], **change)
+    assert (actual_status, body["error"]) == (status, error)
     assert (await caller.poll(code["device_code"]))[0] == 201
 
 
-async def test_secrets_in_the_url_are_refused(caller: Caller) -> None:
+async def test_secret_in_the_url_is_rejected(caller: Caller) -> None:
     code = await caller.device_code()
     form = {"GrantType": DEVICE, "ClientSid": caller.emulator.client_sid, "DeviceCode": code["device_code"]}
     status, body, _ = await caller.call("POST", "/v1/token?ClientSecret=x", form)
     assert (status, body["error"]) == (400, "invalid_request")
 
 
-async def test_the_devices_secret_can_be_demanded(caller: Caller) -> None:
+async def test_policy_device_secret_required(caller: Caller) -> None:
     emulator = caller.emulator
     emulator.policy.device_secret_required = True
     code = await caller.device_code()
@@ -177,8 +181,21 @@ async def test_the_devices_secret_can_be_demanded(caller: Caller) -> None:
     assert (await caller.poll(code["device_code"], ClientSecret=emulator.client_secret))[0] == 201
 
 
-async def test_another_apps_code_is_no_ones(clock: VirtualClock, caller: Caller) -> None:
+async def test_device_code_of_another_client_is_rejected(clock: VirtualClock, caller: Caller) -> None:
     code = await caller.device_code()
     async with Emulator(clock=clock) as other:
-        stranger = Caller(other, caller.http)
-        assert (await stranger.poll(code["device_code"]))[1]["error"] == "invalid_grant"
+        other_caller = Caller(other, caller.http)
+        assert (await other_caller.poll(code["device_code"]))[1]["error"] == "invalid_grant"
+
+
+async def test_approval_of_fewer_scopes_is_reported_in_scope(caller: Caller) -> None:
+    code = await caller.device_code("openid", "a", "b")
+    await caller.emulator.approve(code["user_code"], scopes=["a"])
+    _, body = await caller.poll(code["device_code"])
+    assert (body["scope"], body["id_token"]) == ("a", None)
+    code = await caller.device_code("a", "b")
+    await caller.emulator.approve(code["user_code"], scopes=["b", "a"])
+    assert "scope" not in (await caller.poll(code["device_code"]))[1]
+    code = await caller.device_code("a")
+    with pytest.raises(ValueError, match="were requested"):
+        await caller.emulator.approve(code["user_code"], scopes=["b"])

@@ -1,4 +1,4 @@
-"""Faults ordered in JSON are the faults that the builder makes."""
+"""Faults described in JSON are equal to faults built with the methods of `Fault`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pytest
 from aiohttp import web
 
 from twilio_oauth_async.emulator.control.arguments import ControlError
-from twilio_oauth_async.emulator.control.fault_orders import STEPS, order_fault
+from twilio_oauth_async.emulator.control.fault_from_json import METHODS, fault_from_json
 from twilio_oauth_async.emulator.faults.fault import Fault, Faults
-from twilio_oauth_async.emulator.messages.dialect import Dialect
+from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
 
-BUILT_WITH_FUNCTIONS = {"when"}
-FOR_THE_EMULATOR = {"wants", "count_hit"}
+NOT_IN_JSON = {"when"}
+CALLED_BY_THE_EMULATOR = {"applies_to", "count_hit"}
 
 
-def test_every_method_of_the_builder_can_be_ordered_in_the_same_order() -> None:
+def test_json_has_all_methods_of_fault_in_the_same_order() -> None:
     methods = [name for name, value in vars(Fault).items() if inspect.isfunction(value) and not name.startswith("_")]
-    assert list(STEPS) == [name for name in methods if name not in BUILT_WITH_FUNCTIONS | FOR_THE_EMULATOR]
+    assert list(METHODS) == [name for name in methods if name not in NOT_IN_JSON | CALLED_BY_THE_EMULATOR]
 
 
-LINES: list[tuple[dict[str, Any], Callable[[Fault], Fault]]] = [
+EXAMPLES: list[tuple[dict[str, Any], Callable[[Fault], Fault]]] = [
     ({"times": 2}, lambda fault: fault.times(2)),
     ({"times": {"count": 2}}, lambda fault: fault.times(2)),
     ({"always": True}, lambda fault: fault.always()),
@@ -31,21 +31,21 @@ LINES: list[tuple[dict[str, Any], Callable[[Fault], Fault]]] = [
     ({"after": 3, "chance": 0.5}, lambda fault: fault.after(3).chance(0.5)),
     ({"chance": 1}, lambda fault: fault.chance(1)),
     ({"on_success": True}, lambda fault: fault.on_success()),
-    ({"answer": 503}, lambda fault: fault.answer(503)),
-    ({"answer": {"status": 200, "json": None}}, lambda fault: fault.answer(200, json=None)),
-    ({"answer": {"status": 200, "text": "é"}}, lambda fault: fault.answer(200, text="é")),
-    ({"answer": {"status": 200, "body_base64": "AP8="}}, lambda fault: fault.answer(200, body=b"\x00\xff")),
+    ({"respond": 503}, lambda fault: fault.respond(503)),
+    ({"respond": {"status": 200, "json": None}}, lambda fault: fault.respond(200, json=None)),
+    ({"respond": {"status": 200, "text": "é"}}, lambda fault: fault.respond(200, text="é")),
+    ({"respond": {"status": 200, "body_base64": "AP8="}}, lambda fault: fault.respond(200, body=b"\x00\xff")),
     (
-        {"answer": {"status": 429, "retry_after": 3, "headers": {"X-A": "b"}, "content_type": "text/x; charset=y"}},
-        lambda fault: fault.answer(429, retry_after=3, headers={"X-A": "b"}, content_type="text/x; charset=y"),
+        {"respond": {"status": 429, "retry_after": 3, "headers": {"X-A": "b"}, "content_type": "text/x; charset=y"}},
+        lambda fault: fault.respond(429, retry_after=3, headers={"X-A": "b"}, content_type="text/x; charset=y"),
     ),
     (
-        {"answer": {"status": 503, "retry_after": "soon", "processed": True}},
-        lambda fault: fault.answer(503, retry_after="soon", processed=True),
+        {"respond": {"status": 503, "retry_after": "soon", "processed": True}},
+        lambda fault: fault.respond(503, retry_after="soon", processed=True),
     ),
     (
-        {"answer": {"status": 200, "headers": {"Content-Type": "text/x"}}},
-        lambda fault: fault.answer(200, headers={"Content-Type": "text/x"}),
+        {"respond": {"status": 200, "headers": {"Content-Type": "text/x"}}},
+        lambda fault: fault.respond(200, headers={"Content-Type": "text/x"}),
     ),
     ({"error": "slow_down", "times": 20}, lambda fault: fault.times(20).error("slow_down")),
     (
@@ -77,82 +77,85 @@ LINES: list[tuple[dict[str, Any], Callable[[Fault], Fault]]] = [
     ({"reset": "inside"}, lambda fault: fault.reset("inside")),
     ({"hang_up": "after"}, lambda fault: fault.hang_up("after")),
     ({"stall": True}, lambda fault: fault.stall()),
-    ({"drop_answer": True}, lambda fault: fault.drop_answer()),
+    ({"drop_response": True}, lambda fault: fault.drop_response()),
 ]
 
 
-@pytest.mark.parametrize(("order", "build"), LINES)
-def test_an_order_is_the_builder_s_line(order: dict[str, Any], build: Callable[[Fault], Fault]) -> None:
+@pytest.mark.parametrize(("members", "build"), EXAMPLES)
+def test_fault_from_json_is_equal_to_built_fault(members: dict[str, Any], build: Callable[[Fault], Fault]) -> None:
     faults = Faults()
-    ordered, built = order_fault(faults, {"on": ["token"], **order}), build(faults.on("token"))
-    assert ordered.words == built.words
-    assert state(ordered) == state(built)
+    from_json, built = fault_from_json(faults, {"on": ["token"], **members}), build(faults.on("token"))
+    assert from_json.description == built.description
+    assert state(from_json) == state(built)
 
 
 def state(fault: Fault) -> dict[str, Any]:
-    """All that a fault was told, its functions replaced by what they do."""
-    told = {name: value for name, value in vars(fault).items() if name not in {"number", "plan", "_luck"}}
+    """Return all settings of a fault, with functions replaced by their results."""
+    settings = {name: value for name, value in vars(fault).items() if name not in {"number", "plan", "_rng"}}
     plan = fault.plan
     for name in ("success_only", "delay", "processed", "forgery", "drip", "keep", "length_error", "broken"):
-        told[name] = getattr(plan, name)
-    told["replacement"] = None if plan.replacement is None else seen(plan.replacement(Dialect()))
+        settings[name] = getattr(plan, name)
+    settings["replacement"] = None if plan.replacement is None else parts(plan.replacement(ResponseFormat()))
     edited = web.Response(body=b'{"a": 0, "b": 1}', headers={"Server": "x"})
     for edit in plan.edits:
         edit(edited)
-    return told | {"edited": seen(edited)}
+    return settings | {"edited": parts(edited)}
 
 
-def seen(answer: web.Response) -> tuple[int, dict[str, str], Any]:
-    return answer.status, dict(answer.headers), answer.body
+def parts(response: web.Response) -> tuple[int, dict[str, str], Any]:
+    return response.status, dict(response.headers), response.body
 
 
 @pytest.mark.parametrize(
-    ("order", "complaint"),
+    ("members", "message"),
     [
         ({"on": "token"}, "on must be a list of strings"),
-        ({"on": ["nonsense"]}, "on is a list of discovery, certs, device_code, token, poll"),
-        ({"times": "2"}, "times: count must be a whole number"),
+        ({"on": ["nonsense"]}, "on must be a list of discovery, certs, device_code, token, poll"),
+        ({"times": "2"}, "times: count must be an integer"),
         ({"times": True}, "times: count is missing"),
-        ({"times": {"number": 2}}, "times: it takes count; there is something else in it"),
+        ({"times": {"number": 2}}, "times: takes count; another argument is given"),
         ({"times": 0}, "times: count must be at least 1"),
-        ({"always": False}, "always: it has no arguments, and true stands for it"),
-        ({"always": {"x": 1}}, "always: it takes nothing"),
+        ({"always": False}, "always: must be true, because it has no arguments"),
+        ({"always": {"x": 1}}, "always: takes no arguments"),
         ({"always": True, "times": 2}, "always and times exclude each other"),
-        ({"html": True, "answer": 200}, "answer and html exclude each other"),
+        ({"html": True, "respond": 200}, "html and respond exclude each other"),
         ({"reset": True, "stall": True}, "reset and stall exclude each other"),
-        ({"chance": 2}, "chance: a probability is between 0 and 1"),
-        ({"answer": 99}, "answer: a status is between 200 and 599"),
-        ({"html": 600}, "html: a status is between"),
-        ({"redirect": {"location": "/", "status": 100}}, "redirect: a status is between"),
-        ({"error": {"code": "x", "status": 1}}, "error: a status is between"),
-        ({"status": 1000}, "status: a status is between"),
-        ({"answer": {}}, "answer: status is missing"),
-        ({"answer": {"status": 200, "retry_after": []}}, "answer: retry_after must be a number or a string"),
-        ({"answer": {"status": 200, "retry_after": "a\nb"}}, "answer: the value of a header has no control"),
-        ({"answer": {"status": 200, "body_base64": "?"}}, "answer: body_base64 must be base64"),
-        ({"answer": {"status": 200, "headers": {"X": 1}}}, "answer: headers.X must be a string"),
-        ({"answer": {"status": 200, "headers": {"X Y": "1"}}}, "answer: the name of a header is made of"),
-        ({"answer": {"status": 200, "content_type": "a\r\nb"}}, "answer: the value of a header has no control"),
-        ({"redirect": "/\u20ac"}, "redirect: the value of a header has no control characters and none beyond Latin-1"),
-        ({"header": {"Content-Length": "5"}}, "header: the length is told by wrong_length"),
+        ({"chance": 2}, "chance: probability must be between 0 and 1"),
+        ({"respond": 99}, "respond: status must be between 200 and 599"),
+        ({"html": 600}, "html: status must be between"),
+        ({"redirect": {"location": "/", "status": 100}}, "redirect: status must be between"),
+        ({"error": {"code": "x", "status": 1}}, "error: status must be between"),
+        ({"status": 1000}, "status: status must be between"),
+        ({"respond": {}}, "respond: status is missing"),
+        ({"respond": {"status": 200, "retry_after": []}}, "respond: retry_after must be a number or a string"),
+        ({"respond": {"status": 200, "retry_after": "a\nb"}}, "respond: a header value cannot contain control"),
+        ({"respond": {"status": 200, "body_base64": "?"}}, "respond: body_base64 must be base64"),
+        ({"respond": {"status": 200, "headers": {"X": 1}}}, "respond: headers.X must be a string"),
+        ({"respond": {"status": 200, "headers": {"X Y": "1"}}}, "respond: a header name can contain only"),
+        ({"respond": {"status": 200, "content_type": "a\r\nb"}}, "respond: a header value cannot contain control"),
+        (
+            {"redirect": "/\u20ac"},
+            "redirect: a header value cannot contain control characters or characters outside Latin-1",
+        ),
+        ({"header": {"Content-Length": "5"}}, "header: Content-Length cannot be set; use wrong_length"),
         ({"header": {"X": 1}}, "header: X must be a string"),
         ({"header": "X"}, "header: headers must be an object"),
         ({"change": []}, "change: members must be an object"),
         ({"omit": "a"}, "omit: names must be a list of strings"),
-        ({"garble": "nicely"}, "garble: how is one of empty, invalid"),
-        ({"id_token": {"signed_by": "me"}}, "id_token: signed_by is one of emulator, stranger"),
+        ({"garble": "unknown"}, "garble: how must be one of empty, invalid"),
+        ({"id_token": {"signed_by": "unknown"}}, "id_token: signed_by must be one of emulator, other_key"),
         ({"pad": 10**12}, "pad: size must be between 0 and"),
         ({"gzip_bomb": -1}, "gzip_bomb: size must be between 0 and"),
         ({"delay": -1}, "delay: seconds must be zero or a positive number"),
         ({"drip": {"chunk": 0}}, "drip: chunk must be at least 1"),
-        ({"truncate": 1}, "truncate: keep is the part"),
-        ({"reset": "someday"}, "reset: moment is one of before, unanswered, inside, after"),
-        ({"stall": "after"}, "stall: nothing is missing"),
+        ({"truncate": 1}, "truncate: keep must be at least 0 and less than 1"),
+        ({"reset": "unknown"}, "reset: moment must be one of before, unanswered, inside, after"),
+        ({"stall": "after"}, "stall: moment must be before, unanswered or inside"),
     ],
 )
-def test_a_wrong_order_says_what_is_allowed_and_leaves_no_fault_behind(order: dict[str, Any], complaint: str) -> None:
+def test_invalid_member_raises_control_error_and_adds_no_fault(members: dict[str, Any], message: str) -> None:
     faults = Faults()
     with pytest.raises(ControlError) as caught:
-        order_fault(faults, order)
-    assert str(caught.value).startswith(complaint)
+        fault_from_json(faults, members)
+    assert str(caught.value).startswith(message)
     assert list(faults) == []

@@ -1,4 +1,4 @@
-"""Answers that no good server gives: instead of processing, changed afterwards, forged."""
+"""Faulty responses: sent instead of processing the request, or made from the real response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.helpers.emulator_caller import Caller
-from tests.helpers.wire import CERTS, Wire
+from tests.helpers.raw_client import CERTS, RawResponse
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
@@ -30,18 +30,18 @@ pytestmark = pytest.mark.asyncio
         (datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC), "Thu, 01 Jan 2026 00:00:30 GMT"),
     ],
 )
-async def test_every_kind_of_retry_after(caller: Caller, retry_after: Any, text: str) -> None:
-    caller.emulator.faults.on("certs").answer(429, retry_after=retry_after)
+async def test_retry_after_header(caller: Caller, retry_after: Any, text: str) -> None:
+    caller.emulator.faults.on("certs").respond(429, retry_after=retry_after)
     status, _, response = await caller.call("GET", CERTS)
     assert (status, response.headers["Retry-After"]) == (429, text)
 
 
-async def test_answers_of_any_kind(caller: Caller) -> None:
+async def test_respond_html_redirect_and_error(caller: Caller) -> None:
     on = caller.emulator.faults.on
-    on("certs").answer(200, json=[1])
-    on("certs").answer(200, text="héllo")
-    on("certs").answer(200, body=b"\x00", content_type="application/octet-stream", headers={"X-Y": "z"})
-    on("certs").answer(204)
+    on("certs").respond(200, json=[1])
+    on("certs").respond(200, text="héllo")
+    on("certs").respond(200, body=b"\x00", content_type="application/octet-stream", headers={"X-Y": "z"})
+    on("certs").respond(204)
     on("certs").html(502)
     on("certs").redirect("http://127.0.0.1:1/", status=308)
     on("certs").error("slow_down")
@@ -58,23 +58,23 @@ async def test_answers_of_any_kind(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("processed", [False, True])
-async def test_whether_a_failed_request_was_processed(caller: Caller, processed: bool) -> None:
+async def test_respond_with_processed_also_processes_the_request(caller: Caller, processed: bool) -> None:
     token = await caller.sign_in()
-    caller.emulator.faults.on("refresh").answer(503, processed=processed)
+    caller.emulator.faults.on("refresh").respond(503, processed=processed)
     assert (await caller.refresh(token["refresh_token"]))[0] == 503
     assert (await caller.refresh(token["refresh_token"]))[0] == (400 if processed else 201)
 
 
-async def test_an_answer_in_twilios_dialect(clock: VirtualClock) -> None:
+async def test_respond_uses_the_twilio_error_format(clock: VirtualClock) -> None:
     async with Emulator(clock=clock, errors="twilio") as emulator, aiohttp.ClientSession() as http:
         for status, code in ((429, 20429), (401, 20003), (403, 20003), (404, 20404), (503, 20503), (500, 20500)):
-            emulator.faults.on("certs").answer(status)
+            emulator.faults.on("certs").respond(status)
             _, body, response = await Caller(emulator, http).call("GET", CERTS)
             assert (body["status"], body["code"]) == (status, code)
             assert ("WWW-Authenticate" in response.headers) == (status == 401)
 
 
-async def test_members_are_changed_and_left_out(caller: Caller) -> None:
+async def test_change_and_omit_members(caller: Caller) -> None:
     on = caller.emulator.faults.on
 
     def with_slash(issuer: str) -> str:
@@ -89,7 +89,7 @@ async def test_members_are_changed_and_left_out(caller: Caller) -> None:
     assert "interval" not in code
 
 
-async def test_status_and_headers(caller: Caller) -> None:
+async def test_status_and_header(caller: Caller) -> None:
     on = caller.emulator.faults.on
     on("poll").status(200)
     on("certs").header("Content-Type", "text/plain").header("Twilio-Request-Id", None)
@@ -118,7 +118,7 @@ async def test_status_and_headers(caller: Caller) -> None:
         ("null", b"null"),
     ],
 )
-async def test_garbled_json(caller: Caller, how: Any, found: bytes) -> None:
+async def test_garble(caller: Caller, how: Any, found: bytes) -> None:
     caller.emulator.faults.on("certs").garble(how)
     async with caller.http.get(caller.emulator.base_url + CERTS, headers={"Authorization": caller.basic}) as response:
         body = await response.read()
@@ -126,7 +126,7 @@ async def test_garbled_json(caller: Caller, how: Any, found: bytes) -> None:
     assert how != "empty" or body == b""
 
 
-async def test_cut_json_with_the_right_length(caller: Caller) -> None:
+async def test_garble_truncated_has_a_correct_content_length(caller: Caller) -> None:
     caller.emulator.faults.on("certs").garble("truncated")
     async with caller.http.get(caller.emulator.base_url + CERTS, headers={"Authorization": caller.basic}) as response:
         body = await response.text()
@@ -134,38 +134,38 @@ async def test_cut_json_with_the_right_length(caller: Caller) -> None:
         json.loads(body)
 
 
-async def test_ten_megabytes_and_a_bomb(caller: Caller) -> None:
+async def test_pad_and_gzip_bomb(caller: Caller) -> None:
     caller.emulator.faults.on("certs").pad(10 << 20)
     caller.emulator.faults.on("certs").gzip_bomb(32 << 20)
-    big = await raw_until_complete(caller)
-    assert len(big.body) == 10 << 20
-    assert json.loads(big.body)["keys"]
-    bomb = await raw_until_complete(caller)
+    padded = await compressed_response(caller)
+    assert len(padded.body) == 10 << 20
+    assert json.loads(padded.body)["keys"]
+    bomb = await compressed_response(caller)
     assert "Content-Encoding: gzip" in bomb.head
     assert len(bomb.body) < 64 << 10
     assert len(gzip.decompress(bomb.body)) == pytest.approx(32 << 20, abs=64)
 
 
-async def raw_until_complete(caller: Caller) -> Wire:
-    wire = Wire()
+async def compressed_response(caller: Caller) -> RawResponse:
+    raw = RawResponse()
     headers = {"Authorization": caller.basic}
     async with (
         aiohttp.ClientSession(auto_decompress=False) as http,
         http.get(caller.emulator.base_url + CERTS, headers=headers) as response,
     ):
         head = "\r\n".join(f"{name}: {value}" for name, value in response.headers.items())
-        wire.data = head.encode() + b"\r\n\r\n" + await response.read()
-    return wire
+        raw.data = head.encode() + b"\r\n\r\n" + await response.read()
+    return raw
 
 
-def parts(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+def decoded(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
     head, payload, signature = (base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in token.split("."))
     return json.loads(head), json.loads(payload), signature
 
 
-@pytest.mark.parametrize("signed_by", ["emulator", "stranger", "hmac", "nobody"])
+@pytest.mark.parametrize("signed_by", ["emulator", "other_key", "hmac", "none"])
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
-async def test_forged_id_tokens(clock: VirtualClock, signed_by: Any, algorithm: Any) -> None:
+async def test_id_token_fault_forges_the_token(clock: VirtualClock, signed_by: Any, algorithm: Any) -> None:
     async with (
         Emulator(clock=clock, signing_algorithm=algorithm) as emulator,
         aiohttp.ClientSession() as http,
@@ -174,14 +174,14 @@ async def test_forged_id_tokens(clock: VirtualClock, signed_by: Any, algorithm: 
         emulator.faults.on("poll").id_token(
             claims={"iss": "https://evil.example"}, omit=("at_hash",), header={"kid": "other"}, signed_by=signed_by
         )
-        header, claims, signature = parts((await caller.sign_in())["id_token"])
+        header, claims, signature = decoded((await caller.sign_in())["id_token"])
     assert header["kid"] == "other"
-    assert header["alg"] == {"emulator": algorithm, "stranger": algorithm, "hmac": "HS256", "nobody": "none"}[signed_by]
+    assert header["alg"] == {"emulator": algorithm, "other_key": algorithm, "hmac": "HS256", "none": "none"}[signed_by]
     assert (claims["iss"], claims["sub"]) == ("https://evil.example", emulator.user.sid)
     assert "at_hash" not in claims
-    assert (len(signature) == 0) == (signed_by == "nobody")
+    assert (len(signature) == 0) == (signed_by == "none")
 
 
-async def test_an_answer_without_an_id_token_has_none_to_forge(caller: Caller) -> None:
+async def test_id_token_fault_does_nothing_without_an_id_token(caller: Caller) -> None:
     caller.emulator.faults.on("poll").id_token(claims={"iss": "x"})
     assert (await caller.sign_in("messages.read"))["id_token"] is None

@@ -1,4 +1,4 @@
-"""The signed tokens, checked with another JOSE implementation's rules: claims, keys, rotation."""
+"""Access and id tokens, verified with joserfc: claims, keys, rotation."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from twilio_oauth_async.emulator import Emulator
 pytestmark = pytest.mark.asyncio
 
 
-def head(token: str) -> dict[str, Any]:
+def jose_header(token: str) -> dict[str, Any]:
     part = token.split(".", maxsplit=1)[0]
     return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
-async def test_the_claims(clock: VirtualClock, algorithm: Any) -> None:
+async def test_claims_of_access_and_id_token(clock: VirtualClock, algorithm: Any) -> None:
     async with (
         Emulator(clock=clock, signing_algorithm=algorithm) as emulator,
         aiohttp.ClientSession() as http,
     ):
         caller = Caller(emulator, http)
         token = await caller.sign_in("openid", "profile")
-        assert head(token["id_token"])["alg"] == algorithm
-        assert head(token["access_token"])["typ"] == "at+jwt"
+        assert jose_header(token["id_token"])["alg"] == algorithm
+        assert jose_header(token["access_token"])["typ"] == "at+jwt"
         access = await verified(caller, token["access_token"])
         identity = await verified(caller, token["id_token"])
     now = int(clock.now().timestamp())
@@ -46,7 +46,7 @@ async def test_the_claims(clock: VirtualClock, algorithm: Any) -> None:
     assert identity["at_hash"] == base64.urlsafe_b64encode(left_half).rstrip(b"=").decode()
 
 
-async def test_auth_time_is_when_the_person_approved(caller: Caller, clock: VirtualClock) -> None:
+async def test_auth_time_is_the_time_of_approval(caller: Caller, clock: VirtualClock) -> None:
     code = await caller.device_code()
     clock.advance(30)
     await caller.emulator.approve(code["user_code"])
@@ -56,22 +56,22 @@ async def test_auth_time_is_when_the_person_approved(caller: Caller, clock: Virt
     assert claims["iat"] - claims["auth_time"] == 30
 
 
-async def test_rotation_keeps_as_many_old_keys_as_told(caller: Caller) -> None:
+async def test_rotate_keys_keeps_the_given_number_of_old_keys(caller: Caller) -> None:
     token = await caller.sign_in()
     caller.emulator.rotate_keys(keep=1)
     newer = await caller.sign_in()
-    assert head(newer["id_token"])["kid"] != head(token["id_token"])["kid"]
+    assert jose_header(newer["id_token"])["kid"] != jose_header(token["id_token"])["kid"]
     await verified(caller, token["id_token"])
     await verified(caller, newer["id_token"])
     caller.emulator.rotate_keys(keep=0)
     _, certs, _ = await caller.call("GET", "/v1/certs")
     assert len(certs["keys"]) == 2
-    assert head(newer["id_token"])["kid"] not in {key["kid"] for key in certs["keys"]}
+    assert jose_header(newer["id_token"])["kid"] not in {key["kid"] for key in certs["keys"]}
     with pytest.raises(ValueError, match="negative"):
         caller.emulator.rotate_keys(keep=-1)
 
 
-async def test_a_refreshed_id_token_keeps_its_subject(caller: Caller) -> None:
+async def test_refreshed_id_token_has_same_iss_sub_and_aud(caller: Caller) -> None:
     first = await caller.sign_in()
     _, second = await caller.refresh(first["refresh_token"])
     before, after = await verified(caller, first["id_token"]), await verified(caller, second["id_token"])

@@ -37,14 +37,14 @@ def url(caller: Caller, **changes: str | None) -> str:
     return f"{caller.emulator.base_url}/v2/authorize?{urlencode(query(caller, **changes))}"
 
 
-def redirect_parameters(location: str) -> dict[str, str]:
+def response_parameters(location: str) -> dict[str, str]:
     """Return the parameters of a redirect to the client."""
     return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
 
 
 async def code_for(caller: Caller, **changes: str | None) -> str:
     """Let the user approve; return the authorization code."""
-    return redirect_parameters(await caller.emulator.authorize(url(caller, **changes)))["code"]
+    return response_parameters(await caller.emulator.authorize(url(caller, **changes)))["code"]
 
 
 async def exchange_v2(caller: Caller, code: str, **changes: str | None) -> tuple[int, Any]:

@@ -15,7 +15,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class Caller:
-    """Speaks to an emulator with bare aiohttp: the client library is not to be trusted here."""
+    """Calls an emulator with plain aiohttp, because the client library could hide mistakes of the emulator."""
 
     def __init__(self, emulator: Emulator, http: aiohttp.ClientSession) -> None:
         self.emulator = emulator
@@ -70,20 +70,20 @@ class Caller:
         assert status == 201
         return dict(body)
 
-    async def whose(self, access_token: str) -> int:
-        """The status of a userinfo request with this token."""
+    async def userinfo_status(self, access_token: str) -> int:
+        """Return the status of a userinfo request with this token: 200 if the token is valid."""
         return (await self.call("GET", "/v1/userinfo", authorization=f"Bearer {access_token}"))[0]
 
 
 class Remote(Caller):
-    """Sends orders as well, as a test in another language does."""
+    """Also sends control commands, as a test in another language does."""
 
-    async def order(self, name: str, /, **arguments: Any) -> dict[str, Any]:
-        status, body = await self.try_order(name, **arguments)
+    async def command(self, name: str, /, **arguments: Any) -> dict[str, Any]:
+        status, body = await self.try_command(name, **arguments)
         assert status == 200, body
         return body
 
-    async def try_order(self, name: str, /, **arguments: Any) -> tuple[int, dict[str, Any]]:
+    async def try_command(self, name: str, /, **arguments: Any) -> tuple[int, dict[str, Any]]:
         method = COMMANDS[name].method if name in COMMANDS else "POST"
         sent = {"params": arguments} if method == "GET" else {"json": arguments}
         status, body, _ = await self.call(method, f"/_control/{name}", authorization=f"Bearer {CONTROL_TOKEN}", **sent)

@@ -1,4 +1,4 @@
-"""Requests over a bare socket, and everything that really came back."""
+"""HTTP requests over a bare socket, and the bytes of the response."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tests.helpers.emulator_caller import Caller
 CERTS = "/v1/certs"
 
 
-class Wire:
-    """One request over a bare socket, and everything that came back."""
+class RawResponse:
+    """All bytes that were received, and how the connection ended."""
 
     def __init__(self) -> None:
         self.data = b""
-        self.reset = False
+        self.was_reset = False
+        self.timed_out = False
 
     @property
     def head(self) -> str:
@@ -28,11 +29,14 @@ class Wire:
         return self.data.partition(b"\r\n\r\n")[2]
 
     @property
-    def announced(self) -> int:
+    def content_length(self) -> int:
         return int(next(line for line in self.head.splitlines() if line.startswith("Content-Length")).split()[1])
 
 
-async def raw(caller: Caller, path: str = CERTS, form: dict[str, str] | None = None, *, patience: float = 2.0) -> Wire:
+async def send_raw_request(
+    caller: Caller, path: str = CERTS, form: dict[str, str] | None = None, *, read_for: float = 2.0
+) -> RawResponse:
+    """Send a request and read until the connection is closed, but at most `read_for` seconds."""
     body = urlencode(form or {})
     method = "GET" if form is None else "POST"
     port = int(caller.emulator.base_url.rpartition(":")[2])
@@ -41,23 +45,24 @@ async def raw(caller: Caller, path: str = CERTS, form: dict[str, str] | None = N
         f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {caller.basic}\r\nContent-Length: {len(body)}\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
     )
-    wire = Wire()
+    response = RawResponse()
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(read_for):
             while chunk := await reader.read(65536):
-                wire.data += chunk
+                response.data += chunk
     except ConnectionResetError:
-        wire.reset = True
+        response.was_reset = True
     except TimeoutError:
-        wire.data += b"<still open>"
+        response.timed_out = True
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-    return wire
+    return response
 
 
 def poll_form(caller: Caller, code: dict[str, Any]) -> dict[str, str]:
+    """Return the form of a poll for the device code response `code`."""
     return {
         "GrantType": caller.emulator.policy.device_grant_type,
         "ClientSid": caller.emulator.client_sid,
@@ -65,7 +70,8 @@ def poll_form(caller: Caller, code: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def approved(caller: Caller) -> dict[str, Any]:
+async def approved_device_code(caller: Caller) -> dict[str, Any]:
+    """Return a device code response whose code was approved."""
     code = await caller.device_code()
     await caller.emulator.approve(code["user_code"])
     return code
