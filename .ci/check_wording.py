@@ -80,8 +80,8 @@ def _without_groups(patterns: dict[str, str]) -> list[str]:
 
 
 def _without_names(line: str) -> str:
-    """The line without public names that keep an old word."""
-    return re.sub(r"\b(answer_lost|unanswered)\b", "", line)
+    """The line without public names that keep an old word, ours and those of other packages (aiogram)."""
+    return re.sub(r"\b(answer_lost|unanswered|message\.answer)\b", "", line)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the example with Redis finds a server: by REDIS_URL, else it starts a private one that ends with it."""
+"""The Redis server of the example: the one that REDIS_URL names, else a private one that ends with the example."""
 
 import os
 import shutil
@@ -16,8 +16,8 @@ def redis_url() -> Generator[str, None, None]:
     if url := os.environ.get("REDIS_URL"):
         yield url
         return
-    program = shutil.which("redis-server") or sys.exit("There is no Redis: install redis-server, or set REDIS_URL.")
-    # Tokens are in there: no port for others to find, only a socket in a folder that nobody else may enter.
+    program = shutil.which("redis-server") or sys.exit("Redis was not found: install redis-server, or set REDIS_URL.")
+    # It holds tokens, so it opens no port, only a socket in a folder that no other user can access.
     command = (program, "--port", "0", "--unixsocket", "redis.sock", "--save", "")
     with (
         tempfile.TemporaryDirectory() as folder,

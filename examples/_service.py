@@ -1,8 +1,8 @@
-"""Where the examples find a server: at Twilio if the environment names an OAuth app there, else in this process.
+"""The server that the examples use: Twilio if the environment names an OAuth app, else the emulator in this process.
 
-At Twilio: TWILIO_CLIENT_ID, with TWILIO_CLIENT_SECRET if the app has one, and TWILIO_ACCOUNT_SID with
-TWILIO_AUTH_TOKEN (or TWILIO_API_KEY with TWILIO_API_SECRET). TWILIO_OAUTH_URL names another server that speaks the
-same API, such as an emulator in another process.
+For Twilio, set TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET if the app has one, and TWILIO_ACCOUNT_SID with
+TWILIO_AUTH_TOKEN (or TWILIO_API_KEY with TWILIO_API_SECRET). TWILIO_OAUTH_URL names another server with the same API,
+for example an emulator in another process.
 """
 
 import os
@@ -16,7 +16,7 @@ from twilio_oauth_async.emulator import Emulator
 
 @dataclass(frozen=True)
 class Service:
-    """A server, an open session to it, and the app that asks."""
+    """An open session, the OAuth app, and the emulator if there is one."""
 
     session: OAuthSession
     client_sid: str
@@ -24,7 +24,7 @@ class Service:
     emulator: Emulator | None = None
 
     async def show(self, pending: DeviceAuthorization | SignIn) -> None:
-        """Tell somebody what to do. Where we are the server too, nobody else is there to do it: we approve."""
+        """Print the instructions for the user. With the emulator in this process there is no user, so approve here."""
         print(pending.instructions("the example"), flush=True)
         if self.emulator is not None:
             await self.emulator.approve(pending.user_code)
@@ -36,7 +36,7 @@ async def service() -> AsyncGenerator[Service, None]:
         async with OAuthSession.from_env() as session:
             yield Service(session, client_sid, os.environ.get("TWILIO_CLIENT_SECRET"))
         return
-    print("TWILIO_CLIENT_ID is not set: using an emulated server.", flush=True)
+    print("TWILIO_CLIENT_ID is not set: using the emulator.", flush=True)
     async with (
         Emulator(interval=1) as emulator,
         OAuthSession(emulator.account_sid, emulator.auth_token, base_url=emulator.base_url) as session,

@@ -1,4 +1,4 @@
-"""What web_aiohttp.py and web_fastapi.py have in common: all but the web framework. The page is in web_assets/.
+"""The part of web_aiohttp.py and web_fastapi.py that does not depend on the web framework. The page is in web_assets/.
 
 Needs twilio-oauth-async[file,emulator] and segno.
 """
@@ -42,29 +42,29 @@ from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 ASSETS = Path(__file__).parent / "web_assets"
 PAGE = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), autoescape=True).get_template("page.html")
 SCOPES = ["openid", "profile"]
-TAKE_UP = 10.0  # seconds between two looks for sign-ins that a killed process left behind
-MAX_REDIRECTED = 1_000  # how many browsers may be at Twilio with the second button at once
+RESUME_INTERVAL = 10.0  # seconds between two searches for sign-ins of a killed process
+MAX_REDIRECTED = 1_000  # browsers that were sent to Twilio by the second button and have not returned
 COOKIE_AGE = 30 * 24 * 3600  # seconds
-OUT_OF_DATE = "This page was out of date, and nothing was done."
-NOT_BEGUN = "This browser has not begun a sign-in, or has already finished it."
-FAILED = "Twilio did not answer as it should. Please try again in a moment."
+OUT_OF_DATE = "This page is out of date. Nothing was changed."
+NOT_STARTED = "This browser has not started a sign-in, or has already completed it."
+FAILED = "Twilio did not respond as expected. Please try again in a moment."
 
 log = logging.getLogger("web")
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """A browser: it holds a secret, in a cookie. Who knows no more than `SignIn.id`, or what is stored, is nobody."""
+    """A visitor is identified by the secret in its cookie only. A `SignIn.id` or stored data alone gives no access."""
 
     secret: str
-    sign_in: str = ""  # SignIn.id; worth something only beside the secret
+    sign_in: str = ""  # SignIn.id; useless without the secret
 
     @classmethod
     def new(cls) -> Self:
         return cls(secrets.token_urlsafe(32))
 
     @classmethod
-    def of(cls, cookie: str | None) -> Self | None:
+    def from_cookie(cls, cookie: str | None) -> Self | None:
         return cls(*cookie.split(".")) if cookie and re.fullmatch(r"[\w-]{43}\.[\w-]{0,64}", cookie, re.ASCII) else None
 
     @property
@@ -73,20 +73,21 @@ class Visitor:
 
     @property
     def key(self) -> str:
-        """Under which the token is stored. A hash: whoever reads the store or a log cannot make a cookie of it."""
+        """The key of the token in the store: a hash, so that the store and the log do not reveal the cookie."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
     @property
     def csrf(self) -> str:
-        """What each form carries: pages of other sites cannot know it."""
+        """The CSRF token in each form, which pages of other sites cannot know."""
         return hmac.digest(self.secret.encode(), b"csrf", "sha256").hex()
 
-    def sent(self, csrf: object) -> bool:
+    def has_csrf(self, csrf: object) -> bool:
+        """Return whether `csrf` is the CSRF token of this visitor."""
         return isinstance(csrf, str) and hmac.compare_digest(csrf.encode(), self.csrf.encode())
 
 
 class Backend:
-    """Two ways to sign in and one to sign out, for visitors."""
+    """Signs visitors in (with a code or in the browser) and out."""
 
     def __init__(self, twilio: Service, folder: Path, url: str) -> None:
         self.session = session = twilio.session
@@ -99,14 +100,14 @@ class Backend:
         self.code_flow = AuthorizationCodeFlow(
             session, client_sid=sid, client_secret=secret, scopes=SCOPES, redirect_uri=f"{url}/callback"
         )
-        # By visitor and `state`, and taken out when the browser comes back: good once, and for that browser only.
+        # Keyed by visitor and `state`, and removed at the callback: valid once, and for that browser only.
         self.redirected: OrderedDict[tuple[str, str], PendingAuthorization] = OrderedDict()
         self.running = AsyncExitStack()
         self.is_https = url.startswith("https:")
-        # The prefix keeps subdomains from planting a cookie of theirs; it needs https.
+        # The __Host- prefix prevents subdomains from setting this cookie; it needs https.
         self.cookie_name = "__Host-visitor" if self.is_https else "visitor"
         self.headers = {
-            # Browsers apply form-action to where a form is redirected, too.
+            # Browsers apply form-action also to redirects after a form was sent.
             "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
             f"img-src data:; form-action 'self' {session.base_url} https://*.twilio.com; base-uri 'none'; "
             "frame-ancestors 'none'",
@@ -119,24 +120,24 @@ class Backend:
 
     async def start(self) -> None:
         await self.running.enter_async_context(self.pool)
-        self.running.callback(asyncio.create_task(self.take_up()).cancel)
+        self.running.callback(asyncio.create_task(self.resume_abandoned()).cancel)
 
     async def stop(self) -> None:
-        """Let go of the sign-ins under way, for the next process. It ends the event streams as well."""
+        """Release the pending sign-ins, so that the next process can resume them. This also ends the event streams."""
         await self.running.aclose()
         await self.managers.close()
 
-    async def take_up(self) -> None:
-        """A killed process lets go of nothing. Its claims run out a minute later, when we have long been started."""
+    async def resume_abandoned(self) -> None:
+        """Resume the sign-ins of a killed process, again and again: its leases expire only after about a minute."""
         while True:
-            await self.session.clock.sleep(TAKE_UP)
+            await self.session.clock.sleep(RESUME_INTERVAL)
             try:
                 await self.pool.take_up()
             except StoreError as error:
-                log.warning("pending sign-ins could not be looked for: %s", error)
+                log.warning("abandoned sign-ins could not be searched for: %s", error)
 
     async def user(self, visitor: Visitor) -> UserInfo | None:
-        """Who is signed in with this browser; an empty one where Twilio does not tell just now."""
+        """Return the signed-in user; None if no user is signed in, empty `UserInfo` if Twilio is not available."""
         manager = self.managers.get(visitor.key)
         for _ in range(2):
             try:
@@ -146,19 +147,19 @@ class Backend:
             try:
                 return await self.session.fetch_user_info(access_token=token)
             except TwilioOAuthError as error:
-                log.warning("no user info: %s", error)
+                log.warning("user info could not be fetched: %s", error)
                 if not isinstance(error, ApiError) or error.status != 401:
                     break
-                manager.invalidate(token)  # taken back in the account's settings? Then nobody is signed in any more.
+                manager.invalidate(token)  # if access was revoked at Twilio, no user is signed in any more
         return UserInfo()
 
     async def sign_in(self, visitor: Visitor) -> SignIn | None:
-        """The visitor's own one, and nobody else's."""
+        """Return the sign-in of this visitor; None if there is none or it belongs to another visitor."""
         sign_in = await self.pool.find(visitor.sign_in) if visitor.sign_in else None
         return sign_in if sign_in is not None and sign_in.user == visitor.key else None
 
     async def connect(self, visitor: Visitor) -> Visitor:
-        """Begin with a code. As a new visitor: a cookie that somebody planted in this browser is worth nothing then."""
+        """Start a sign-in with a code, as a new visitor, so that a cookie set by an attacker gets no access."""
         sign_in = await self.sign_in(visitor)
         if (sign_in is not None and not sign_in.is_over) or await self.user(visitor) is not None:
             return visitor
@@ -171,15 +172,15 @@ class Backend:
             await self.pool.cancel(sign_in.id)
 
     async def redirect(self, visitor: Visitor) -> str:
-        """Begin in the browser, which must go to this URL."""
+        """Start a sign-in in the browser and return the URL to which the browser must go."""
         pending = await self.code_flow.start()
         self.redirected[visitor.key, pending.state] = pending
         if len(self.redirected) > MAX_REDIRECTED:
             self.redirected.popitem(last=False)
         return pending.url
 
-    async def came_back(self, visitor: Visitor | None, state: str, path_and_query: str) -> Visitor | None:
-        """Signed in, as a new visitor again; None where this browser was not sent there, or has been here before."""
+    async def callback(self, visitor: Visitor | None, state: str, path_and_query: str) -> Visitor | None:
+        """Complete a sign-in in the browser, as a new visitor; None if this browser did not start it or it is used."""
         pending = self.redirected.pop((visitor.key, state), None) if visitor else None
         if pending is None:
             return None
@@ -189,12 +190,12 @@ class Backend:
         return visitor
 
     async def sign_out(self, visitor: Visitor) -> Visitor:
-        with suppress(ConfigurationError):  # a server that cannot revoke; the token is forgotten all the same
+        with suppress(ConfigurationError):  # the server has no revocation; the token is deleted anyway
             await self.managers.get(visitor.key).logout()
         return Visitor.new()
 
     async def page(self, visitor: Visitor, *, is_known: bool) -> str:
-        """How things stand for this visitor."""
+        """Return the page for this visitor."""
         user = await self.user(visitor) if is_known else None
         sign_in = await self.sign_in(visitor)
         qr = None
@@ -215,16 +216,16 @@ def port(text: str) -> int:
 
 
 def arguments(description: str | None) -> tuple[Path | None, str, socket.socket]:
-    """The command line: where state is kept, our address as browsers know it, and where we listen."""
+    """Parse the command line: the folder for state, our public URL, and the listening socket."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=port, default=8080, help="on this machine; 0: a free one (default: 8080)")
+    parser.add_argument("--port", type=port, default=8080, help="port on 127.0.0.1; 0: a free port (default: 8080)")
     parser.add_argument(
-        "--url", help="as browsers know us, where a proxy stands before us: https://connect.example.com"
+        "--url", help="public URL, if a proxy forwards requests to this server: https://connect.example.com"
     )
-    parser.add_argument("--state", type=Path, help="folder of sign-ins and tokens (default: forgotten at the end)")
+    parser.add_argument("--state", type=Path, help="folder for sign-ins and tokens (default: a temporary one)")
     options = parser.parse_args()
     if options.url and not re.fullmatch(r"https://[\w.-]+(:\d+)?|http://(127\.0\.0\.1|localhost)(:\d+)?", options.url):
-        parser.error("--url must be https://HOST[:PORT] without anything behind it, or http:// for this machine alone")
+        parser.error("--url must be https://HOST[:PORT] without a path, or http:// with 127.0.0.1 or localhost")
     try:
         listener = socket.create_server(("127.0.0.1", options.port))
     except OSError as error:
@@ -233,13 +234,13 @@ def arguments(description: str | None) -> tuple[Path | None, str, socket.socket]
 
 
 @asynccontextmanager
-async def opened(state: Path | None, url: str) -> AsyncGenerator[Backend]:
-    """A backend that is running."""
+async def open_backend(state: Path | None, url: str) -> AsyncGenerator[Backend]:
+    """Start a backend and stop it when the block ends."""
     async with AsyncExitStack() as stack:
         twilio = await stack.enter_async_context(service())
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         backend = Backend(twilio, folder, url)
         stack.push_async_callback(backend.stop)
         await backend.start()
-        print(f"People approve at {twilio.session.base_url}. Open {url}", flush=True)
+        print(f"Users approve at {twilio.session.base_url}. Open {url}", flush=True)
         yield backend

@@ -1,12 +1,13 @@
-"""A Telegram bot whose users sign in to Twilio, each as themselves: /login, /whoami, /cancel, /logout.
+"""A Telegram bot whose users sign in to Twilio: /login, /whoami, /cancel, /logout.
 
-Needs `pip install 'twilio-oauth-async[file,emulator]' aiogram`, and a bot: tell @BotFather /newbot, and put the token
-that it answers with into BOT_TOKEN. See _service.py for where people sign in; at an emulator, approve by the link in
-the bot's message, in a browser on this machine. BOT_STATE is the folder for tokens and pending sign-ins (bot-state;
-with an emulator one that ends with it), BOT_API_URL a Bot API server of your own.
+Needs `pip install 'twilio-oauth-async[file,emulator]' aiogram` and a bot: send /newbot to @BotFather and set BOT_TOKEN
+to the token in its reply. See _service.py for the OAuth server; with the emulator, open the link in the bot's message
+in a browser on this machine. BOT_STATE is the folder for tokens and pending sign-ins (default: bot-state; with the
+emulator, a temporary folder). BOT_API_URL names a Bot API server of your own.
 
-What is personal goes to the person's private chat, whichever chat the command stood in. Their key in the stores is
-their id at Telegram, which is the id of that chat too: a bot that comes back knows whom to tell.
+The bot sends personal messages to the user's private chat, also if the command was sent in a group. The key of a user
+in the stores is the Telegram user id, which is also the id of the private chat: so a restarted bot can still notify
+the user.
 """
 
 import asyncio
@@ -42,39 +43,39 @@ from twilio_oauth_async import (
 )
 from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
-HELP = "/login signs you in to Twilio, /whoami says as whom, /cancel stops a sign-in, /logout ends it."
+HELP = "/login signs you in to Twilio, /whoami shows your name, /cancel cancels a sign-in, /logout signs you out."
 ENDINGS = {
-    "approved": "You are signed in. /whoami says as whom.",
-    "denied": "The sign-in was refused. /login begins another one.",
-    "expired": "Nobody approved in time, and the code is worth nothing now. /login gives another one.",
-    "failed": "The sign-in did not work: {problem}",
+    "approved": "You are signed in. /whoami shows your name.",
+    "denied": "The sign-in was denied. /login starts a new one.",
+    "expired": "The code was not approved in time and has expired. /login gives a new one.",
+    "failed": "The sign-in failed: {problem}",
 }
-TAKE_UP_EVERY = 30.0
-"""Seconds. A bot that was killed, not stopped, left sign-ins that nobody may touch for a minute."""
+RESUME_INTERVAL = 30.0
+"""Seconds between two searches for abandoned sign-ins. The leases of a killed bot expire only after a minute."""
 
 log = logging.getLogger("bot")
 
 
-def is_from_a_person(message: Message) -> bool:
-    # Channels and anonymous administrators share an id: one of them would be signed in as another.
+def is_from_user(message: Message) -> bool:
+    # Channels and anonymous administrators share an id: one of them would use the sign-in of another one.
     return message.from_user is not None and not message.from_user.is_bot and message.sender_chat is None
 
 
-def who(message: Message) -> str:
-    assert message.from_user is not None  # is_from_a_person
+def user_of(message: Message) -> str:
+    assert message.from_user is not None  # because of is_from_user
     return str(message.from_user.id)
 
 
 class SignInBot:
-    """The commands. Any number of people may be in the middle of any of them."""
+    """The commands of the bot. Any number of users can use them at the same time."""
 
     def __init__(
         self, bot: Bot, session: OAuthSession, managers: TokenManagers, pool: DeviceFlowPool, tasks: asyncio.TaskGroup
     ) -> None:
         self.bot, self.session, self.managers, self.pool, self.tasks = bot, session, managers, pool, tasks
-        self.pending: dict[str, str] = {}  # by user the id of the sign-in whose end they will be told
+        self.pending: dict[str, str] = {}  # user: id of the sign-in whose result is reported
         self.dispatcher = Dispatcher()
-        self.dispatcher.message.filter(is_from_a_person)
+        self.dispatcher.message.filter(is_from_user)
         self.dispatcher.message.register(self.help, Command("start", "help"))
         for command in (self.login, self.whoami, self.cancel, self.logout):
             self.dispatcher.message.register(command, Command(command.__name__))
@@ -84,22 +85,22 @@ class SignInBot:
         await message.answer(HELP)
 
     async def login(self, message: Message) -> None:
-        user = who(message)
+        user = user_of(message)
         try:
             await self.managers.get(user).token()
         except LoginRequired:
-            sign_in = await self.pool.submit(user)  # joins the one that is under way
+            sign_in = await self.pool.submit(user)  # joins a pending one
             self.watch(sign_in.id, user)
             try:
-                await self.answer(message, sign_in.instructions("this bot"))
+                await self.reply(message, sign_in.instructions("this bot"))
             except TelegramForbiddenError:
-                await self.pool.cancel(sign_in.id)  # nobody has seen the code
+                await self.pool.cancel(sign_in.id)  # the user has not seen the code
                 raise
         else:
-            await self.answer(message, "You are signed in already. /whoami says as whom, /logout ends it.")
+            await self.reply(message, "You are already signed in. /whoami shows your name, /logout signs you out.")
 
     async def whoami(self, message: Message) -> None:
-        manager = self.managers.get(who(message))
+        manager = self.managers.get(user_of(message))
         token = await manager.token()
         try:
             info = await self.session.fetch_user_info(access_token=token.access_token)
@@ -108,99 +109,99 @@ class SignInBot:
                 raise
             manager.invalidate(token.access_token)
             info = await self.session.fetch_user_info(access_token=await manager.access_token())
-        await self.answer(message, f"You are signed in as {info.friendly_name or info.user_sid}.")
+        await self.reply(message, f"You are signed in as {info.friendly_name or info.user_sid}.")
 
     async def cancel(self, message: Message) -> None:
-        given_up = await self.give_up(who(message))
-        if given_up is None:
-            await self.answer(message, "No sign-in is under way.")
-        elif given_up.state != "approved":  # else it was too late, and they are told that they are signed in
-            await self.answer(message, "The sign-in is cancelled.")
+        cancelled = await self.cancel_pending(user_of(message))
+        if cancelled is None:
+            await self.reply(message, "There is no pending sign-in.")
+        elif cancelled.state != "approved":  # approved: it was too late, and watch reports that the user is signed in
+            await self.reply(message, "The sign-in is cancelled.")
 
     async def logout(self, message: Message) -> None:
-        await self.give_up(who(message))
+        await self.cancel_pending(user_of(message))
         try:
-            await self.managers.get(who(message)).logout()
-        except ConfigurationError:  # this server has no way to revoke a token
-            await self.answer(message, "I have forgotten your token. Twilio has not: remove this app there as well.")
+            await self.managers.get(user_of(message)).logout()
+        except ConfigurationError:  # this server has no revocation
+            await self.reply(message, "I deleted your token, but it is still valid. Remove this app at Twilio.")
         else:
-            await self.answer(message, "You are signed out.")
+            await self.reply(message, "You are signed out.")
 
     async def failed(self, event: ErrorEvent) -> None:
         message, error = event.update.message, event.exception
-        assert message is not None  # nothing else is asked for
+        assert message is not None  # only messages are requested
         if isinstance(error, LoginRequired):
-            await self.answer(message, "You are not signed in. /login does that.")
+            await self.reply(message, "You are not signed in. Use /login.")
         elif isinstance(error, TwilioOAuthError):
-            await self.answer(message, f"That did not work: {error}")
-        elif message.chat.type != ChatType.PRIVATE:  # who never wrote to a bot, or blocked it, cannot be written to
+            await self.reply(message, f"The command failed: {error}")
+        elif message.chat.type != ChatType.PRIVATE:  # the user never wrote to the bot, or blocked it
             name = (await self.bot.me()).username
-            await message.reply(f"I may not write to you. Open @{name}, press Start, and say it there.")
+            await message.reply(f"I cannot send you a message. Open @{name}, press Start, and send the command there.")
 
-    async def give_up(self, user: str) -> SignIn | None:
-        """How the sign-in that was under way ended; None where there was none."""
+    async def cancel_pending(self, user: str) -> SignIn | None:
+        """Cancel the user's pending sign-in and return its final state; None if there is none."""
         if user not in self.pending:
             return None
         id_ = self.pending[user]
         await self.pool.cancel(id_)
         return await self.pool.find(id_)
 
-    async def answer(self, message: Message, text: str) -> None:
-        """Tell the person alone; in a group only that they were told."""
-        await self.tell(who(message), text)
+    async def reply(self, message: Message, text: str) -> None:
+        """Send `text` to the user's private chat; in a group, only say that it was sent."""
+        await self.send(user_of(message), text)
         if message.chat.type != ChatType.PRIVATE:
-            await message.reply("I have answered you in our private chat.")
+            await message.reply("I have sent the reply to our private chat.")
 
-    async def tell(self, user: str, text: str) -> None:
+    async def send(self, user: str, text: str) -> None:
         try:
             # A preview would make Telegram's servers open the link with the code.
             await self.bot.send_message(int(user), text, link_preview_options=LinkPreviewOptions(is_disabled=True))
-        except TelegramRetryAfter as limit:  # many sign-ins end at once
+        except TelegramRetryAfter as limit:  # many sign-ins ended at the same time
             await self.session.clock.sleep(limit.retry_after)
-            await self.tell(user, text)
+            await self.send(user, text)
 
     def watch(self, id_: str, user: str) -> None:
-        """Tell `user` how the sign-in ends, once however often this is called."""
+        """Send the result of the sign-in to `user` when it ends, once, even if this is called several times."""
         if self.pending.get(user) != id_:
             self.pending[user] = id_
-            self.tasks.create_task(self.tell_the_end(id_, user))
+            self.tasks.create_task(self.report_result(id_, user))
 
-    async def tell_the_end(self, id_: str, user: str) -> None:
+    async def report_result(self, id_: str, user: str) -> None:
         state, ending = "", ""
         try:
             async for event in self.pool.events(id_):
                 state = event.sign_in.state
                 ending = ENDINGS.get(state, "").format(problem=event.problem)
         except ConfigurationError:
-            pass  # another process has taken it up, and tells
+            pass  # another process has resumed it and reports the result
         is_latest = self.pending.get(user) == id_
         if is_latest:
             del self.pending[user]
         try:
-            # That an older code is worth nothing would be taken for the one that they look at.
+            # That an older code has expired is not reported: the user would think of the newer code.
             if ending and (is_latest or state == "approved"):
-                await self.tell(user, ending)
+                await self.send(user, ending)
         except TelegramAPIError as error:
-            log.warning("somebody could not be told how their sign-in ended: %s", error)
+            log.warning("the result of a sign-in could not be sent to its user: %s", error)
 
-    async def take_up(self, left_behind: Sequence[SignIn]) -> None:
-        """Tell the ends of those that the pool took up when it was opened, and of those that it takes up later."""
+    async def report_resumed(self, resumed: Sequence[SignIn]) -> None:
+        """Report the results of the sign-ins that the pool resumed when it was opened, and resumes later."""
         while True:
-            for sign_in in left_behind:
-                if sign_in.user in self.pending:  # they began another one before a killed bot's could be taken up
-                    self.tasks.create_task(self.tell_the_end(sign_in.id, sign_in.user))
+            for sign_in in resumed:
+                if sign_in.user in self.pending:  # the user started a new one before the old one could be resumed
+                    self.tasks.create_task(self.report_result(sign_in.id, sign_in.user))
                 else:
                     self.watch(sign_in.id, sign_in.user)
-            await self.session.clock.sleep(TAKE_UP_EVERY)
+            await self.session.clock.sleep(RESUME_INTERVAL)
             try:
-                left_behind = await self.pool.take_up()
+                resumed = await self.pool.take_up()
             except StoreError as error:
-                log.warning("the pending sign-ins could not be looked at: %s", error)
+                log.warning("abandoned sign-ins could not be searched for: %s", error)
 
 
 @asynccontextmanager
 async def sign_in_bot(bot: Bot, twilio: Service, folder: Path) -> AsyncGenerator[Dispatcher, None]:
-    """What answers commands. Afterwards what is pending lies in `folder`, for the next one to take up."""
+    """Yield the dispatcher of the commands. Pending sign-ins stay in `folder`, and the next start resumes them."""
     tokens = FileTokenStore(folder / "tokens.json")
     flows = FileFlowStore(folder / "flows.json", clock=twilio.session.clock)
     flow = DeviceFlow(
@@ -208,25 +209,25 @@ async def sign_in_bot(bot: Bot, twilio: Service, folder: Path) -> AsyncGenerator
     )
     async with asyncio.TaskGroup() as tasks, TokenManagers(flow, store=tokens) as managers:
         pool = DeviceFlowPool(flow, tokens=tokens, flows=flows)
-        signing_in = SignInBot(bot, twilio.session, managers, pool, tasks)
-        taking_up = tasks.create_task(signing_in.take_up(await pool.open()))
+        commands = SignInBot(bot, twilio.session, managers, pool, tasks)
+        resuming = tasks.create_task(commands.report_resumed(await pool.open()))
         try:
-            yield signing_in.dispatcher
+            yield commands.dispatcher
         finally:
-            taking_up.cancel()
-            await pool.close()  # then there are no more events, and the tasks come to their end
+            resuming.cancel()
+            await pool.close()  # this ends the event streams, and so the other tasks
 
 
 async def main() -> None:
-    token = os.environ.get("BOT_TOKEN") or sys.exit("Set BOT_TOKEN: @BotFather at Telegram gives one, by /newbot.")
+    token = os.environ.get("BOT_TOKEN") or sys.exit("Set BOT_TOKEN to the token of a bot: send /newbot to @BotFather.")
     telegram = TelegramAPIServer.from_base(os.environ.get("BOT_API_URL", "https://api.telegram.org"))
-    with tempfile.TemporaryDirectory() as for_now:
+    with tempfile.TemporaryDirectory() as temporary:
         async with service() as twilio, Bot(token, session=AiohttpSession(api=telegram)) as bot:
             name = (await bot.me()).username
-            folder = Path(os.environ.get("BOT_STATE", "bot-state") if twilio.emulator is None else for_now)
+            folder = Path(os.environ.get("BOT_STATE", "bot-state") if twilio.emulator is None else temporary)
             async with sign_in_bot(bot, twilio, folder) as dispatcher:
                 print(f"@{name} is listening. Ctrl-C stops it.", flush=True)
-                # The session stays open for those who are told while we stop.
+                # The session stays open for the results that are reported while the bot stops.
                 await dispatcher.start_polling(  # pyright: ignore[reportUnknownMemberType]
                     bot, allowed_updates=["message"], close_bot_session=False
                 )
@@ -236,5 +237,5 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except (TwilioOAuthError, TelegramAPIError, TokenValidationError) as error:
-        # aiogram's messages may hold the address that was asked, which holds the token.
-        sys.exit(f"It did not work: {str(error).replace(os.environ['BOT_TOKEN'], '***')}")
+        # aiogram's messages may contain the URL of the request, which contains the token.
+        sys.exit(f"Failed: {str(error).replace(os.environ['BOT_TOKEN'], '***')}")

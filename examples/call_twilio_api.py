@@ -1,8 +1,7 @@
-"""Call Twilio's REST API with a token that takes care of itself: fetched when needed, renewed when old or refused.
+"""Call Twilio's REST API with a token that is fetched and refreshed automatically.
 
-With TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET and TWILIO_ACCOUNT_SID set, this reads the account's last messages at
-Twilio. Without them, or where TWILIO_OAUTH_URL names another server, it starts an emulated OAuth server and a stand-in
-for api.twilio.com.
+With TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET and TWILIO_ACCOUNT_SID set, this reads the account's last messages from
+Twilio. Without them, or if TWILIO_OAUTH_URL is set, it starts the emulator and a substitute for api.twilio.com.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from twilio_oauth_async.emulator import Emulator
 
 
 async def read_messages(grant: ClientCredentials, api: str, account_sid: str) -> None:
-    # The token goes to this origin and to no other; where origins is left out, to any https://*.twilio.com.
+    # The token is sent to this origin only. The default for origins is https://*.twilio.com.
     auth = BearerAuth(TokenManager(grant), origins=[api])
     async with (
         aiohttp.ClientSession(api, middlewares=(auth,), raise_for_status=True) as http,
@@ -29,8 +28,8 @@ async def read_messages(grant: ClientCredentials, api: str, account_sid: str) ->
     print(f"The last messages are: {', '.join(message['status'] for message in messages) or 'none'}")
 
 
-async def stand_in(request: web.Request) -> web.Response:
-    """As much of api.twilio.com as is needed here."""
+async def messages_endpoint(request: web.Request) -> web.Response:
+    """The part of api.twilio.com that this example needs."""
     if not request.headers.get("Authorization", "").startswith("Bearer "):
         return web.json_response({"code": 20003, "message": "Authenticate", "status": 401}, status=401)
     return web.json_response({"messages": [{"status": "delivered"}, {"status": "queued"}]})
@@ -44,9 +43,9 @@ async def main() -> None:
             grant = ClientCredentials(session, client_id=client_id, client_secret=client_secret)
             await read_messages(grant, "https://api.twilio.com", account_sid)
         return
-    print(f"{', '.join(names)} name no app at Twilio: using an emulated server.")
+    print(f"{', '.join(names)} are not set: using the emulator.")
     app = web.Application()
-    app.router.add_get("/2010-04-01/Accounts/{account_sid}/Messages.json", stand_in)
+    app.router.add_get("/2010-04-01/Accounts/{account_sid}/Messages.json", messages_endpoint)
     async with TestServer(app) as api, Emulator() as emulator, OAuthSession(base_url=emulator.base_url) as session:
         grant = ClientCredentials(session, client_id=emulator.client_sid, client_secret=emulator.client_secret or "")
         await read_messages(grant, str(api.make_url("/").origin()), emulator.account_sid)
@@ -55,4 +54,4 @@ async def main() -> None:
 try:
     asyncio.run(main())
 except (TwilioOAuthError, aiohttp.ClientError) as error:
-    sys.exit(f"It did not work: {error}")
+    sys.exit(f"Failed: {error}")

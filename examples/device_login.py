@@ -1,7 +1,7 @@
-"""Sign somebody in on another device and say who it was.
+"""Sign a user in on another device and print the user's name.
 
 With TWILIO_CLIENT_ID and TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (or TWILIO_API_KEY with TWILIO_API_SECRET) set,
-this talks to Twilio. Without TWILIO_CLIENT_ID it starts an emulated server, and approves in your place.
+this uses Twilio. Without TWILIO_CLIENT_ID it starts the emulator and approves for you.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ def show(authorization: DeviceAuthorization) -> None:
     print(authorization.instructions("the example"), flush=True)
 
 
-async def at_twilio(client_sid: str) -> None:
+async def use_twilio(client_sid: str) -> None:
     async with OAuthSession.from_env() as session:  # TWILIO_OAUTH_URL names another server
         await sign_in(session, client_sid, show)
 
 
-async def at_an_emulator() -> None:
+async def use_emulator() -> None:
     async with (
         Emulator(interval=1) as emulator,
         OAuthSession(emulator.account_sid, emulator.auth_token, base_url=emulator.base_url) as session,
@@ -45,11 +45,11 @@ async def sign_in(session: OAuthSession, client_sid: str, prompt: Prompt) -> Non
 async def main() -> None:
     client_sid = os.environ.get("TWILIO_CLIENT_ID")
     try:
-        await (at_twilio(client_sid) if client_sid else at_an_emulator())
-    except DeviceFlowError:
-        sys.exit("Nobody signed in.")
+        await (use_twilio(client_sid) if client_sid else use_emulator())
+    except DeviceFlowError as error:
+        sys.exit(f"Not signed in: {error}")
     except TwilioOAuthError as error:
-        sys.exit(f"It did not work: {error}")
+        sys.exit(f"Failed: {error}")
 
 
 with contextlib.suppress(KeyboardInterrupt):

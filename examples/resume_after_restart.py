@@ -1,6 +1,6 @@
-"""Show a code, stop, and let the next run of the program finish the sign-in.
+"""Show a code, stop, and complete the sign-in in the next run of the program.
 
-What must be remembered between the two, the pool keeps in a private file. See _service.py for where it signs in.
+The pool keeps the pending sign-in in a private file between the runs. See _service.py for the server.
 """
 
 import asyncio
@@ -29,22 +29,22 @@ async def first_run(twilio: Service, folder: Path) -> None:
     async with make_pool(make_flow(twilio), folder) as pool:
         sign_in = await pool.submit("me")
         await twilio.show(sign_in)
-    print("Stopped before anybody had asked for the token.")
+    print("Stopped before the token was requested.")
 
 
 async def second_run(twilio: Service, folder: Path) -> None:
     flow = make_flow(twilio)
     async with make_pool(flow, folder) as pool:
-        # Entering took up what the first run left behind, and whoever signs in again joins what is under way.
+        # The pool resumed the pending sign-in when it was opened. Submitting the same user again joins that sign-in.
         sign_in = await pool.submit("me")
-        print(f"Taken up again: {sign_in.user_code}")
+        print(f"Resumed: {sign_in.user_code}")
         await pool.result(sign_in.id)
     token = await TokenManager(flow, store=FileTokenStore(folder / "tokens.json"), key="me").token()
     print(f"Signed in, until {token.access_token_expires_at}")
 
 
 async def main() -> None:
-    # The runs share this folder and nothing else. A program of your own has one that stays.
+    # The two runs share only this folder. In your own program, use a folder that is kept.
     with tempfile.TemporaryDirectory() as folder:
         async with service() as twilio:
             await first_run(twilio, Path(folder))
@@ -54,6 +54,6 @@ async def main() -> None:
 try:
     asyncio.run(main())
 except TwilioOAuthError as error:
-    sys.exit(f"It did not work: {error}")
+    sys.exit(f"Failed: {error}")
 except KeyboardInterrupt:
-    sys.exit("Nobody came.")
+    sys.exit("Interrupted.")

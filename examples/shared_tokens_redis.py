@@ -1,6 +1,6 @@
-"""Two hosts share a person's token: it is kept in Redis, and refreshed once however many need it.
+"""Two hosts share a user's token: it is stored in Redis, and refreshed once even if both hosts need it.
 
-See _redis_server.py for where Redis is, and _service.py for where the person signs in.
+See _redis_server.py for the Redis server and _service.py for the OAuth server.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ async def main(url: str) -> None:
             scopes=["openid"],
             prompt=twilio.show,
         )
-        # In earnest two programs on two hosts, that know nothing of each other but the Redis and the key.
+        # In production these are two programs on two hosts. They share only the Redis server, the prefix and the key.
         here = TokenManager(flow, store=RedisTokenStore(redis, prefix="example"), key="me")
         there = TokenManager(flow, store=RedisTokenStore(other_redis, prefix="example"), key="me")
 
         first = await here.login()
-        print(f"Signed in on one host. The other one has the token too: {await there.token() == first}")
+        print(f"Signed in on one host. The other host has the same token: {await there.token() == first}")
 
         for manager in (here, there):
-            manager.invalidate(first.access_token)  # as after a 401: now both need another one
+            manager.invalidate(first.access_token)  # as after a 401: now both need a new token
         second, same = await asyncio.gather(here.token(), there.token())
-        print(f"Both refreshed it at once. There is a new one: {second != first}, the same on both: {same == second}")
+        print(f"Both hosts asked for a new token. New: {second != first}, the same on both: {same == second}")
 
 
 try:
     with redis_url() as url:
         asyncio.run(main(url))
 except TwilioOAuthError as error:
-    sys.exit(f"It did not work: {error}")
+    sys.exit(f"Failed: {error}")

@@ -1,9 +1,9 @@
-"""A web backend, with aiohttp: visitors connect their Twilio account, by a code on any device or in their browser.
+"""A web backend, with aiohttp: visitors connect their Twilio account with a code or in the browser.
 
     python examples/web_aiohttp.py [--port 8080] [--url https://connect.example.com] [--state DIR]
 
-Where it signs in, an account or an emulated server on whose pages you approve: _service.py. With --state sign-ins and
-tokens outlive the process: stop it, even with kill -9, and start it again while somebody is about to approve.
+See _service.py for the OAuth server: Twilio, or the emulator, on whose pages you approve. With --state, sign-ins and
+tokens survive a restart, also after kill -9 between showing a code and its approval.
 Needs what _web_backend.py needs.
 """
 
@@ -19,21 +19,21 @@ from _web_backend import (
     ASSETS,
     COOKIE_AGE,
     FAILED,
-    NOT_BEGUN,
+    NOT_STARTED,
     OUT_OF_DATE,
     Backend,
     Visitor,
     arguments,
-    opened,
+    open_backend,
     problem_page,
 )
 from aiohttp import web
 
 from twilio_oauth_async import AuthorizationError, ConfigurationError, TwilioOAuthError
 
-STREAM = 20.0
-"""Seconds of one event stream: shorter than a proxy's patience. The browser opens the next one by itself, and is told
-the present first; so nobody has to find out whether it is still there."""
+STREAM_SECONDS = 20.0
+"""Seconds after which an event stream ends, before a proxy times out. The browser reopens it and gets the current state
+first. So the server need not detect whether the browser is still connected."""
 
 BACKEND = web.AppKey("BACKEND", Backend)
 log = logging.getLogger("web")
@@ -59,10 +59,10 @@ async def events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     await response.write(b"retry: 2000\n\n")
-    # Not here: of a process that was killed. The browser asks again, until its claim has run out and we take it up.
+    # ConfigurationError: a killed process still has the lease. The browser reconnects until this process resumes it.
     with suppress(TimeoutError, ConfigurationError):
-        async with asyncio.timeout(STREAM), aclosing(backend.pool.events(sign_in.id)) as happening:
-            async for event in happening:
+        async with asyncio.timeout(STREAM_SECONDS), aclosing(backend.pool.events(sign_in.id)) as stream:
+            async for event in stream:
                 data = json.dumps({"state": event.sign_in.state, "problem": event.problem})
                 await response.write(f"data: {data}\n\n".encode())
     return response
@@ -87,13 +87,13 @@ async def login(request: web.Request) -> web.Response:
 @routes.get("/callback")
 async def callback(request: web.Request) -> web.Response:
     try:
-        visitor = await request.app[BACKEND].came_back(
+        visitor = await request.app[BACKEND].callback(
             visitor_of(request), request.query.get("state", ""), request.path_qs
         )
     except AuthorizationError as error:
-        return html(problem_page(f"Twilio answered: {error}"), 400)
+        return html(problem_page(f"Twilio returned an error: {error}"), 400)
     if visitor is None:
-        return html(problem_page(NOT_BEGUN), 400)
+        return html(problem_page(NOT_STARTED), 400)
     return back_home(request, visitor)
 
 
@@ -111,7 +111,7 @@ def see_other(url: str) -> web.Response:
 
 
 def back_home(request: web.Request, visitor: Visitor | None = None) -> web.Response:
-    """Answer a form with a redirect, so that reloading the page sends nothing again."""
+    """Respond to a form with a redirect, so that reloading the page does not send the form again."""
     response = see_other("/")
     if visitor is not None:
         remember(request, response, visitor)
@@ -119,25 +119,25 @@ def back_home(request: web.Request, visitor: Visitor | None = None) -> web.Respo
 
 
 def visitor_of(request: web.Request) -> Visitor | None:
-    return Visitor.of(request.cookies.get(request.app[BACKEND].cookie_name))
+    return Visitor.from_cookie(request.cookies.get(request.app[BACKEND].cookie_name))
 
 
 def remember(request: web.Request, response: web.StreamResponse, visitor: Visitor) -> None:
     name, secure = request.app[BACKEND].cookie_name, request.app[BACKEND].is_https
-    # Lax: the browser that Twilio sends back to us must bring it.
+    # Lax: the browser must send the cookie when Twilio redirects to the callback.
     response.set_cookie(name, visitor.cookie, max_age=COOKIE_AGE, httponly=True, samesite="Lax", secure=secure)
 
 
 async def posted(request: web.Request) -> Visitor:
-    """Who sent a form of ours."""
+    """Return the visitor who sent a form; raise if the CSRF token is wrong."""
     visitor = visitor_of(request)
-    if visitor is None or not visitor.sent((await request.post()).get("csrf")):
+    if visitor is None or not visitor.has_csrf((await request.post()).get("csrf")):
         raise web.HTTPForbidden
     return visitor
 
 
 @web.middleware
-async def tell_problems(
+async def errors_as_pages(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
@@ -155,13 +155,13 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 def build_app(state: Path | None, url: str) -> web.Application:
     async def running(app: web.Application) -> AsyncGenerator[None]:
-        async with opened(state, url) as app[BACKEND]:
+        async with open_backend(state, url) as app[BACKEND]:
             yield
 
     async def stop(app: web.Application) -> None:
-        await app[BACKEND].stop()  # before the server waits for the event streams to end
+        await app[BACKEND].stop()  # ends the event streams before the server waits for them
 
-    app = web.Application(middlewares=[tell_problems])
+    app = web.Application(middlewares=[errors_as_pages])
     app.add_routes([*routes, web.static("/static", ASSETS / "static")])
     app.cleanup_ctx.append(running)
     app.on_response_prepare.append(add_headers)
@@ -172,11 +172,11 @@ def build_app(state: Path | None, url: str) -> web.Application:
 def main() -> None:
     state, url, listener = arguments(__doc__)
     logging.basicConfig(level=logging.INFO)
-    # No access log: the address that Twilio sends a browser back to holds a code.
+    # No access log: the URL of the callback contains a code.
     try:
         web.run_app(build_app(state, url), sock=listener, access_log=None, print=None, shutdown_timeout=5.0)
     except TwilioOAuthError as error:
-        sys.exit(f"It did not work: {error}")
+        sys.exit(f"Failed: {error}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A web backend, with FastAPI: visitors connect their Twilio account, by a code on any device or in their browser.
+"""A web backend, with FastAPI: visitors connect their Twilio account with a code or in the browser.
 
     python examples/web_fastapi.py [--port 8080] [--url https://connect.example.com] [--state DIR]
 
-Where it signs in, an account or an emulated server on whose pages you approve: _service.py. With --state sign-ins and
-tokens outlive the process: stop it, even with kill -9, and start it again while somebody is about to approve.
+See _service.py for the OAuth server: Twilio, or the emulator, on whose pages you approve. With --state, sign-ins and
+tokens survive a restart, also after kill -9 between showing a code and its approval.
 Needs fastapi, python-multipart and uvicorn, and what _web_backend.py needs.
 """
 
@@ -19,12 +19,12 @@ from _web_backend import (
     ASSETS,
     COOKIE_AGE,
     FAILED,
-    NOT_BEGUN,
+    NOT_STARTED,
     OUT_OF_DATE,
     Backend,
     Visitor,
     arguments,
-    opened,
+    open_backend,
     problem_page,
 )
 from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request
@@ -40,8 +40,8 @@ log = logging.getLogger("web")
 routes = APIRouter(default_response_class=HTMLResponse)
 
 
-class OutOfDate(Exception):  # noqa: N818 - what is wrong with the form
-    """The form is not one that we sent to this browser."""
+class OutOfDateError(Exception):
+    """The CSRF token of a form is not the one that was sent to this browser."""
 
 
 def running_backend(request: Request) -> Backend:
@@ -53,16 +53,16 @@ Running = Annotated[Backend, Depends(running_backend)]
 
 
 def visitor_of(request: Request, backend: Running) -> Visitor | None:
-    return Visitor.of(request.cookies.get(backend.cookie_name))
+    return Visitor.from_cookie(request.cookies.get(backend.cookie_name))
 
 
 Known = Annotated[Visitor | None, Depends(visitor_of)]
 
 
 def poster(visitor: Known, csrf: Annotated[str, Form()] = "") -> Visitor:
-    """Who sent a form of ours."""
-    if visitor is None or not visitor.sent(csrf):
-        raise OutOfDate
+    """Return the visitor who sent a form; raise if the CSRF token is wrong."""
+    if visitor is None or not visitor.has_csrf(csrf):
+        raise OutOfDateError
     return visitor
 
 
@@ -86,10 +86,10 @@ async def home(backend: Running, known: Known) -> Response:
 @routes.get("/events", response_class=EventSourceResponse)
 async def events(backend: Running, sign_in: Annotated[SignIn, Depends(own_sign_in)]) -> AsyncIterable[ServerSentEvent]:
     yield ServerSentEvent(retry=2000)
-    # Not here: of a process that was killed. The browser asks again, until its claim has run out and we take it up.
+    # ConfigurationError: a killed process still has the lease. The browser reconnects until this process resumes it.
     with suppress(ConfigurationError):
-        async with aclosing(backend.pool.events(sign_in.id)) as happening:
-            async for event in happening:
+        async with aclosing(backend.pool.events(sign_in.id)) as stream:
+            async for event in stream:
                 yield ServerSentEvent(data={"state": event.sign_in.state, "problem": event.problem})
 
 
@@ -112,11 +112,11 @@ async def login(backend: Running, visitor: Poster) -> Response:
 @routes.get("/callback")
 async def callback(request: Request, backend: Running, known: Known, state: str = "") -> Response:
     try:
-        visitor = await backend.came_back(known, state, f"/callback?{request.url.query}")
+        visitor = await backend.callback(known, state, f"/callback?{request.url.query}")
     except AuthorizationError as error:
-        return HTMLResponse(problem_page(f"Twilio answered: {error}"), 400)
+        return HTMLResponse(problem_page(f"Twilio returned an error: {error}"), 400)
     if visitor is None:
-        return HTMLResponse(problem_page(NOT_BEGUN), 400)
+        return HTMLResponse(problem_page(NOT_STARTED), 400)
     return remember(backend, back_home(), visitor)
 
 
@@ -126,12 +126,12 @@ async def sign_out(backend: Running, visitor: Poster) -> Response:
 
 
 def back_home() -> Response:
-    """Answer a form with a redirect, so that reloading the page sends nothing again."""
+    """Respond to a form with a redirect, so that reloading the page does not send the form again."""
     return RedirectResponse("/", 303)
 
 
 def remember(backend: Backend, response: Response, visitor: Visitor) -> Response:
-    # Lax: the browser that Twilio sends back to us must bring it.
+    # Lax: the browser must send the cookie when Twilio redirects to the callback.
     response.set_cookie(
         backend.cookie_name, visitor.cookie, COOKIE_AGE, httponly=True, samesite="lax", secure=backend.is_https
     )
@@ -148,7 +148,7 @@ async def failed(request: Request, error: Exception) -> Response:
 
 
 class Headers:
-    """Puts the same headers on all that is answered. Plain ASGI, so that streams stay streams."""
+    """Adds the same headers to every response. Plain ASGI, so that streams are not buffered."""
 
     def __init__(self, app: ASGIApp, state: Any) -> None:
         self.app, self.state = app, state
@@ -165,23 +165,23 @@ class Headers:
 def build_app(state: Path | None, url: str) -> FastAPI:
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncGenerator[None]:
-        async with opened(state, url) as app.state.backend:
+        async with open_backend(state, url) as app.state.backend:
             yield
 
     app = FastAPI(lifespan=running, openapi_url=None)
     app.include_router(routes)
     app.mount("/static", StaticFiles(directory=ASSETS / "static"))
     app.add_middleware(Headers, app.state)
-    app.add_exception_handler(OutOfDate, out_of_date)
+    app.add_exception_handler(OutOfDateError, out_of_date)
     app.add_exception_handler(TwilioOAuthError, failed)
     return app
 
 
 class Server(uvicorn.Server):
-    """Uvicorn waits for streams to end before it tells the app that it stops: this one tells it first."""
+    """A uvicorn server that stops the backend first: uvicorn waits for event streams before it stops the app."""
 
     def __init__(self, app: FastAPI) -> None:
-        # No access log: the address that Twilio sends a browser back to holds a code.
+        # No access log: the URL of the callback contains a code.
         super().__init__(uvicorn.Config(app, access_log=False, log_level="warning", ws="none"))
         self.app = app
 
@@ -193,7 +193,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     state, url, listener = arguments(__doc__)
     logging.basicConfig(level=logging.INFO)
-    # Where it cannot start, uvicorn tells why.
+    # If the app cannot start, uvicorn logs the reason.
     with suppress(KeyboardInterrupt):
         Server(build_app(state, url)).run([listener])
 

@@ -1,4 +1,4 @@
-"""Each example runs as it is, against the emulator."""
+"""Each example runs unchanged against the emulator."""
 
 import asyncio
 import os
@@ -25,46 +25,46 @@ and check that the page shows the code (?P=code)
 This lets the example use: openid
 Do this only if you started the sign-in yourself\. Never enter a code that you did not request\.
 """.strip()
-AT_AN_EMULATOR = r"TWILIO_CLIENT_ID is not set: using an emulated server\."
+USING_THE_EMULATOR = r"TWILIO_CLIENT_ID is not set: using the emulator\."
 
-WITHOUT_AN_ACCOUNT = {
+OUTPUT_WITHOUT_ACCOUNT = {
     "device_login": [SIGN_IN, r"Signed in as Ada Example, until 20\d\d-.*"],
     "resume_after_restart": [
-        AT_AN_EMULATOR,
+        USING_THE_EMULATOR,
         SIGN_IN,
-        r"Stopped before anybody had asked for the token\.",
-        r"Taken up again: (?P=code)",
+        r"Stopped before the token was requested\.",
+        r"Resumed: (?P=code)",
         r"Signed in, until 20\d\d-.*",
     ],
     "client_credentials": [
-        r"TWILIO_CLIENT_ID and TWILIO_CLIENT_SECRET are not set: using an emulated server\.",
-        r"100 tasks got 1 token, good until 20\d\d-.*",
+        r"TWILIO_CLIENT_ID and TWILIO_CLIENT_SECRET are not set: using the emulator\.",
+        r"100 tasks got 1 token, valid until 20\d\d-.*",
     ],
     "call_twilio_api": [
-        "TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET, TWILIO_ACCOUNT_SID name no app at Twilio: using an emulated server.",
+        "TWILIO_CLIENT_ID, TWILIO_CLIENT_SECRET, TWILIO_ACCOUNT_SID are not set: using the emulator.",
         "The last messages are: delivered, queued",
     ],
     "verify_id_token": [
-        AT_AN_EMULATOR,
+        USING_THE_EMULATOR,
         SIGN_IN,
-        r"US\w{32} signed in, says https://iam\.twilio\.com; this holds until 20\d\d-.*",
-        r"A forged one is refused: .*signature.*",
+        r"Signed in: US\w{32}, issuer https://iam\.twilio\.com, ID token valid until 20\d\d-.*",
+        r"A forged ID token is rejected: .*signature.*",
     ],
     "shared_tokens_redis": [
-        AT_AN_EMULATOR,
+        USING_THE_EMULATOR,
         SIGN_IN,
-        r"Signed in on one host\. The other one has the token too: True",
-        r"Both refreshed it at once\. There is a new one: True, the same on both: True",
+        r"Signed in on one host\. The other host has the same token: True",
+        r"Both hosts asked for a new token\. New: True, the same on both: True",
     ],
 }
-"""What each of them says, a pattern a line or a block."""
+"""What each example prints: one pattern per line or block of lines."""
 
-# A bot and a web backend run until they are stopped, and have tests of their own.
+# The bot and the web backends run until they are stopped; they are tested in examples_bot and examples_web.
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("_", "bot_", "web_")))
 
 
 def environment(**variables):
-    """Ours, without what would lead an example elsewhere."""
+    """Return our environment without the variables that name another server."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("TWILIO_", "REDIS_"))} | variables
 
 
@@ -72,8 +72,8 @@ def command(name):
     return [sys.executable, "-X", "dev", "-W", "error", str(FOLDER / f"{name}.py")]
 
 
-def complaints(stderr):
-    # Development mode also reports what is slow, and the machine may be busy.
+def errors_in(stderr):
+    # Development mode also reports slow callbacks, and the machine may be busy.
     return [line for line in stderr.splitlines() if not line.startswith("Executing <")]
 
 
@@ -89,29 +89,29 @@ def run(name, cwd, **variables):
     )
 
 
-def test_all_are_run():
-    assert sorted(WITHOUT_AN_ACCOUNT) == EXAMPLES
+def test_every_example_has_an_expected_output():
+    assert sorted(OUTPUT_WITHOUT_ACCOUNT) == EXAMPLES
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_is_read_at_a_glance(name):
+def test_example_has_fewer_than_60_lines(name):
     assert len((FOLDER / f"{name}.py").read_text().splitlines()) < 60
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_runs_without_an_account(name, tmp_path):
+def test_example_runs_without_an_account(name, tmp_path):
     if name == "shared_tokens_redis" and shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
     done = run(name, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert complaints(done.stderr) == []
-    assert re.fullmatch("\n".join(WITHOUT_AN_ACCOUNT[name]) + "\n", done.stdout), done.stdout
+    assert errors_in(done.stderr) == []
+    assert re.fullmatch("\n".join(OUTPUT_WITHOUT_ACCOUNT[name]) + "\n", done.stdout), done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("act", "code", "last"), [("approve", 0, "A forged one is refused: "), ("deny", 1, "")])
-async def test_with_an_app_elsewhere(act, code, last, tmp_path):
+@pytest.mark.parametrize(("act", "code", "last"), [("approve", 0, "A forged ID token is rejected: "), ("deny", 1, "")])
+async def test_verify_id_token_uses_the_server_named_in_the_environment(act, code, last, tmp_path):
     async with Emulator(interval=1) as emulator:
         process = await asyncio.create_subprocess_exec(
             *command("verify_id_token"),
@@ -127,49 +127,50 @@ async def test_with_an_app_elsewhere(act, code, last, tmp_path):
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(60):
-            shown = (await process.stdout.readuntil(b"you did not request.\n")).decode()
-            # Nobody signs in for the person here.
+            shown = (await process.stdout.readuntil(b"started the sign-in yourself")).decode()
+            shown += (await process.stdout.readline()).decode()
+            # The example does not approve by itself here.
             await getattr(emulator, act)(re.match(SIGN_IN, shown)["code"])
             stdout, stderr = (text.decode() for text in await process.communicate())
         assert process.returncode == code
         assert stdout.rpartition("\n")[0].rpartition("\n")[2].startswith(last)
-        said = complaints(stderr)
-        assert said == [] if code == 0 else said[0].startswith("It did not work: 400 access_denied")
+        errors = errors_in(stderr)
+        assert errors == [] if code == 0 else errors[0].startswith("Failed: 400 access_denied")
         for secret in (emulator.client_secret, emulator.auth_token):
             assert secret not in shown + stdout + stderr
 
 
 @pytest.mark.asyncio
-async def test_client_credentials_need_no_account(tmp_path):
+async def test_client_credentials_example_needs_no_account_credentials(tmp_path):
     async with Emulator() as emulator:
         variables = {"TWILIO_CLIENT_ID": emulator.client_sid, "TWILIO_OAUTH_URL": emulator.base_url}
-        ok, refused = await asyncio.gather(
+        succeeded, failed = await asyncio.gather(
             *(
                 asyncio.to_thread(run, "client_credentials", tmp_path, **variables, TWILIO_CLIENT_SECRET=secret)
-                for secret in (emulator.client_secret, "guessed")
+                for secret in (emulator.client_secret, "wrong")
             )
         )
-    assert ok.returncode == 0, ok.stderr
-    assert ok.stdout.startswith("100 tasks got 1 token, good until 20")
-    assert refused.returncode == 1
-    assert complaints(refused.stderr)[0].startswith("It did not work: 401 invalid_client")
+    assert succeeded.returncode == 0, succeeded.stderr
+    assert succeeded.stdout.startswith("100 tasks got 1 token, valid until 20")
+    assert failed.returncode == 1
+    assert errors_in(failed.stderr)[0].startswith("Failed: 401 invalid_client")
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "error"),
     [
-        ({"PATH": ""}, "There is no Redis: install redis-server, or set REDIS_URL."),
-        ({"REDIS_URL": "unix:///nowhere"}, "It did not work: Redis: ConnectionError"),
+        ({"PATH": ""}, "Redis was not found: install redis-server, or set REDIS_URL."),
+        ({"REDIS_URL": "unix:///nowhere"}, "Failed: Redis: ConnectionError"),
     ],
 )
-def test_redis_is_missing(variables, said, tmp_path):
+def test_redis_example_without_redis_prints_what_to_do(variables, error, tmp_path):
     done = run("shared_tokens_redis", tmp_path, **variables)
-    assert (done.returncode, complaints(done.stderr)) == (1, [said])
+    assert (done.returncode, errors_in(done.stderr)) == (1, [error])
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("act", ["approve", "deny", "expire"])
-async def test_device_login_with_an_account(act, monkeypatch, capsys):
+async def test_device_login_example_with_an_account(act, monkeypatch, capsys):
     programs = []
     async with Emulator(clock=VirtualClock()) as emulator:
 
@@ -190,20 +191,18 @@ async def test_device_login_with_an_account(act, monkeypatch, capsys):
         monkeypatch.setenv("TWILIO_CLIENT_ID", emulator.client_sid)
         runpy.run_path(str(DEVICE_LOGIN))
         [program] = programs
-        person = asyncio.create_task(decide())
+        user = asyncio.create_task(decide())
         if act == "approve":
             await program
             assert capsys.readouterr().out.startswith("Signed in as Ada Example, until 20")
         else:
-            with pytest.raises(SystemExit, match="Nobody signed in"):
+            with pytest.raises(SystemExit, match=r"^Not signed in: "):
                 await program
-        await person
+        await user
 
 
 @pytest.mark.parametrize("name", ["device_login", "resume_after_restart", "verify_id_token"])
-def test_an_app_without_credentials(name, tmp_path):
+def test_example_without_account_credentials_names_the_variables_to_set(name, tmp_path):
     done = run(name, tmp_path, TWILIO_CLIENT_ID="OQ0")
     assert done.returncode == 1
-    assert complaints(done.stderr)[0].startswith(
-        "It did not work: no credentials in the environment: set TWILIO_ACCOUNT_SID"
-    )
+    assert re.match("Failed: .*TWILIO_ACCOUNT_SID", errors_in(done.stderr)[0])

@@ -1,4 +1,4 @@
-"""The bot of examples/bot_telegram.py, its servers, and what must hold whatever happens between them."""
+"""Fixture `world`: the bot of examples/bot_telegram.py and its servers. It checks that no secret leaks."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-sys.path.append(str(Path(__file__).parents[2] / "examples"))  # as it is for whoever starts an example
+sys.path.append(str(Path(__file__).parents[2] / "examples"))  # as when an example is started
 
 
 @pytest_asyncio.fixture
@@ -16,9 +16,9 @@ async def world(tmp_path, caplog):
     caplog.set_level("DEBUG")
     async with World(tmp_path / "state") as world:
         yield world
-        told = "\n".join(repr(message.fields) for message in world.telegram.sent)
+        sent = "\n".join(repr(message.fields) for message in world.telegram.sent)
         for secret in await world.secrets():
-            assert secret not in told
+            assert secret not in sent
             assert secret not in caplog.text
         for user, code in world.codes:
             assert {message.chat for message in world.telegram.sent if code in message.text} <= {user}

@@ -1,4 +1,4 @@
-"""Sign-ins outlive the bot, and whoever began one is told how it ended by the bot that is there then."""
+"""Pending sign-ins survive a restart of the bot, and the new process reports their results."""
 
 import asyncio
 import os
@@ -18,44 +18,44 @@ from twilio_oauth_async import DeviceFlowPool
 from twilio_oauth_async.emulator import Emulator
 
 BOT = Path(__file__).parents[2] / "examples" / "bot_telegram.py"
-DONE = "You are signed in. /whoami says as whom."
-STOPS_BY_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="aiogram stops by no signal there")
+SIGNED_IN = "You are signed in. /whoami shows your name."
+STOPS_BY_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="aiogram does not stop on a signal there")
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("when", ["while nobody runs", "afterwards"])
-async def test_a_restart_in_the_middle(world, ada, bob, when):
+@pytest.mark.parametrize("when", ["before the restart", "after the restart"])
+async def test_sign_ins_pending_at_a_restart_are_completed_and_reported_once(world, ada, bob, when):
     async with world.bot():
         codes = [await world.code(ada), await world.code(bob)]
     assert len(await world.flows.list_due()) == 2
-    if when == "while nobody runs":
+    if when == "before the restart":
         await asyncio.gather(*(world.decide("approve", code) for code in codes))
     async with world.bot():
-        if when == "afterwards":
+        if when == "after the restart":
             assert await world.code(ada) == codes[0]
             await asyncio.gather(*(world.decide("approve", code) for code in codes))
-        assert (await world.telegram.read(ada)).text == DONE
-        assert (await world.telegram.read(bob)).text == DONE
+        assert (await world.telegram.read(ada)).text == SIGNED_IN
+        assert (await world.telegram.read(bob)).text == SIGNED_IN
         assert await world.ask(ada, "/whoami") == "You are signed in as Ada Example."
     assert world.telegram.unread(ada) == world.telegram.unread(bob) == []
     assert await world.flows.list_due() == []
-    # And a third one has nothing left to tell.
+    # A third start reports nothing again.
     async with world.bot():
         assert await world.ask(ada, "/whoami") == "You are signed in as Ada Example."
     assert world.telegram.unread(bob) == []
 
 
 @pytest.mark.asyncio
-async def test_one_that_expired_while_nobody_ran(world, ada):
+async def test_sign_in_that_expired_while_the_bot_was_stopped_is_reported(world, ada):
     async with world.bot():
         await world.code(ada)
     world.clock.advance(3600)
     async with world.bot():
-        assert (await world.telegram.read(ada)).text.startswith("Nobody approved in time")
+        assert (await world.telegram.read(ada)).text.startswith("The code was not approved in time")
 
 
 @pytest.mark.asyncio
-async def test_what_a_killed_bot_left_is_taken_up_when_its_claim_has_run_out(world, ada):
+async def test_sign_in_of_a_killed_bot_is_resumed_when_its_lease_expires(world, ada):
     async with world.bot():
         code = await world.code(ada)
     [flow] = await world.flows.list_due()
@@ -70,12 +70,12 @@ async def test_what_a_killed_bot_left_is_taken_up_when_its_claim_has_run_out(wor
             while not world.telegram.unread(ada):
                 world.clock.advance(6)
                 await asyncio.sleep(0.01)
-        assert (await world.telegram.read(ada)).text == DONE
+        assert (await world.telegram.read(ada)).text == SIGNED_IN
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("approved", [0, 1])
-async def test_who_logs_in_again_after_a_kill_may_approve_either_code_and_is_told_once(world, ada, approved):
+async def test_after_a_kill_either_code_can_be_approved_and_one_result_is_sent(world, ada, approved):
     async with world.bot():
         codes = [await world.code(ada)]
     [flow] = await world.flows.list_due()
@@ -90,13 +90,13 @@ async def test_who_logs_in_again_after_a_kill_may_approve_either_code_and_is_tol
                 world.clock.advance(1)
                 await asyncio.sleep(0.01)
         await world.decide("approve", codes[approved])
-        assert (await world.telegram.read(ada)).text == DONE
-        assert await world.ask(ada, "/cancel") == "No sign-in is under way."
+        assert (await world.telegram.read(ada)).text == SIGNED_IN
+        assert await world.ask(ada, "/cancel") == "There is no pending sign-in."
     assert world.telegram.unread(ada) == []
 
 
 @pytest.mark.asyncio
-async def test_the_end_of_an_older_code_is_not_told_while_a_newer_one_is_looked_at(world, ada):
+async def test_expiry_of_an_older_code_is_not_reported_while_a_newer_one_is_pending(world, ada):
     async with world.bot():
         await world.code(ada)
     [flow] = await world.flows.list_due()
@@ -114,25 +114,25 @@ async def test_the_end_of_an_older_code_is_not_told_while_a_newer_one_is_looked_
             while await world.flows.load(flow.id) is not None:
                 await asyncio.sleep(0.01)
         await world.decide("approve", code)
-        assert (await world.telegram.read(ada)).text == DONE
+        assert (await world.telegram.read(ada)).text == SIGNED_IN
     assert world.telegram.unread(ada) == []
 
 
 @pytest.mark.asyncio
-async def test_what_another_process_is_faster_to_take_up_is_left_to_it(world, ada, monkeypatch):
+async def test_sign_in_that_another_process_resumed_first_is_not_resumed(world, ada, monkeypatch):
     async with world.bot():
         code = await world.code(ada)
     [flow] = await world.flows.list_due()
     take_up = DeviceFlowPool.take_up
 
-    async def too_late(self):
+    async def take_up_too_late(self):
         await world.flows.claim(flow.id, "faster", world.clock.now() + timedelta(hours=1))
         return await take_up(self)
 
-    monkeypatch.setattr(DeviceFlowPool, "take_up", too_late)
+    monkeypatch.setattr(DeviceFlowPool, "take_up", take_up_too_late)
     async with world.bot():
         await world.decide("approve", code)
-        assert await world.ask(ada, "/cancel") == "No sign-in is under way."
+        assert await world.ask(ada, "/cancel") == "There is no pending sign-in."
     assert world.telegram.unread(ada) == []
 
 
@@ -149,7 +149,7 @@ async def start(folder, **variables):
 
 @STOPS_BY_SIGNALS
 @pytest.mark.asyncio
-async def test_sigterm_in_the_middle(tmp_path):
+async def test_sigterm_during_a_sign_in_stops_cleanly_and_the_next_start_resumes_it(tmp_path):
     ada = 1001
     async with asyncio.timeout(180), FakeTelegram() as telegram, Emulator(interval=1) as emulator:
         variables = {
@@ -169,7 +169,7 @@ async def test_sigterm_in_the_middle(tmp_path):
                 await telegram.say(ada, sign_in)
                 code = re.search("the code (.*)", (await telegram.read(ada)).text)[1]
             else:
-                assert (await telegram.read(ada)).text == DONE
+                assert (await telegram.read(ada)).text == SIGNED_IN
                 await telegram.say(ada, "/whoami")
                 assert (await telegram.read(ada)).text == "You are signed in as Ada Example."
             process.send_signal(signal.SIGTERM)
@@ -187,10 +187,10 @@ async def test_sigterm_in_the_middle(tmp_path):
 
 @STOPS_BY_SIGNALS
 @pytest.mark.asyncio
-async def test_with_an_emulator_of_its_own(tmp_path):
+async def test_bot_with_its_own_emulator_leaves_no_files(tmp_path):
     async with asyncio.timeout(180), FakeTelegram() as telegram:
         process = await start(tmp_path, BOT_TOKEN=TOKEN, BOT_API_URL=telegram.url)
-        assert await process.stdout.readline() == b"TWILIO_CLIENT_ID is not set: using an emulated server.\n"
+        assert await process.stdout.readline() == b"TWILIO_CLIENT_ID is not set: using the emulator.\n"
         await telegram.say(1001, "/login")
         assert "To sign in, open http://127.0.0.1:" in (await telegram.read(1001)).text
         process.send_signal(signal.SIGINT)
@@ -201,21 +201,21 @@ async def test_with_an_emulator_of_its_own(tmp_path):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("token", "said"),
+    ("token", "error"),
     [
-        ("", "Set BOT_TOKEN: @BotFather at Telegram gives one, by /newbot."),
-        ("nonsense", "It did not work: Token is invalid!"),
-        ("1:unknown", "It did not work: Telegram server says - Unauthorized"),
-        ("1:in-the-address", "It did not work: HTTP Client says - InvalidUrlClientError: nonsense/bot***/getMe"),
+        ("", "Set BOT_TOKEN to the token of a bot: send /newbot to @BotFather."),
+        ("nonsense", "Failed: Token is invalid!"),
+        ("1:unknown", "Failed: Telegram server says - Unauthorized"),
+        ("1:in-the-address", "Failed: HTTP Client says - InvalidUrlClientError: nonsense/bot***/getMe"),
     ],
 )
-async def test_without_a_bot(token, said, monkeypatch):
+async def test_invalid_bot_token_ends_the_program_with_an_error(token, error, monkeypatch):
     monkeypatch.setattr(AiohttpSession, "close", QuickSession.close)
     for variable in [name for name in os.environ if name.startswith("TWILIO_")]:
         monkeypatch.delenv(variable)
     async with FakeTelegram() as telegram:
         monkeypatch.setenv("BOT_TOKEN", token)
         monkeypatch.setenv("BOT_API_URL", "nonsense" if "address" in token else telegram.url)
-        with pytest.raises(SystemExit, match=f"^{re.escape(said)}"):
-            # In a process of its own it would only import aiogram once more, for seconds.
+        with pytest.raises(SystemExit, match=f"^{re.escape(error)}"):
+            # A process of its own would take some seconds to import aiogram again.
             await asyncio.to_thread(runpy.run_path, str(BOT), run_name="__main__")

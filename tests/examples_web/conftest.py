@@ -1,4 +1,4 @@
-"""Both examples at an emulator whose time passes only when a test says so."""
+"""Both web examples with an emulator whose clock advances only when a test advances it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 import pytest_asyncio
 
 from tests.helpers.browser import browser
-from tests.helpers.web_site import NAMES, Person, serving, use
+from tests.helpers.web_site import NAMES, Visitor, serving, use
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
 __all__ = ["browser"]  # a fixture
+
+NewVisitor = Callable[[], Visitor]
 
 
 @pytest.fixture(params=NAMES)
@@ -35,13 +37,13 @@ async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
 
 
 @pytest_asyncio.fixture
-async def new_person(name: str, state: Path, emulator: Emulator) -> AsyncIterator[Callable[[], Person]]:
-    """People in front of the example."""
+async def new_visitor(name: str, state: Path, emulator: Emulator) -> AsyncIterator[NewVisitor]:
+    """Return a function that makes a new visitor of the example."""
     async with serving(name, state) as url, AsyncExitStack() as stack:
 
-        def make() -> Person:
-            person = Person(url)
-            stack.push_async_exit(person)
-            return person
+        def make() -> Visitor:
+            visitor = Visitor(url)
+            stack.push_async_exit(visitor)
+            return visitor
 
         yield make

@@ -1,4 +1,4 @@
-"""The examples' page in a real browser, with the emulator's pages to approve on."""
+"""The page of the web examples in a real browser; users approve on the emulator's pages."""
 
 from __future__ import annotations
 
@@ -35,49 +35,49 @@ async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def new_browser(browser: Browser, emulator: Emulator, name: str, state: Path) -> AsyncIterator[NewBrowser]:
-    """Opens a browser without a past, whose start page is the example's; its options are those of a context.
+    """Return a function that opens a new browser context; its arguments are those of Playwright's contexts.
 
-    The test fails where a page asks another machine for anything, breaks its own Content-Security-Policy or logs an
-    error.
+    The test fails if a page sends a request to another machine, violates its Content-Security-Policy or logs an error.
     """
     contexts: list[BrowserContext] = []
-    complaints: list[str] = []
+    problems: list[str] = []
 
-    def asked(request: Request) -> None:
+    def on_request(request: Request) -> None:
         if not request.url.startswith(("http://127.0.0.1:", "data:image/svg+xml", "data:,")):
-            complaints.append(f"a request to {request.url}")
+            problems.append(f"a request to {request.url}")
 
-    def said(message: ConsoleMessage) -> None:
-        # A browser asks for an icon that the emulator has not got; and a bad callback is what one test is about.
+    def on_console(message: ConsoleMessage) -> None:
+        # The emulator has no icon, and one test requests an invalid callback.
         if message.type == "error" and not message.location["url"].endswith(("/favicon.ico", "/callback")):
-            complaints.append(f"{message.text} {message.location['url']}")
+            problems.append(f"{message.text} {message.location['url']}")
 
     async with serving(name, state) as url:
 
         async def open_browser(**options: Any) -> BrowserContext:
             context = await browser.new_context(base_url=url, **options)
             context.set_default_timeout(20_000)
-            context.on("request", asked)
-            context.on("console", said)
+            context.on("request", on_request)
+            context.on("console", on_console)
             contexts.append(context)
             return context
 
         yield open_browser
         for context in contexts:
             await context.close()
-    assert complaints == []
+    assert problems == []
 
 
 once = pytest.mark.parametrize("name", NAMES[:1])
-"""The page is the same in both: what is about the page alone is looked at once."""
+"""Run with one example only: both examples have the same page."""
 
 
 async def shows(page: Page, heading: str) -> None:
+    """Wait until the page has this heading."""
     await page.get_by_role("heading", name=heading, exact=True).wait_for()
 
 
 async def start(page: Page) -> str:
-    """Press the first button; the code."""
+    """Press the first button and return the user code."""
     await page.goto("/")
     await page.get_by_role("button", name="Connect with a code").click()
     await shows(page, "Approve the connection")
@@ -85,7 +85,7 @@ async def start(page: Page) -> str:
 
 
 async def approve(context: BrowserContext, page: Page, decision: str = "Approve") -> None:
-    """Follow the link, and decide on the emulator's page."""
+    """Follow the link, and approve or deny on the emulator's page."""
     async with context.expect_page() as opened:
         await page.get_by_role("link", name="Approve at Twilio").click()
     consent = await opened.value
@@ -95,7 +95,7 @@ async def approve(context: BrowserContext, page: Page, decision: str = "Approve"
     await consent.close()
 
 
-async def test_two_tabs_and_a_reload(new_browser: NewBrowser, emulator: Emulator) -> None:
+async def test_code_login_with_two_tabs_and_a_reload(new_browser: NewBrowser, emulator: Emulator) -> None:
     context = await new_browser()
     first = await context.new_page()
     code = await start(first)
@@ -106,7 +106,7 @@ async def test_two_tabs_and_a_reload(new_browser: NewBrowser, emulator: Emulator
     await approve(context, first)
     clock_of(emulator).advance(6)
     for page in (first, second):
-        await shows(page, "Connected")  # told, not reloaded
+        await shows(page, "Connected")  # by the event stream, without a reload
         assert "Signed in as Ada Example" in await page.get_by_role("status").inner_text()
     await second.get_by_role("button", name="Sign out").click()
     await shows(second, "Connect your Twilio account")
@@ -114,16 +114,16 @@ async def test_two_tabs_and_a_reload(new_browser: NewBrowser, emulator: Emulator
     await shows(first, "Connect your Twilio account")
 
 
-async def test_refused(new_browser: NewBrowser, emulator: Emulator) -> None:
+async def test_denied_sign_in_is_shown(new_browser: NewBrowser, emulator: Emulator) -> None:
     context = await new_browser()
     page = await context.new_page()
     await start(page)
     await approve(context, page, "Deny")
     clock_of(emulator).advance(6)
-    await shows(page, "You refused")
+    await shows(page, "Connection denied")
 
 
-async def test_cancel_is_seen_in_the_other_tab(new_browser: NewBrowser) -> None:
+async def test_cancel_is_shown_in_the_other_tab(new_browser: NewBrowser) -> None:
     context = await new_browser()
     first, second = await context.new_page(), await context.new_page()
     await start(first)
@@ -133,7 +133,7 @@ async def test_cancel_is_seen_in_the_other_tab(new_browser: NewBrowser) -> None:
         await shows(page, "Cancelled")
 
 
-async def test_expired_and_tried_again(new_browser: NewBrowser, emulator: Emulator) -> None:
+async def test_expired_sign_in_can_be_repeated(new_browser: NewBrowser, emulator: Emulator) -> None:
     context = await new_browser()
     page = await context.new_page()
     code = await start(page)
@@ -147,18 +147,18 @@ async def test_expired_and_tried_again(new_browser: NewBrowser, emulator: Emulat
     await shows(page, "Connected")
 
 
-async def test_the_second_button_goes_to_twilio_and_back(new_browser: NewBrowser) -> None:
+async def test_second_button_signs_in_at_twilio_and_returns(new_browser: NewBrowser) -> None:
     context = await new_browser()
     page = await context.new_page()
     await page.goto("/")
     await page.get_by_role("button", name="Connect in this browser").click()
     await page.get_by_role("button", name="Approve").click()
     await shows(page, "Connected")
-    assert page.url.endswith("/"), "the code does not stay in the address"
+    assert page.url.endswith("/"), "the code does not stay in the URL"
 
 
 @once
-async def test_a_server_that_cannot_be_reached_is_told(new_browser: NewBrowser, emulator: Emulator) -> None:
+async def test_failed_poll_is_shown(new_browser: NewBrowser, emulator: Emulator) -> None:
     page = await (await new_browser()).new_page()
     await start(page)
     emulator.faults.on("poll").respond(503)
@@ -167,7 +167,7 @@ async def test_a_server_that_cannot_be_reached_is_told(new_browser: NewBrowser, 
 
 
 @once
-async def test_with_the_keyboard_alone(new_browser: NewBrowser) -> None:
+async def test_page_can_be_used_with_the_keyboard(new_browser: NewBrowser) -> None:
     page = await (await new_browser()).new_page()
     await page.goto("/")
     await page.keyboard.press("Tab")
@@ -185,36 +185,36 @@ async def test_with_the_keyboard_alone(new_browser: NewBrowser) -> None:
 
 
 @once
-async def test_without_scripts(new_browser: NewBrowser, emulator: Emulator) -> None:
+async def test_page_works_without_scripts(new_browser: NewBrowser, emulator: Emulator) -> None:
     context = await new_browser(java_script_enabled=False)
     page = await context.new_page()
     await start(page)
     await approve(context, page)
     clock_of(emulator).advance(6)
-    await page.reload()  # it would do so itself, but not before five seconds
+    await page.reload()  # it reloads itself only after five seconds
     await shows(page, "Connected")
 
 
 @once
-async def test_a_second_click_asks_for_no_second_code(new_browser: NewBrowser) -> None:
+async def test_button_is_disabled_after_the_first_click(new_browser: NewBrowser) -> None:
     page = await (await new_browser()).new_page()
     await page.goto("/")
-    answered = asyncio.Event()
+    released = asyncio.Event()
 
     async def hold(route: Route) -> None:
-        await answered.wait()
+        await released.wait()
         await route.continue_()
 
     await page.route("**/connect", hold)
-    # All in one, because Playwright's own steps would wait for the answer.
+    # In one script, because Playwright's own steps would wait for the response.
     click = "async button => { button.click(); await new Promise(done => setTimeout(done)); return button.disabled }"
     assert await page.get_by_role("button", name="Connect with a code").evaluate(click)
-    answered.set()
+    released.set()
     await shows(page, "Approve the connection")
 
 
 @once
-async def test_a_tab_that_nobody_sees_keeps_no_stream(new_browser: NewBrowser, emulator: Emulator) -> None:
+async def test_hidden_tab_closes_its_event_stream(new_browser: NewBrowser, emulator: Emulator) -> None:
     page = await (await new_browser()).new_page()
     code = await start(page)
     hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
@@ -224,17 +224,17 @@ async def test_a_tab_that_nobody_sees_keeps_no_stream(new_browser: NewBrowser, e
     await emulator.deny(code)
     clock_of(emulator).advance(6)
     await page.evaluate(hide, False)
-    await shows(page, "You refused")
+    await shows(page, "Connection denied")
 
 
 @once
-async def test_every_state_of_the_page_is_fit_for_all_in_the_light_and_in_the_dark(
+async def test_every_state_of_the_page_is_accessible_in_light_and_dark_mode(
     new_browser: NewBrowser, emulator: Emulator, tmp_path: Path
 ) -> None:
     if find_spec("axe_playwright_python") is None:
         missing("axe-playwright-python, which carries axe-core, is not installed (the `browser` dependency group)")
     script = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
-    # The policy of the page would not let axe in; every other test runs under it.
+    # The Content-Security-Policy of the page would block axe. All other tests run with the policy.
     context = await new_browser(bypass_csp=True, has_touch=True)
     page = await context.new_page()
 
@@ -250,7 +250,7 @@ async def test_every_state_of_the_page_is_fit_for_all_in_the_light_and_in_the_da
             for button in await page.locator("button, .button").all():
                 box = await button.bounding_box()
                 assert box is not None
-                assert box["height"] >= 44, "a finger needs that much"
+                assert box["height"] >= 44, "too small for touch"
             await page.screenshot(path=tmp_path / f"{where}.png", full_page=True)
 
     await page.goto("/")

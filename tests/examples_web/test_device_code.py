@@ -1,59 +1,59 @@
-"""The first button: a code, its page, its events, and all of its ends."""
+"""The first button: sign-in with a code, its page, its events and its results."""
 
 import asyncio
 import re
 
 import pytest
 
-from tests.helpers.web_site import approve, clock_of, load, stored, told
+from tests.helpers.web_site import approve, clock_of, load, parse_events, stored
 
 pytestmark = pytest.mark.asyncio
 
 
-def codes_asked_for(emulator):
+def count_codes(emulator):
     return len([entry for entry in emulator.requests if entry.path == "/v1/device/code"])
 
 
-async def test_from_the_first_look_to_signing_out(new_person, emulator, state):
-    ada = new_person()
-    assert "Connect your Twilio account" in await ada.look()
+async def test_code_login_from_the_start_page_to_sign_out(new_visitor, emulator, state):
+    ada = new_visitor()
+    assert "Connect your Twilio account" in await ada.get()
     code = await ada.connect()
     assert code in ada.link
     assert "http://127.0.0.1" in ada.link
     assert '<img src="data:image/svg+xml' in ada.text
     assert "<li>openid</li>" in ada.text
-    assert "never enter a code that somebody sent you" in ada.text
+    assert "Never enter a code that you did not request" in ada.text
     await approve(emulator, code)
-    assert "<strong>Ada Example</strong> (ada@example.com)" in await ada.until("Signed in as")
-    assert (await ada.stream())[-1]["state"] == "approved"
-    assert emulator.client_sid not in stored(state, "flows.json"), "what is over is not kept"
-    await ada.press("/sign-out")
+    assert "<strong>Ada Example</strong> (ada@example.com)" in await ada.wait_for("Signed in as")
+    assert (await ada.read_events())[-1]["state"] == "approved"
+    assert emulator.client_sid not in stored(state, "flows.json"), "a completed sign-in is deleted"
+    await ada.submit("/sign-out")
     assert "Connect with a code" in ada.text
     assert [entry.status for entry in emulator.requests if "revoke" in entry.path] == [200]
     assert "access_token" not in stored(state, "tokens.json").replace("access_token_expires_at", "")
 
 
-async def test_reloading_and_a_second_tab_show_the_same_code(new_person, emulator):
-    ada = new_person()
+async def test_reload_and_second_connect_show_the_same_code(new_visitor, emulator):
+    ada = new_visitor()
     code = await ada.connect()
     for _ in range(2):
-        await ada.look()
+        await ada.get()
         assert ada.code == code
-    await ada.press("/connect")
+    await ada.submit("/connect")
     assert ada.code == code
-    assert codes_asked_for(emulator) == 1
+    assert count_codes(emulator) == 1
 
 
-async def test_without_scripts_the_page_reloads_itself_while_it_waits(new_person):
-    ada = new_person()
+async def test_page_without_scripts_reloads_itself_while_pending(new_visitor):
+    ada = new_visitor()
     refresh = '<noscript><meta http-equiv="refresh" content="5"></noscript>'
-    assert refresh not in await ada.look()
+    assert refresh not in await ada.get()
     await ada.connect()
     assert refresh in ada.text
 
 
-async def test_events_tell_the_present_and_the_end(new_person, emulator, state):
-    ada = new_person()
+async def test_event_stream_sends_the_current_state_and_the_result(new_visitor, emulator, state):
+    ada = new_visitor()
     code = await ada.connect()
     async with ada.http.get("/events") as response:
         assert response.content_type == "text/event-stream"
@@ -63,16 +63,16 @@ async def test_events_tell_the_present_and_the_end(new_person, emulator, state):
         device_code = re.search(r'"device_code": ?"([^"]+)"', stored(state, "flows.json"))[1]
         await approve(emulator, code)
         seen += (await response.content.read()).decode()
-    assert [event["state"] for event in told(seen)] == ["pending", "approved"]
-    assert [event["state"] for event in await ada.stream()] == ["approved"], "who comes late is told as well"
-    assert "Signed in as" in await ada.look()
+    assert [event["state"] for event in parse_events(seen)] == ["pending", "approved"]
+    assert [event["state"] for event in await ada.read_events()] == ["approved"], "a late stream gets the result too"
+    assert "Signed in as" in await ada.get()
     access_token = re.search(r'"access_token": ?"([^"]+)"', stored(state, "tokens.json"))[1]
     for secret in (device_code, access_token, ada.cookie.split(".")[0]):
         assert secret not in seen
 
 
-async def test_events_tell_when_the_server_cannot_be_reached(new_person, emulator):
-    ada = new_person()
+async def test_event_stream_reports_a_failed_poll(new_visitor, emulator):
+    ada = new_visitor()
     await ada.connect()
     emulator.faults.on("poll").respond(503)
     async with ada.http.get("/events") as response:
@@ -82,68 +82,68 @@ async def test_events_tell_when_the_server_cannot_be_reached(new_person, emulato
         line = b""
         while b"data: " not in line:
             line = await response.content.readline()
-    [event] = told(line.decode())
+    [event] = parse_events(line.decode())
     assert event["state"] == "pending"
     assert "503" in event["problem"]
 
 
 @pytest.mark.parametrize("name", ["web_aiohttp"])  # FastAPI sends pings instead
-async def test_a_stream_ends_in_time_and_can_be_opened_again(new_person, name, monkeypatch):
-    monkeypatch.setattr(load(name), "STREAM", 0.05)
-    ada = new_person()
+async def test_event_stream_ends_after_its_time_limit_and_can_be_reopened(new_visitor, name, monkeypatch):
+    monkeypatch.setattr(load(name), "STREAM_SECONDS", 0.05)
+    ada = new_visitor()
     await ada.connect()
     for _ in range(2):
-        assert [event["state"] for event in await ada.stream()] == ["pending"]
+        assert [event["state"] for event in await ada.read_events()] == ["pending"]
 
 
-async def test_no_events_where_nothing_is_under_way(new_person):
-    ada = new_person()
-    await ada.look("/events")
+async def test_event_stream_without_a_sign_in_is_404(new_visitor):
+    ada = new_visitor()
+    await ada.get("/events")
     assert ada.status == 404
-    await ada.look()
-    await ada.look("/events")
+    await ada.get()
+    await ada.get("/events")
     assert ada.status == 404
 
 
-async def test_several_people_at_once(new_person, emulator):
-    people = [new_person() for _ in range(5)]
-    codes = await asyncio.gather(*(person.connect() for person in people))
+async def test_several_visitors_have_their_own_sign_ins(new_visitor, emulator):
+    visitors = [new_visitor() for _ in range(5)]
+    codes = await asyncio.gather(*(visitor.connect() for visitor in visitors))
     assert len(set(codes)) == 5
     await approve(emulator, codes[2])
-    await people[2].until("Signed in as")
+    await visitors[2].wait_for("Signed in as")
     for number in (0, 1, 3, 4):
-        await people[number].look()
-        assert people[number].code == codes[number]
+        await visitors[number].get()
+        assert visitors[number].code == codes[number]
 
 
-async def test_cancel_and_try_again(new_person, emulator):
-    ada = new_person()
+async def test_cancelled_sign_in_is_not_completed_and_a_new_code_is_issued(new_visitor, emulator):
+    ada = new_visitor()
     code = await ada.connect()
-    assert "Nothing was connected" in await ada.press("/cancel")
+    assert "Nothing was connected" in await ada.submit("/cancel")
     assert await ada.connect() != code
     await emulator.approve(code)
     clock_of(emulator).advance(6)
-    assert "Your code" in await ada.look()
+    assert "Your code" in await ada.get()
 
 
-@pytest.mark.parametrize(("end", "shown"), [("deny", "The connection was refused"), ("expire", "The code has expired")])
-async def test_refused_or_expired_and_tried_again(new_person, emulator, end, shown):
-    ada = new_person()
+@pytest.mark.parametrize(("end", "shown"), [("deny", "The connection was denied"), ("expire", "The code has expired")])
+async def test_denied_or_expired_sign_in_can_be_repeated(new_visitor, emulator, end, shown):
+    ada = new_visitor()
     code = await ada.connect()
     await getattr(emulator, end)(code)
     clock_of(emulator).advance(6)
-    await ada.until(shown)
-    await ada.press("/connect")
+    await ada.wait_for(shown)
+    await ada.submit("/connect")
     assert ada.code != code
     await approve(emulator, ada.code)
-    await ada.until("Signed in as")
+    await ada.wait_for("Signed in as")
 
 
-async def test_twilio_cannot_be_reached(new_person, emulator):
-    ada = new_person()
-    await ada.look()
+async def test_connect_while_twilio_is_down_shows_an_error_page(new_visitor, emulator):
+    ada = new_visitor()
+    await ada.get()
     emulator.faults.on("device_code").respond(503)
-    await ada.press("/connect")
+    await ada.submit("/connect")
     assert ada.status == 503
     assert "Please try again" in ada.text
     assert "Traceback" not in ada.text
@@ -151,30 +151,30 @@ async def test_twilio_cannot_be_reached(new_person, emulator):
     assert ada.status == 200
 
 
-async def test_signed_in_although_twilio_does_not_say_as_whom(new_person, emulator):
-    ada = new_person()
+async def test_failed_user_info_request_shows_signed_in_without_a_name(new_visitor, emulator):
+    ada = new_visitor()
     await approve(emulator, await ada.connect())
-    await ada.until("Signed in as")
+    await ada.wait_for("Signed in as")
     emulator.faults.on("userinfo").respond(503)
-    assert "does not name just now" in await ada.look()
+    assert "Twilio did not return your name" in await ada.get()
     assert "Sign out" in ada.text
-    assert "Ada Example" in await ada.look()
+    assert "Ada Example" in await ada.get()
 
 
-async def test_access_that_was_taken_back_at_twilio_is_noticed(new_person, emulator, state):
-    ada = new_person()
+async def test_access_revoked_at_twilio_shows_the_start_page(new_visitor, emulator, state):
+    ada = new_visitor()
     await approve(emulator, await ada.connect())
-    await ada.until("Signed in as")
+    await ada.wait_for("Signed in as")
     await emulator.revoke(re.search(r'"refresh_token": ?"([^"]+)"', stored(state, "tokens.json"))[1])
-    assert "Connect with a code" in await ada.look()
+    assert "Connect with a code" in await ada.get()
     assert ada.status == 200
 
 
-async def test_signing_out_while_twilio_is_down_says_so(new_person, emulator):
-    ada = new_person()
+async def test_sign_out_while_twilio_is_down_shows_an_error_page(new_visitor, emulator):
+    ada = new_visitor()
     await approve(emulator, await ada.connect())
-    await ada.until("Signed in as")
+    await ada.wait_for("Signed in as")
     emulator.faults.on("revoke").respond(503)
-    await ada.press("/sign-out")
+    await ada.submit("/sign-out")
     assert ada.status == 503
-    assert "Signed in as" in await ada.look()
+    assert "Signed in as" in await ada.get()

@@ -1,4 +1,4 @@
-"""The examples as people run them: started, stopped, killed, and started again."""
+"""The web examples as processes: started, stopped, killed and restarted."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ import pytest_asyncio
 
 from tests.helpers import shared_clock
 from tests.helpers.shared_clock import SharedClock
-from tests.helpers.web_site import EXAMPLES, PATIENCE, Person, clock_of, load, serving, stored
+from tests.helpers.web_site import EXAMPLES, TIMEOUT, Visitor, clock_of, load, serving, stored
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.stores.file import FileFlowStore
 
 pytestmark = pytest.mark.asyncio
 
-QUICK = 3.0
-"""Seconds to stop in. It is less than one here; a busy machine is not to fail the test, a stream of 20 s is."""
+STOP_TIMEOUT = 3.0
+"""Seconds in which a process must stop. It needs less than one; waiting for an event stream would take 20."""
 
 
 class Program:
     """A running example."""
 
-    def __init__(self, process: asyncio.subprocess.Process, said: str) -> None:
-        self.process, self.said = process, said
-        self.url = re.search(r"Open (http://127\.0\.0\.1:\d+)", said)[1]  # type: ignore[index]
+    def __init__(self, process: asyncio.subprocess.Process, output: str) -> None:
+        self.process, self.output = process, output
+        self.url = re.search(r"Open (http://127\.0\.0\.1:\d+)", output)[1]  # type: ignore[index]
 
     async def stop(self, how: signal.Signals) -> tuple[int, list[str]]:
-        """How it ended, and what it logged: no complaints, and soon."""
+        """Stop the process and return its exit status and log; fail if it is slow or logs a warning."""
         self.process.send_signal(how)
-        async with asyncio.timeout(QUICK):
+        async with asyncio.timeout(STOP_TIMEOUT):
             _, stderr = await self.process.communicate()
-        # Development mode reports what is slow, too, and the machine may be busy.
+        # Development mode also reports slow callbacks, and the machine may be busy.
         log = [line for line in stderr.decode().splitlines() if not line.startswith("WARNING:asyncio:Executing <")]
         assert [line for line in log if not line.startswith("INFO:")] == []
         assert self.process.returncode is not None
@@ -48,53 +48,54 @@ class Program:
 
 
 @asynccontextmanager
-async def running(name: str, *args: str, by_clock: bool = False, **environ: str) -> AsyncIterator[Program]:
+async def running(name: str, *args: str, shared_time: bool = False, **environ: str) -> AsyncIterator[Program]:
+    """Run an example as a process, with `SharedClock` if `shared_time` is set."""
     script = EXAMPLES / f"{name}.py"
-    starter = [shared_clock.__file__, str(script)] if by_clock else [str(script)]
+    starter = [shared_clock.__file__, str(script)] if shared_time else [str(script)]
     command = [sys.executable, "-X", "dev", "-W", "error", *starter, *args]
     env = {key: value for key, value in os.environ.items() if not key.startswith("TWILIO_")} | environ
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, env=env, stdout=pipe, stderr=pipe)
     assert process.stdout is not None
     assert process.stderr is not None
-    said = ""
+    output = ""
     try:
-        while "Open http" not in said:
+        while "Open http" not in output:
             line = await process.stdout.readline()
             assert line, (await process.stderr.read()).decode()
-            said += line.decode()
-        yield Program(process, said)
+            output += line.decode()
+        yield Program(process, output)
     finally:
         if process.returncode is None:
             process.kill()
             await process.communicate()
 
 
-async def test_without_an_account_until_ctrl_c(name: str, tmp_path: Path) -> None:
-    async with running(name, "--port", "0", TMPDIR=str(tmp_path)) as program, Person(program.url) as ada:
-        assert re.search(r"People approve at http://127\.0\.0\.1:\d+\.", program.said)
+async def test_example_without_an_account_stops_on_ctrl_c_and_leaves_no_files(name: str, tmp_path: Path) -> None:
+    async with running(name, "--port", "0", TMPDIR=str(tmp_path)) as program, Visitor(program.url) as ada:
+        assert re.search(r"Users approve at http://127\.0\.0\.1:\d+\.", program.output)
         await ada.connect()
         async with listening(ada):
             assert (await program.stop(signal.SIGINT))[0] == 0
-    assert left_in(tmp_path) == [], "what was not to be kept is gone"
+    assert files_in(tmp_path) == []
 
 
 @asynccontextmanager
-async def listening(person: Person) -> AsyncIterator[None]:
-    """A stream that is open, and by itself would be for long."""
-    async with person.http.get("/events") as stream:
+async def listening(visitor: Visitor) -> AsyncIterator[None]:
+    """Keep an event stream open, which would otherwise last 20 s."""
+    async with visitor.http.get("/events") as stream:
         while b'"pending"' not in await stream.content.readline():
             pass
         yield
 
 
-def left_in(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
 @pytest_asyncio.fixture
 async def shared(tmp_path: Path) -> AsyncIterator[tuple[Emulator, SharedClock, dict[str, str]]]:
-    """An emulator that outlives the example, in a time that both share."""
+    """An emulator that outlives the example, the clock that both share, and the environment for the example."""
     clock = SharedClock(tmp_path / "clock")
     async with Emulator(clock=clock) as emulator:
         yield (
@@ -111,69 +112,69 @@ async def shared(tmp_path: Path) -> AsyncIterator[tuple[Emulator, SharedClock, d
         )
 
 
-async def test_killed_between_the_code_and_the_approval(
+async def test_sign_in_survives_kill_9_before_the_approval(
     name: str, state: Path, shared: tuple[Emulator, SharedClock, dict[str, str]]
 ) -> None:
     emulator, clock, environ = shared
-    async with running(name, "--port", "0", "--state", str(state), by_clock=True, **environ) as program:
-        async with Person(program.url) as ada:
+    async with running(name, "--port", "0", "--state", str(state), shared_time=True, **environ) as program:
+        async with Visitor(program.url) as ada:
             code, cookie = await ada.connect(), ada.cookie
         await program.stop(signal.SIGKILL)
-    async with running(name, "--port", "0", "--state", str(state), by_clock=True, **environ) as program:
-        async with Person(program.url) as ada, Person(program.url) as bob:
+    async with running(name, "--port", "0", "--state", str(state), shared_time=True, **environ) as program:
+        async with Visitor(program.url) as ada, Visitor(program.url) as bob:
             ada.cookie = cookie
-            await ada.look()
-            assert ada.code == code, "seen at once, although nobody drives it yet"
-            assert await ada.stream() == [], "the browser is to ask again"
+            await ada.get()
+            assert ada.code == code, "shown at once, although no process polls it yet"
+            assert await ada.read_events() == [], "the browser reconnects"
             await emulator.approve(code)
-            for _ in range(3):  # what ends the dead one's claim is that time passes, not how long the test takes
-                assert "Your code" in await ada.look()
+            for _ in range(3):  # the lease of the killed process expires by the shared clock
+                assert "Your code" in await ada.get()
                 clock.advance(30)
-            async with asyncio.timeout(PATIENCE):
-                while "Signed in as" not in await ada.look():
-                    clock.advance(1)  # it may have looked for the dead one's sign-ins just before
-            assert (await ada.stream())[-1]["state"] == "approved"
+            async with asyncio.timeout(TIMEOUT):
+                while "Signed in as" not in await ada.get():
+                    clock.advance(1)  # the last search may have been just before the lease expired
+            assert (await ada.read_events())[-1]["state"] == "approved"
             assert code not in stored(state, "flows.json")
             await bob.connect()
             async with listening(bob):
                 status, log = await program.stop(signal.SIGTERM)
-    # Uvicorn dies of the signal that it was sent, once all is put away.
+    # After its shutdown uvicorn raises the signal again.
     assert status == (-signal.SIGTERM if name == "web_fastapi" else 0)
     assert "INFO:twilio_oauth_async.sign_in.pool:1 pending sign-ins were taken up" in log
 
 
-async def test_stopped_between_the_code_and_the_approval(name: str, state: Path, emulator: Emulator) -> None:
-    async with serving(name, state) as url, Person(url) as ada:
+async def test_sign_in_survives_a_restart_before_the_approval(name: str, state: Path, emulator: Emulator) -> None:
+    async with serving(name, state) as url, Visitor(url) as ada:
         code, cookie = await ada.connect(), ada.cookie
     await emulator.approve(code)
-    async with serving(name, state) as url, Person(url) as ada:
+    async with serving(name, state) as url, Visitor(url) as ada:
         ada.cookie = cookie
-        await ada.look()
+        await ada.get()
         assert ada.code == code
-        clock_of(emulator).advance(6)  # to the next poll: it was taken up at once
-        await ada.until("Signed in as")
-    async with serving(name, state) as url, Person(url) as ada:
+        clock_of(emulator).advance(6)  # to the next poll: the sign-in was resumed at the start
+        await ada.wait_for("Signed in as")
+    async with serving(name, state) as url, Visitor(url) as ada:
         ada.cookie = cookie
-        assert "Signed in as" in await ada.look()
+        assert "Signed in as" in await ada.get()
 
 
-async def test_what_another_process_drives_can_be_seen_and_cancelled(
+async def test_sign_in_leased_by_another_process_can_be_shown_and_cancelled(
     name: str, state: Path, emulator: Emulator
 ) -> None:
-    async with serving(name, state) as url, Person(url) as ada:
+    async with serving(name, state) as url, Visitor(url) as ada:
         await ada.connect()
         cookie = ada.cookie
     flows = FileFlowStore(state / "flows.json", clock=emulator.clock)
-    assert await flows.claim(cookie.split(".")[1], "another", emulator.clock.now() + timedelta(seconds=60))
-    async with serving(name, state) as url, Person(url) as ada, Person(url) as eve:
-        await eve.look()
+    assert await flows.claim(cookie.split(".")[1], "other-process", emulator.clock.now() + timedelta(seconds=60))
+    async with serving(name, state) as url, Visitor(url) as ada, Visitor(url) as eve:
+        await eve.get()
         eve.cookie = eve.cookie.split(".")[0] + "." + cookie.split(".")[1]
-        assert "Connect with a code" in await eve.look()
-        await eve.press("/cancel")
+        assert "Connect with a code" in await eve.get()
+        await eve.submit("/cancel")
         ada.cookie = cookie
-        assert "Your code" in await ada.look()
-        assert "Connect with a code" in await ada.press("/cancel")
-        assert "Your code" in await ada.press("/connect")
+        assert "Your code" in await ada.get()
+        assert "Connect with a code" in await ada.submit("/cancel")
+        assert "Your code" in await ada.submit("/connect")
     assert await flows.load(cookie.split(".")[1]) is None
 
 
@@ -190,19 +191,19 @@ async def test_what_another_process_drives_can_be_seen_and_cancelled(
         ["--url", "https://example.com/path?query"],
     ],
 )
-async def test_a_command_line_that_cannot_be(
+async def test_invalid_command_line_is_rejected(
     args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         args = [arg.format(taken=taken.getsockname()[1]) for arg in args]
         monkeypatch.setattr(sys, "argv", ["web_example.py", *args])
         with pytest.raises(SystemExit) as end:
-            load("_web_backend").arguments("what it does")
+            load("_web_backend").arguments("description")
     assert end.value.code == 2
     assert args[0] in capsys.readouterr().err
 
 
-async def test_a_folder_that_cannot_be(name: str, tmp_path: Path) -> None:
+async def test_state_folder_that_is_a_file_is_an_error(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(EXAMPLES / f"{name}.py"), "--port", "0", "--state", str(tmp_path / "file")),

@@ -1,4 +1,4 @@
-"""All that is around the bot and outlives it: Telegram, Twilio, a folder, and time."""
+"""The environment of the bot in tests: Telegram, Twilio, a folder and a clock. It outlives the bot."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
 
 class QuickSession(AiohttpSession):
-    """Closes without the quarter of a second that aiogram waits for TLS."""
+    """An `AiohttpSession` that closes without the 0.25 s that aiogram waits for TLS."""
 
     async def close(self):
         if self._session is not None:
@@ -25,6 +25,8 @@ class QuickSession(AiohttpSession):
 
 
 class World:
+    """Fake servers, stores and a clock; `bot` starts a bot with them."""
+
     def __init__(self, folder):
         self.clock = VirtualClock(auto=False)
         self.telegram = FakeTelegram()
@@ -33,7 +35,7 @@ class World:
         self.tokens = FileTokenStore(folder / "tokens.json")
         self.flows = FileFlowStore(folder / "flows.json", clock=self.clock)
         self.codes = []
-        """Pairs of a user and a code that they were given."""
+        """Pairs of a user and a code that was sent to this user."""
 
     async def __aenter__(self):
         self._stack = AsyncExitStack()
@@ -46,7 +48,7 @@ class World:
 
     @asynccontextmanager
     async def bot(self):
-        """A process with the bot, as `main` of the example makes it."""
+        """Run the bot until the block ends, as `main` of the example does."""
         async with (
             OAuthSession(
                 self.emulator.account_sid,
@@ -72,26 +74,26 @@ class World:
                 await polling
 
     async def ask(self, user, text, chat=None):
-        """What `user` is answered in the private chat."""
+        """Send `text` as `user` and return the bot's next message in the private chat."""
         await self.telegram.say(user, text, chat)
         return (await self.telegram.read(user)).text
 
     async def code(self, user, chat=None):
-        """The code that `user` is given for /login."""
-        code = re.search(r"check that the page shows the code (\S+-\S+)", await self.ask(user, "/login", chat))[1]
+        """Send /login as `user` and return the code that the bot sends."""
+        code = re.search(r"shows the code (\S+-\S+)", await self.ask(user, "/login", chat))[1]
         self.codes.append((user, code))
         return code
 
-    async def decide(self, act, code, person=None):
-        """Somebody does it on Twilio's page, and the bot's next poll is due."""
-        await getattr(self.emulator, act)(code, *([person] if person else []))
+    async def decide(self, act, code, user=None):
+        """Approve, deny or expire a code, and advance the clock to the bot's next poll."""
+        await getattr(self.emulator, act)(code, *([user] if user else []))
         self.clock.advance(6)
 
     async def signed_in(self, user):
         return await self.tokens.load(str(user)) is not None
 
     async def secrets(self):
-        """What nobody may ever be told: all that went over the wire to Twilio, and what came back."""
+        """Return all secrets: those sent to Twilio and those in its responses."""
         found = {TOKEN, self.emulator.client_secret, self.emulator.auth_token}
         for entry in self.emulator.requests:
             found |= {value for name, value in entry.form.items() if name in {"DeviceCode", "RefreshToken", "token"}}

@@ -1,4 +1,4 @@
-"""As much of Telegram's Bot API, on loopback, as the example's bot needs: the wire is real, the people are not."""
+"""The part of Telegram's Bot API that the example bot needs, as an HTTP server on loopback."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ NAME = "sign_in_bot"
 
 @dataclass(frozen=True)
 class Sent:
-    """A message of the bot."""
+    """A message that the bot sent."""
 
     chat: int
     text: str
@@ -21,14 +21,14 @@ class Sent:
 
 
 class FakeTelegram:
-    """Groups have negative ids; a private chat has the id of its person, as at Telegram."""
+    """A Bot API server. As at Telegram, groups have negative ids, and a private chat has the id of its user."""
 
     def __init__(self):
         self.sent = []
         self.wrote_to_the_bot = set()
-        """Those whom a bot may write to."""
+        """Users to whom the bot may send messages."""
         self.floods = 0
-        """How many messages to refuse because there were too many."""
+        """Number of messages to reject with 429."""
         self._updates = []
         self._confirmed = 0
         self._read = {}
@@ -47,7 +47,7 @@ class FakeTelegram:
         await self._runner.cleanup()
 
     async def say(self, user, text, chat=None, **message):
-        """`user` writes, in a private chat or in the group `chat`."""
+        """Send a message of `user`, in the private chat or in the group `chat`."""
         if chat is None:
             self.wrote_to_the_bot.add(user)
         place = {"id": user, "type": "private"} if chat is None else {"id": chat, "type": "supergroup", "title": "All"}
@@ -59,7 +59,7 @@ class FakeTelegram:
             self._changed.notify_all()
 
     async def read(self, chat):
-        """The next message of the bot in `chat` that was not read yet, waited for."""
+        """Wait for the bot's next unread message in `chat` and return it."""
         async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(lambda: self.unread(chat))
         message = self.unread(chat)[0]
@@ -75,14 +75,14 @@ class FakeTelegram:
     async def _call(self, request):
         fields = dict(await request.post())
         if request.match_info["token"] != TOKEN:
-            return _refusal(401, "Unauthorized")
+            return _error(401, "Unauthorized")
         return await getattr(self, f"_{request.match_info['method']}")(fields)
 
-    async def _getMe(self, _):  # noqa: N802 - the method's name
+    async def _getMe(self, _):  # noqa: N802 - the name of the API method
         return _result({"id": 4242, "is_bot": True, "first_name": "Bot", "username": NAME})
 
     async def _getUpdates(self, fields):  # noqa: N802
-        # https://core.telegram.org/bots/api#getupdates: what is below the offset is confirmed, and never told again.
+        # https://core.telegram.org/bots/api#getupdates: updates below the offset are confirmed and not sent again.
         self._confirmed = max(self._confirmed, int(fields.get("offset", 0)))
         assert json.loads(fields["allowed_updates"]) == ["message"]
 
@@ -96,10 +96,10 @@ class FakeTelegram:
     async def _sendMessage(self, fields):  # noqa: N802
         chat = int(fields["chat_id"])
         if chat > 0 and chat not in self.wrote_to_the_bot:
-            return _refusal(403, "Forbidden: bot can't initiate conversation with a user")
+            return _error(403, "Forbidden: bot can't initiate conversation with a user")
         if self.floods:
             self.floods -= 1
-            return _refusal(429, "Too Many Requests: retry after 3", parameters={"retry_after": 3})
+            return _error(429, "Too Many Requests: retry after 3", parameters={"retry_after": 3})
         async with self._changed:
             self.sent.append(Sent(chat, fields["text"], fields))
             self._changed.notify_all()
@@ -111,5 +111,5 @@ def _result(result):
     return web.json_response({"ok": True, "result": result})
 
 
-def _refusal(status, description, **more):
+def _error(status, description, **more):
     return web.json_response({"ok": False, "error_code": status, "description": description, **more}, status=status)

@@ -1,4 +1,4 @@
-"""An example served on loopback, and people who look at it through a real HTTP client."""
+"""Serves a web example on loopback, and a `Visitor` that uses it through a real HTTP client."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from twilio_oauth_async.emulator import Emulator
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ["web_aiohttp", "web_fastapi"]
-PATIENCE = 30.0
+TIMEOUT = 30.0
+"""Seconds that a visitor waits for a page."""
 
 
 def load(name: str) -> Any:
-    """The example as a module; it finds its neighbours beside it, as when it is run."""
+    """Import an example as a module; it finds the other files of its folder, as when it is run."""
     if str(EXAMPLES) not in sys.path:
         sys.path.append(str(EXAMPLES))
     return importlib.import_module(name)
@@ -38,35 +39,35 @@ def load(name: str) -> Any:
 
 @asynccontextmanager
 async def serving(name: str, state: Path, *, url: str | None = None) -> AsyncIterator[str]:
-    """Serve it in this event loop by its own server, until the block ends."""
+    """Serve the example in this event loop with its own server until the block ends; yield its URL."""
     example = load(name)
     listener = socket.create_server(("127.0.0.1", 0))
-    here = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app = example.build_app(state, url or here)
+    local_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    app = example.build_app(state, url or local_url)
     if name == "web_aiohttp":
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.SockSite(runner, listener).start()
-        yield here
+        yield local_url
         await runner.cleanup()
     else:
         server = example.Server(app)
         task = asyncio.create_task(server.serve([listener]))
         while not server.started and not task.done():
             await asyncio.sleep(0.01)
-        yield here
+        yield local_url
         server.should_exit = True
         await task
 
 
-class Person:
-    """A browser without scripts."""
+class Visitor:
+    """An HTTP client with cookies: a browser without scripts."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.status, self.text = 0, ""
         self.headers: Any = {}
-        # Cookies of an IP address are what the jar calls unsafe.
+        # aiohttp calls cookies of an IP address unsafe.
         self.http = aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True))
 
     async def __aenter__(self) -> Self:
@@ -75,35 +76,35 @@ class Person:
     async def __aexit__(self, *_: object) -> None:
         await self.http.close()
 
-    async def look(self, path: str = "/", **options: Any) -> str:
+    async def get(self, path: str = "/", **options: Any) -> str:
         async with self.http.get(path, **options) as response:
             self.status, self.text, self.headers = response.status, await response.text(), response.headers
         return self.text
 
-    async def press(self, action: str, **options: Any) -> str:
-        """Press the button of the page that was seen last."""
+    async def submit(self, action: str, **options: Any) -> str:
+        """Send a form of the last page."""
         async with self.http.post(action, data={"csrf": self.csrf}, **options) as response:
             self.status, self.text, self.headers = response.status, await response.text(), response.headers
         return self.text
 
     async def connect(self) -> str:
-        """Look, press the first button; the code."""
-        await self.look()
-        await self.press("/connect")
+        """Open the page, press the first button and return the user code."""
+        await self.get()
+        await self.submit("/connect")
         return self.code
 
-    async def until(self, shown: str) -> str:
-        """Reload until the page shows it."""
-        async with asyncio.timeout(PATIENCE):
-            while shown not in await self.look():
+    async def wait_for(self, shown: str) -> str:
+        """Reload until the page contains `shown`."""
+        async with asyncio.timeout(TIMEOUT):
+            while shown not in await self.get():
                 await asyncio.sleep(0.01)
         return self.text
 
-    async def stream(self) -> list[dict[str, Any]]:
-        """What the event stream tells until it ends."""
+    async def read_events(self) -> list[dict[str, Any]]:
+        """Return the events of the event stream until it ends."""
         async with self.http.get("/events") as response:
             assert response.status == 200
-            return told(await response.text())
+            return parse_events(await response.text())
 
     @property
     def csrf(self) -> str:
@@ -126,7 +127,8 @@ class Person:
         self.http.cookie_jar.update_cookies({"visitor": value}, URL(self.url))
 
 
-def told(text: str) -> list[dict[str, Any]]:
+def parse_events(text: str) -> list[dict[str, Any]]:
+    """Return the data of server-sent events."""
     return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
 
 
@@ -136,7 +138,7 @@ def clock_of(emulator: Emulator) -> VirtualClock:
 
 
 async def approve(emulator: Emulator, code: str) -> None:
-    """The person approves, and time goes on to the next poll."""
+    """Approve the code and advance the clock to the next poll."""
     await emulator.approve(code)
     clock_of(emulator).advance(6)
 

@@ -1,4 +1,4 @@
-// Keeps the page true while it waits. Without this script it reloads itself every few seconds.
+// Updates the page while a sign-in is pending. Without scripts the page reloads itself every few seconds.
 "use strict";
 
 const waiting = document.querySelector("[data-events]");
@@ -15,13 +15,13 @@ function listen() {
     }
   };
   source.onerror = () => {
-    // A stream that merely ended is opened anew by the browser; one that was refused tells that the page is out of date.
+    // The browser reopens a stream that ended. CLOSED means that the server refused it: the page is out of date.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => location.replace("/"), 1000);
   };
 }
 
 if (waiting) {
-  // A browser opens six connections to one server, and a stream takes one: tabs that nobody sees do without.
+  // A browser opens at most six connections to one server, and a stream uses one: hidden tabs close theirs.
   const follow = () => {
     source?.close();
     if (!document.hidden) listen();
@@ -35,10 +35,10 @@ for (const time of document.querySelectorAll("time")) {
 }
 
 for (const form of document.forms) {
-  // A second click would ask for a second code.
+  // A second click would request a second code.
   form.addEventListener("submit", () => setTimeout(() => (form.querySelector("button").disabled = true)));
 }
 
 addEventListener("pageshow", (event) => {
-  if (event.persisted) location.replace("/"); // "back" shows a page of the past
+  if (event.persisted) location.replace("/"); // the "back" button shows an old page
 });
