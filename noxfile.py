@@ -1,4 +1,4 @@
-"""What can be done with a checkout: `nox --list` tells. Each session installs all it needs, and nothing elsewhere."""
+"""Development tasks; `nox --list` lists them. Each session installs what it needs, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types", "wheel"]
-# Where CI is set, nox takes a missing interpreter for an error; `tests_all` is about those that there are.
+# With CI set, nox would treat a missing interpreter as an error. `tests_all` uses the installed ones only.
 nox.options.error_on_missing_interpreters = False
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -26,37 +26,38 @@ TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
 
 
 def install(session: nox.Session, *groups: str, extra: str = "all") -> None:
-    """Install the package as it stands in the checkout, with `extra` and the dependency groups named."""
+    """Install the package in editable mode, with `extra` and the given dependency groups."""
     session.install("-e", f".[{extra}]", *nox.project.dependency_groups(PYPROJECT, *groups))
 
 
 def run_tests(session: nox.Session) -> None:
+    """Run pytest in parallel; arguments go to pytest."""
     install(session, "test", "browser")
-    # worksteal: the long ones would else leave one of the workers alone at the end.
+    # worksteal balances long tests across workers.
     session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests (or those that the arguments name) under the Python that runs nox."""
+    """Run the tests with the Python that runs nox; arguments go to pytest."""
     run_tests(session)
 
 
 @nox.session(python=PYTHONS)
 def tests_all(session: nox.Session) -> None:
-    """Run the tests under every supported Python that this machine has; nox names those that it has not."""
+    """Run the tests with every supported Python that is installed; nox names the missing ones."""
     run_tests(session)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Measure branch coverage, by the tests that need no second program to run for long: the others only add time.
+    """Measure branch coverage, without the slow tests that start other programs and cover nothing more.
 
-    Apart from `tests`, because the measuring takes as long as the tests themselves.
+    This is not part of `tests`, because measuring takes as long as the tests themselves.
     """
     install(session, "test")
     left_out = (f"--ignore=tests/{name}" for name in WITHOUT_COVERAGE)
-    # -qq: how many tests passed is what `tests` tells; here that would be a smaller number of the same.
+    # -qq hides the number of tests, which is smaller here than in `tests`.
     measured = ("--cov", "--cov-report=term-missing:skip-covered", "-qq", *left_out)
     session.run("pytest", "-n", "auto", "--dist", "worksteal", *measured, *session.posargs)
 
@@ -64,7 +65,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format, imports between folders, spelling and wording."""
-    # import-linter follows the imports of the package, which has to be there for that.
+    # import-linter imports the package, so it has to be installed.
     install(session, "lint")
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
@@ -83,35 +84,35 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Go through a whole sign-in; arguments go to `twilio-oauth demo`."""
+    """Run a complete sign-in; arguments go to `twilio-oauth demo`."""
     install(session, extra="cli")
     session.run("twilio-oauth", "demo", *session.posargs)
 
 
 @nox.session
 def crash(session: nox.Session) -> None:
-    """Kill processes in the middle of a refresh, 200 times; arguments go to pytest."""
+    """Kill processes during a refresh, 200 times; arguments go to pytest."""
     install(session, "test")
     session.run("pytest", "tests/fire/test_killed.py", "-s", *session.posargs, env={"TWILIO_OAUTH_CRASH_ROUNDS": "200"})
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run many flows against a server that breaks: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
+    """Run many flows against a faulty server: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
     install(session, extra="emulator")
     session.run("python", "benchmarks/soak.py", *session.posargs)
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Fuzz the parse functions: a million answers by hypothesis, then as many bodies guided by coverage.
+    """Fuzz the parse functions: a million responses by hypothesis, then as many bodies guided by coverage.
 
-    A number as argument stands in place of the million.
+    A number as argument replaces the million.
     """
     install(session, "test", "fuzz", extra="emulator")
     examples = session.posargs[0] if session.posargs else "1000000"
     with tempfile.TemporaryDirectory(prefix="twilio-oauth-fuzz-") as corpus:
-        # A database of its own, and a seed of its own in each run, which the run prints.
+        # A separate database, and a new seed for each run, which is printed.
         session.run(
             "pytest",
             "tests/protocol/fuzz",
@@ -125,7 +126,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure what is claimed: each script prints its figures and fails where a bound is broken."""
+    """Run the benchmarks; each prints its results and fails if they exceed its limit."""
     install(session, "test", extra="all")
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         if script.stem not in {"emulator_process", "soak"}:
@@ -134,12 +135,12 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, look inside, and use it in an empty environment from another folder."""
+    """Build the wheel, check its content, and use it in an empty environment from another folder."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "wheel"))
     with tempfile.TemporaryDirectory(prefix="twilio-oauth-wheel-") as temporary:
         dist, environment, elsewhere = (Path(temporary, name) for name in ("dist", "environment", "elsewhere"))
         elsewhere.mkdir()
-        # The wheel is built from the sdist, so that both are complete.
+        # The wheel is built from the sdist, so this also checks that the sdist is complete.
         session.run("python", "-m", "build", "--outdir", str(dist), ".", silent=True)
         [built] = dist.glob("*.whl")
         check_contents(session, built)
@@ -150,7 +151,7 @@ def wheel(session: nox.Session) -> None:
 
 
 def check_use(session: nox.Session, built: Path, environment: Path, smoke: str, plugin: str) -> None:
-    """Use the wheel as it is, then with the extras of the pytest plugin and of the command."""
+    """Use the wheel without extras, then with the extras of the pytest plugin and of the command."""
     scripts = environment / ("bin" if (environment / "bin").exists() else "Scripts")
 
     def run(program: str, *args: str) -> None:
@@ -159,7 +160,7 @@ def check_use(session: nox.Session, built: Path, environment: Path, smoke: str, 
     run("python", "-m", "pip", "install", "--quiet", str(built))
     run("python", "-X", "dev", "-W", "error", smoke)
     run("python", "-m", "pip", "install", "--quiet", "pytest")
-    run("python", plugin)  # the plugin is there, and its extra is not
+    run("python", plugin)  # the plugin without its extra
     run("python", "-m", "pip", "install", "--quiet", f"{built}[pytest]")
     run("python", plugin)
     run("python", "-m", "pip", "install", "--quiet", f"{built}[cli]")
@@ -168,12 +169,12 @@ def check_use(session: nox.Session, built: Path, environment: Path, smoke: str, 
 
 
 def check_contents(session: nox.Session, built: Path) -> None:
-    """All of the package, and nothing but the package."""
+    """Check that the wheel holds the whole package and nothing else."""
     names = zipfile.ZipFile(built).namelist()
     top = {name.partition("/")[0] for name in names}
     name, version = PYPROJECT["project"]["name"].replace("-", "_"), PYPROJECT["project"]["version"]
     if top != {name, f"{name}-{version}.dist-info"}:
-        session.error(f"{built.name} holds more or less than the package: {sorted(top)}")
+        session.error(f"{built.name} holds other top-level names than the package: {sorted(top)}")
     in_checkout = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / name).rglob("*")
@@ -181,4 +182,4 @@ def check_contents(session: nox.Session, built: Path) -> None:
     }
     if lost := in_checkout - set(names):
         session.error(f"{built.name} lacks {sorted(lost)}")
-    session.log(f"{built.name} holds {len(names)} files, all of them the package's own")
+    session.log(f"{built.name} holds {len(names)} files of the package and nothing else")

@@ -1,4 +1,4 @@
-"""The README's code runs as it stands: Python against the emulator, commands as .ci/run has them."""
+"""The code in the README works: Python runs against the emulator, and .ci/run contains the commands."""
 
 import ast
 import asyncio
@@ -10,6 +10,7 @@ import pytest
 
 from twilio_oauth_async import ConfigurationError, DeviceFlow, MemoryTokenStore, OAuthSession, VirtualClock
 from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.extras import MissingExtraError
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -19,29 +20,29 @@ SHELL = [line.partition("#")[0].strip() for language, code in BLOCKS if language
 
 
 def block(part):
-    """The one Python block that has `part` in it."""
+    """Return the only Python block that contains `part`."""
     [code] = [code for code in PYTHON if part in code]
     return code
 
 
 def run(code, **names):
     space = {"__name__": "readme", **names}
-    exec(compile(code, "README.md", "exec"), space)  # the README is ours
+    exec(compile(code, "README.md", "exec"), space)  # the README is part of this project
     return space
 
 
-def test_every_block_is_run_by_a_test_below():
+def test_every_python_block_has_a_test():
     assert {language for language, _ in BLOCKS} == {"python", "sh"}
     parts = ("asyncio.run", "return await", "tokens_of", "async def test_")
     assert sorted(PYTHON) == sorted(block(part) for part in parts)
 
 
-def test_the_first_example_is_eight_lines():
+def test_first_example_has_eight_lines():
     assert len([line for line in block("asyncio.run").splitlines() if line]) == 8
 
 
 @pytest.mark.asyncio
-async def test_the_first_example_signs_somebody_in(monkeypatch):
+async def test_first_example_signs_a_user_in(monkeypatch):
     programs, shown, approvals = [], [], []
     async with Emulator(clock=VirtualClock()) as emulator:
 
@@ -67,15 +68,15 @@ async def test_the_first_example_signs_somebody_in(monkeypatch):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("act", "outcome"),
+    ("act", "result"),
     [
         ("approve", "token"),
-        ("deny", "The person said no."),
-        ("expire", "Nobody decided in time: start again."),
-        (None, "It did not work: "),
+        ("deny", "The user denied the request."),
+        ("expire", "The code has expired. Start again."),
+        (None, "Sign-in failed: "),
     ],
 )
-async def test_the_errors(act, outcome):
+async def test_readme_error_handling_example(act, result):
     async with (
         Emulator(clock=VirtualClock()) as e,
         OAuthSession(e.account_sid, e.auth_token if act else "no", base_url=e.base_url, clock=e.clock) as session,
@@ -83,16 +84,16 @@ async def test_the_errors(act, outcome):
         flow = DeviceFlow(
             session, client_sid=e.client_sid, scopes=["openid"], prompt=lambda a: getattr(e, act)(a.user_code)
         )
-        result = await run(block("return await"))["sign_in"](flow)
-    if outcome == "token":
-        assert result.access_token
+        returned = await run(block("return await"))["sign_in"](flow)
+    if result == "token":
+        assert returned.access_token
     else:
-        assert result.startswith(outcome)
+        assert returned.startswith(result)
 
 
 @pytest.mark.asyncio
-async def test_the_test():
-    """With pytest's own fixtures: tests/plugin."""
+async def test_readme_pytest_example():
+    """Without the fixtures, which tests/plugin checks."""
     async with (
         Emulator(clock=VirtualClock()) as e,
         OAuthSession(e.account_sid, e.auth_token, base_url=e.base_url, clock=e.clock) as session,
@@ -100,24 +101,25 @@ async def test_the_test():
         await run(block("async def test_"))["test_sign_in"](e, session)
 
 
-def test_what_is_said_of_configuration_errors():
+def test_base_classes_that_the_readme_names():
     assert issubclass(ConfigurationError, ValueError)
+    assert issubclass(MissingExtraError, ModuleNotFoundError)
 
 
-def test_the_commands_are_those_that_ci_runs():
+def test_ci_runs_the_commands_of_the_readme():
     ci = (ROOT / ".ci" / "run").read_text()
     nox = [command for command in SHELL if "nox" in command]
     assert nox == [f"python3 -m pip install nox && python3 -m nox -s {name}" for name in ("demo", "tests")]
     assert all(command in ci for command in nox)
     assert "python3 -m nox -s demo -- --approve-after 1" in README
     assert "python3 -m nox -s demo -- --approve-after 1" in ci
-    # What to do where the system's Python refuses.
+    # The environment for a system Python that refuses to install.
     [venv] = [command for command in SHELL if "venv" in command]
     assert all(command in ci for command in venv.split(" && "))
 
 
 @pytest.mark.asyncio
-async def test_the_example_of_a_manager_keeps_a_token_alive():
+async def test_readme_token_manager_example_refreshes_the_token():
     clock = VirtualClock(auto=False)
     async with (
         Emulator(clock=clock) as e,
@@ -134,16 +136,17 @@ async def test_the_example_of_a_manager_keeps_a_token_alive():
         assert (await manager.token()).access_token != first.access_token
 
 
-def test_the_sessions_and_extras_that_are_named_exist():
+def test_sessions_and_extras_that_the_readme_names_exist():
     nodes = ast.parse((ROOT / "noxfile.py").read_text()).body
     sessions = {
         n.name for n in nodes if isinstance(n, ast.FunctionDef) and "nox.session" in map(decorator, n.decorator_list)
     }
-    develop = README.partition("nox --list` names what there is:")[2].partition("Tests that need")[0]
+    develop = README.partition("nox --list` lists the sessions:")[2].partition("Tests that need")[0]
     assert set(re.findall(r"`(\w+)`", develop)) == sessions
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert [command for command in SHELL if command.startswith("pip")] == ["pip install .", "pip install '.[cli]'"]
-    assert "cli" in extras
+    listed = README.partition("Extras:")[2].partition("The extra `all`")[0]
+    assert {*re.findall(r"`(\w+)`", listed), "all"} == set(extras)
 
 
 def decorator(node):
@@ -151,5 +154,5 @@ def decorator(node):
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README))
-def test_links_lead_somewhere(target):
+def test_link_target_exists(target):
     assert (ROOT / target).exists()
