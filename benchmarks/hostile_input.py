@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from multidict import CIMultiDict
 
-from twilio_oauth_async.protocol import v1
+from twilio_oauth_async.protocol import device_authorization, discovery, token_endpoint, user_info
 from twilio_oauth_async.protocol.messages import Context, Response
 
 SIZE = 100_000
@@ -35,7 +35,12 @@ INPUTS = {
     "a long token": json.dumps({"access_token": "a" * SIZE}).encode(),
     "many keys": json.dumps({"keys": [{"kty": "EC"}] * (SIZE // 16)}).encode(),
 }
-PARSERS = (v1.parse_token, v1.parse_device_code, v1.parse_certs, v1.parse_user_info)
+PARSERS = (
+    token_endpoint.parse_token,
+    device_authorization.parse_device_code,
+    discovery.parse_certs,
+    user_info.parse_user_info,
+)
 
 
 def milliseconds(body: bytes, status: int) -> float:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
     from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
     from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Unreachable
-    from twilio_oauth_async.protocol.v1 import DEVICE_CODE_GRANT
+    from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
     from twilio_oauth_async.sign_in.pool import DeviceFlowPool
     from twilio_oauth_async.sign_in.sign_in import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
@@ -176,7 +176,7 @@ _MODULE_OF = {
     "Pending": "protocol.polling",
     "SlowedDown": "protocol.polling",
     "Unreachable": "protocol.polling",
-    "DEVICE_CODE_GRANT": "protocol.v1",
+    "DEVICE_CODE_GRANT": "protocol.token_endpoint",
     "RetryPolicy": "client.retry",
     "OAuthSession": "client.session",
     "DeviceFlowRunner": "sign_in.sign_in",

@@ -6,14 +6,14 @@ import typing
 import pytest
 
 from twilio_oauth_async import OAuthSession, Token
-from twilio_oauth_async.protocol import v1, v2
+from twilio_oauth_async.protocol import device_authorization, discovery, token_endpoint
 
 METHODS = {
-    "fetch_openid_discovery": v1.build_openid_discovery,
-    "fetch_certs": v1.build_certs,
-    "create_device_code": v1.build_device_code,
-    "create_token": v1.build_token,
-    "create_token_v2": v2.build_token_v2,
+    "fetch_openid_discovery": discovery.build_openid_discovery,
+    "fetch_certs": discovery.build_certs,
+    "create_device_code": device_authorization.build_device_code,
+    "create_token": token_endpoint.build_token,
+    "create_token_v2": token_endpoint.build_token_v2,
 }
 
 

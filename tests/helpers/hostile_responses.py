@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from twilio_oauth_async.protocol import v1
+from twilio_oauth_async.protocol import device_authorization, discovery, token_endpoint, user_info
 from twilio_oauth_async.protocol.messages import Context, Response
 
 CONTEXT = Context(now=datetime(2026, 1, 1, tzinfo=UTC), base_url="https://oauth.example", sent=("canary-secret",))
 PARSERS = {
-    "openid_discovery": v1.parse_openid_discovery,
-    "certs": v1.parse_certs,
-    "device_code": v1.parse_device_code,
-    "token": v1.parse_token,
-    "user_info": v1.parse_user_info,
+    "openid_discovery": discovery.parse_openid_discovery,
+    "certs": discovery.parse_certs,
+    "device_code": device_authorization.parse_device_code,
+    "token": token_endpoint.parse_token,
+    "user_info": user_info.parse_user_info,
 }
 NAMES = st.sampled_from(
     [

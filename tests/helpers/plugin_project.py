@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
+import cattrs  # noqa: F401
 import pytest
+
+import twilio_oauth_async
+import twilio_oauth_async.emulator
+
+# Loaded before the nested runs. A nested run removes the modules that it was the first to import. A later test would
+# import them again, and their classes would not be the ones that the modules imported before know.
+LOADED = [getattr(twilio_oauth_async, name) for name in twilio_oauth_async.__all__]
 
 WANTED = {"asyncio", "twilio_oauth"}
 OTHERS = ("cacheprovider", *({plugin.name for plugin in entry_points(group="pytest11")} - WANTED))

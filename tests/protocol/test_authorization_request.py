@@ -5,7 +5,8 @@ import pytest
 
 from twilio_oauth_async import AuthorizationError
 from twilio_oauth_async.protocol import pkce
-from twilio_oauth_async.protocol.authorization_request import PendingAuthorization, begin, parse_callback, state_matches
+from twilio_oauth_async.protocol.authorization_request import PendingAuthorization, begin
+from twilio_oauth_async.protocol.authorization_response import parse_callback, state_matches
 
 ISSUER = "https://iam.twilio.com"
 REQUEST = begin(

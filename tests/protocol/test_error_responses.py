@@ -5,8 +5,9 @@ import pytest
 from multidict import CIMultiDict
 
 from twilio_oauth_async import errors
-from twilio_oauth_async.protocol.error_responses import read_error, read_retry_after
+from twilio_oauth_async.protocol.error_responses import read_error
 from twilio_oauth_async.protocol.messages import Context, Response
+from twilio_oauth_async.protocol.retry_after import read_retry_after
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "s3cr3t-canary"

@@ -7,7 +7,7 @@ import pytest
 from multidict import CIMultiDict
 
 from twilio_oauth_async import ConfigurationError, ProtocolError, errors
-from twilio_oauth_async.protocol import models, v1
+from twilio_oauth_async.protocol import device_authorization, discovery, models, token_endpoint, user_info
 from twilio_oauth_async.protocol.messages import Context, Response
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,16 +31,16 @@ def form_fields(request):
 
 def test_build_get_requests():
     for request, path in (
-        (v1.build_openid_discovery(), "/v1/.well-known/openid-configuration"),
-        (v1.build_certs(), "/v1/certs"),
-        (v1.build_user_info(), "/v1/userinfo"),
+        (discovery.build_openid_discovery(), "/v1/.well-known/openid-configuration"),
+        (discovery.build_certs(), "/v1/certs"),
+        (user_info.build_user_info(), "/v1/userinfo"),
     ):
         assert (request.method, request.path, request.body, dict(request.headers)) == ("GET", path, None, {})
         assert request.repeatable
 
 
 def test_build_device_code_repeats_scopes_and_audiences():
-    request = v1.build_device_code(client_sid="OQ1", scopes=["openid", "a:b"], audiences=["x", "y"])
+    request = device_authorization.build_device_code(client_sid="OQ1", scopes=["openid", "a:b"], audiences=["x", "y"])
     assert (request.method, request.path, request.repeatable) == ("POST", "/v1/device/code", True)
     assert request.headers == {"Content-Type": "application/x-www-form-urlencoded"}
     assert form_fields(request) == [
@@ -72,11 +72,11 @@ def test_build_device_code_repeats_scopes_and_audiences():
 )
 def test_build_device_code_with_invalid_arguments_raises(change, message):
     with pytest.raises(ConfigurationError, match=message):
-        v1.build_device_code(**{"client_sid": "OQ1", "scopes": ["openid"], **change})
+        device_authorization.build_device_code(**{"client_sid": "OQ1", "scopes": ["openid"], **change})
 
 
 def test_build_token_sends_every_parameter_of_the_contract():
-    request = v1.build_token(
+    request = token_endpoint.build_token(
         grant_type="g",
         client_sid="OQ1",
         client_secret="s&1",
@@ -104,7 +104,7 @@ def test_build_token_sends_every_parameter_of_the_contract():
     ("arguments", "fresh"), [({"device_code": "d"}, False), ({"refresh_token": "r"}, True), ({"code": "c"}, True)]
 )
 def test_build_token_with_single_use_value_requires_fresh_connection(arguments, fresh):
-    assert v1.build_token(grant_type="g", client_sid="OQ1", **arguments).fresh_connection is fresh
+    assert token_endpoint.build_token(grant_type="g", client_sid="OQ1", **arguments).fresh_connection is fresh
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def test_build_token_with_single_use_value_requires_fresh_connection(arguments, 
 )
 def test_build_token_with_invalid_value_raises_without_the_value(arguments):
     with pytest.raises(ConfigurationError) as caught:
-        v1.build_token(**{"grant_type": "g", "client_sid": "OQ1", **arguments})
+        token_endpoint.build_token(**{"grant_type": "g", "client_sid": "OQ1", **arguments})
     assert not any(value and value in str(caught.value) for value in arguments.values())
 
 
 @pytest.mark.parametrize("status", [200, 201, 203])
 def test_parse_device_code(status):
-    result = v1.parse_device_code(
+    result = device_authorization.parse_device_code(
         response({**CODE, "verification_uri_complete": "v1/a?user_code=aBcDeFgHi", "new": 1}, status), CONTEXT
     )
     assert result == models.DeviceCode(
@@ -142,7 +142,10 @@ def test_parse_device_code(status):
     ],
 )
 def test_parse_device_code_makes_verification_uri_absolute(uri, absolute):
-    assert v1.parse_device_code(response({**CODE, "verification_uri": uri}), CONTEXT).verification_uri == absolute
+    assert (
+        device_authorization.parse_device_code(response({**CODE, "verification_uri": uri}), CONTEXT).verification_uri
+        == absolute
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_parse_device_code_makes_verification_uri_absolute(uri, absolute):
 )
 @pytest.mark.parametrize("name", ["verification_uri", "verification_uri_complete"])
 def test_parse_device_code_with_unsafe_uri_is_protocol_error(name, uri):
-    result = v1.parse_device_code(response({**CODE, name: uri}), CONTEXT)
+    result = device_authorization.parse_device_code(response({**CODE, name: uri}), CONTEXT)
     assert type(result) is ProtocolError
     assert str(result).startswith(f"{name}: not an https URL")
 
@@ -168,7 +171,7 @@ def test_parse_device_code_with_unsafe_uri_is_protocol_error(name, uri):
 @pytest.mark.parametrize("value", [None, "absent"])
 def test_parse_device_code_without_required_member_is_protocol_error(name, value):
     body = {k: v for k, v in CODE.items() if k != name} if value == "absent" else {**CODE, name: None}
-    result = v1.parse_device_code(response(body), CONTEXT)
+    result = device_authorization.parse_device_code(response(body), CONTEXT)
     assert type(result) is ProtocolError
     assert str(result).startswith(f"{name}: missing")
     assert result.status == 201
@@ -177,7 +180,7 @@ def test_parse_device_code_without_required_member_is_protocol_error(name, value
 @pytest.mark.parametrize("name", ["device_code", "user_code"])
 @pytest.mark.parametrize("value", ["", "a\nb", "a\x00", "ü", 5])
 def test_parse_device_code_with_invalid_code_is_protocol_error(name, value):
-    assert type(v1.parse_device_code(response({**CODE, name: value}), CONTEXT)) is ProtocolError
+    assert type(device_authorization.parse_device_code(response({**CODE, name: value}), CONTEXT)) is ProtocolError
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,7 @@ def test_parse_device_code_with_invalid_code_is_protocol_error(name, value):
 @pytest.mark.parametrize("name", ["interval", "expires_in"])
 def test_parse_device_code_numbers(name, value, number, warns, caplog):
     with caplog.at_level(logging.WARNING):
-        assert getattr(v1.parse_device_code(response({**CODE, name: value}), CONTEXT), name) == number
+        assert getattr(device_authorization.parse_device_code(response({**CODE, name: value}), CONTEXT), name) == number
     assert [record.levelname for record in caplog.records] == ["WARNING"] * warns
 
 
@@ -210,7 +213,7 @@ def test_parse_token():
         "scope": "openid",
         "other": {},
     }
-    assert v1.parse_token(response(body), CONTEXT) == models.Token(
+    assert token_endpoint.parse_token(response(body), CONTEXT) == models.Token(
         access_token="a",
         access_token_expires_at=NOW + timedelta(hours=1),
         refresh_token="r",
@@ -222,7 +225,7 @@ def test_parse_token():
 
 def test_parse_token_with_expires_in():
     body = {"access_token": "a", "refresh_token": None, "id_token": None, "expires_in": "3600"}
-    assert v1.parse_token(response(body, 200), CONTEXT) == models.Token(
+    assert token_endpoint.parse_token(response(body, 200), CONTEXT) == models.Token(
         access_token="a", access_token_expires_at=NOW + timedelta(hours=1)
     )
 
@@ -242,7 +245,7 @@ def test_parse_token_with_expires_in():
 )
 def test_parse_token_with_invalid_expiry_returns_token(members, warns, caplog):
     with caplog.at_level(logging.WARNING):
-        result = v1.parse_token(response({"access_token": "a", **members}), CONTEXT)
+        result = token_endpoint.parse_token(response({"access_token": "a", **members}), CONTEXT)
     assert result == models.Token(access_token="a")
     assert bool(caplog.records) is warns
 
@@ -250,28 +253,28 @@ def test_parse_token_with_invalid_expiry_returns_token(members, warns, caplog):
 @pytest.mark.parametrize("name", ["access_token", "refresh_token", "id_token"])
 @pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b", "a b", "", "ü"])
 def test_parse_token_with_characters_not_allowed_in_header_is_protocol_error(name, value):
-    result = v1.parse_token(response({"access_token": "a", name: value}), CONTEXT)
+    result = token_endpoint.parse_token(response({"access_token": "a", name: value}), CONTEXT)
     assert type(result) is ProtocolError
     assert str(result).startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize("value", ["mac", "", 5, [], "Bearer x"])
 def test_parse_token_with_unknown_token_type_is_protocol_error(value):
-    result = v1.parse_token(response({"access_token": "a", "token_type": value}), CONTEXT)
+    result = token_endpoint.parse_token(response({"access_token": "a", "token_type": value}), CONTEXT)
     assert type(result) is ProtocolError
     assert "token_type" in str(result)
 
 
 @pytest.mark.parametrize("body", [{}, {"access_token": None}, {"refresh_token": "r"}, {"message": "hello"}])
 def test_parse_token_without_access_token_is_protocol_error(body):
-    result = v1.parse_token(response(body, 200), CONTEXT)
+    result = token_endpoint.parse_token(response(body, 200), CONTEXT)
     assert type(result) is ProtocolError
     assert str(result).startswith("access_token: missing")
 
 
 def test_parse_token_accepts_opaque_and_long_tokens():
     for token in ("x" * 65_536, "not.a.jwt", "~+/="):
-        assert v1.parse_token(response({"access_token": token}), CONTEXT).access_token == token
+        assert token_endpoint.parse_token(response({"access_token": token}), CONTEXT).access_token == token
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 401])
@@ -281,29 +284,29 @@ def test_parse_token_finds_pending_with_success_and_error_status(status):
         {"message": "authorization_pending"},
         {"code": "authorization_pending"},
     ):
-        result = v1.parse_token(response(body, status), CONTEXT)
+        result = token_endpoint.parse_token(response(body, status), CONTEXT)
         assert type(result) is errors.AuthorizationPendingError
         assert result.status == status
 
 
 def test_parse_token_of_204_is_protocol_error():
-    result = v1.parse_token(Response(status=204, headers=CIMultiDict(), body=b""), CONTEXT)
+    result = token_endpoint.parse_token(Response(status=204, headers=CIMultiDict(), body=b""), CONTEXT)
     assert type(result) is ProtocolError
     assert result.status == 204
 
 
 def test_build_and_parse_user_info():
-    request = v1.build_user_info("token")
+    request = user_info.build_user_info("token")
     assert request.headers == {"Authorization": "Bearer token"}
     assert request.secrets == ("token",)
     body = {"user_sid": "US" + "a" * 32, "email": "a@b", "first_name": None, "url": "https://e", "more": 1}
-    assert v1.parse_user_info(response(body), CONTEXT) == models.UserInfo(
+    assert user_info.parse_user_info(response(body), CONTEXT) == models.UserInfo(
         user_sid="US" + "a" * 32, email="a@b", url="https://e"
     )
-    assert type(v1.parse_user_info(response({"user_sid": "US1"}), CONTEXT)) is ProtocolError
+    assert type(user_info.parse_user_info(response({"user_sid": "US1"}), CONTEXT)) is ProtocolError
     for token in ("", "a\r\nb", "a b"):
         with pytest.raises(ConfigurationError):
-            v1.build_user_info(token)
+            user_info.build_user_info(token)
 
 
 def test_parse_discovery_and_certs_does_not_validate_content():
@@ -312,9 +315,11 @@ def test_parse_discovery_and_certs_does_not_validate_content():
         "id_token_signing_alg_values_supported": ["ECDSA", "RSA256"],
         "jwk_uri": "x",
     }
-    result = v1.parse_openid_discovery(response(body, 200), CONTEXT)
+    result = discovery.parse_openid_discovery(response(body, 200), CONTEXT)
     assert result.id_token_signing_alg_values_supported == ("ECDSA", "RSA256")
     keys = [{"kty": "EC", "kid": "IC1", "key_ops": []}, {"kty": "odd"}]
-    assert v1.parse_certs(response({"keys": keys, "url": "u"}, 200), CONTEXT) == models.Certs(keys=tuple(keys), url="u")
-    assert v1.parse_certs(response({"keys": None}, 200), CONTEXT) == models.Certs()
-    assert type(v1.parse_certs(response({"keys": ["x"]}, 200), CONTEXT)) is ProtocolError
+    assert discovery.parse_certs(response({"keys": keys, "url": "u"}, 200), CONTEXT) == models.Certs(
+        keys=tuple(keys), url="u"
+    )
+    assert discovery.parse_certs(response({"keys": None}, 200), CONTEXT) == models.Certs()
+    assert type(discovery.parse_certs(response({"keys": ["x"]}, 200), CONTEXT)) is ProtocolError

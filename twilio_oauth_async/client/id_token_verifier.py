@@ -13,7 +13,7 @@ from twilio_oauth_async.oidc.jwa import allowed_algorithms
 from twilio_oauth_async.oidc.jwk import require_jose
 from twilio_oauth_async.oidc.jws import read_compact
 from twilio_oauth_async.protocol.endpoints import is_secure
-from twilio_oauth_async.protocol.v1 import check_client
+from twilio_oauth_async.protocol.parameters import check_client
 
 
 class IdTokenVerifier:

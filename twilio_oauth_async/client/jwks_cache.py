@@ -19,7 +19,7 @@ from twilio_oauth_async.errors import IdTokenError, ProtocolError, TwilioOAuthEr
 from twilio_oauth_async.oidc.jwa import Algorithm
 from twilio_oauth_async.oidc.jwk import PublicKey
 from twilio_oauth_async.oidc.jwks import PublicKeys
-from twilio_oauth_async.protocol import v1
+from twilio_oauth_async.protocol import discovery
 from twilio_oauth_async.protocol.models import Certs
 
 FRESH_FOR = 300.0
@@ -144,7 +144,7 @@ class KeySet:
     async def _load(self, timeout: float | None) -> None:
         outcome: Certs | TwilioOAuthError
         try:
-            outcome = await self._session.exchange(v1.build_certs(), v1.parse_certs, timeout=timeout)
+            outcome = await self._session.exchange(discovery.build_certs(), discovery.parse_certs, timeout=timeout)
         except TwilioOAuthError as error:
             outcome = error.with_traceback(None)
         if isinstance(outcome, Certs) and outcome.keys is None:

@@ -18,17 +18,17 @@ from twilio_oauth_async.client.credentials import basic_authorization, credentia
 from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
 from twilio_oauth_async.client.transport import Failure, Transport
 from twilio_oauth_async.clock import Clock, SystemClock
-from twilio_oauth_async.errors import ApiError, ConfigurationError, IdTokenError, TransportError, TwilioOAuthError
-from twilio_oauth_async.protocol import v1, v2
-from twilio_oauth_async.protocol.discovery import DiscoveredEndpoint, trusted_endpoint
+from twilio_oauth_async.errors import ApiError, ConfigurationError, TransportError, TwilioOAuthError
+from twilio_oauth_async.protocol import device_authorization, discovery, revocation, token_endpoint, user_info
 from twilio_oauth_async.protocol.endpoints import choose_base_url, is_secure
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
+from twilio_oauth_async.protocol.response_parsing import Parsed
 from twilio_oauth_async.protocol.serializable import Secretive
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Parse: TypeAlias = Callable[[Response, Context], v1.Parsed[T]]
+Parse: TypeAlias = Callable[[Response, Context], Parsed[T]]
 Endpoint: TypeAlias = Callable[Concatenate["OAuthSession", P], Coroutine[Any, Any, T]]
 
 _log = logging.getLogger(__name__)
@@ -201,15 +201,15 @@ class OAuthSession(Secretive):
         state = "open" if self._transport.is_open else "closed"
         return f"OAuthSession(base_url={self.base_url!r}, {state})"
 
-    @_sends(v1.build_openid_discovery, v1.parse_openid_discovery, OpenidDiscovery)
+    @_sends(discovery.build_openid_discovery, discovery.parse_openid_discovery, OpenidDiscovery)
     def fetch_openid_discovery(self) -> None:
         """Send ``GET /v1/.well-known/openid-configuration``; retried."""
 
-    @_sends(v1.build_certs, v1.parse_certs, Certs)
+    @_sends(discovery.build_certs, discovery.parse_certs, Certs)
     def fetch_certs(self) -> None:
         """Send ``GET /v1/certs``; retried."""
 
-    @_sends(v1.build_device_code, v1.parse_device_code, DeviceCode)
+    @_sends(device_authorization.build_device_code, device_authorization.parse_device_code, DeviceCode)
     def create_device_code(self) -> None:
         """Send ``POST /v1/device/code`` (RFC 8628 3.1); retried.
 
@@ -219,7 +219,7 @@ class OAuthSession(Secretive):
             audiences: the intended audiences of the token.
         """
 
-    @_sends(v1.build_token, v1.parse_token, Token)
+    @_sends(token_endpoint.build_token, token_endpoint.parse_token, Token)
     def create_token(self) -> None:
         """Send ``POST /v1/token``, exactly once.
 
@@ -232,7 +232,7 @@ class OAuthSession(Secretive):
                 `AccessDeniedError` and `DeviceCodeExpiredError` likewise (RFC 8628 3.5).
         """
 
-    @_sends(v2.build_token_v2, v1.parse_token, Token)
+    @_sends(token_endpoint.build_token_v2, token_endpoint.parse_token, Token)
     def create_token_v2(self) -> None:
         """Send ``POST /v2/token``, exactly once and without the credentials of the session.
 
@@ -249,10 +249,10 @@ class OAuthSession(Secretive):
         Raises:
             IdTokenError: the response is about another user than `subject` (OIDC Core 5.3.2).
         """
-        info = _raised(await self.exchange(v1.build_user_info(access_token), v1.parse_user_info))
-        if subject is not None and info.user_sid != subject:
-            raise IdTokenError("the user info belongs to another user than the ID token", claim="sub")
-        return info
+        found = _raised(await self.exchange(user_info.build_user_info(access_token), user_info.parse_user_info))
+        if subject is not None:
+            user_info.check_subject(found, subject)
+        return found
 
     async def revoke_token(self, token: str, *, client_sid: str, client_secret: str | None = None) -> None:
         """Revoke an access or refresh token (RFC 7009); the request is sent exactly once.
@@ -267,19 +267,19 @@ class OAuthSession(Secretive):
             ServerError: with status 503 the token is still valid (RFC 7009 2.2.1).
         """
         url = await self.discovered_endpoint("revocation_endpoint")
-        request = v1.build_revocation(url, token, client_sid=client_sid, client_secret=client_secret)
-        _raised(await self.exchange(request, v1.parse_revocation))
+        request = revocation.build_revocation(url, token, client_sid=client_sid, client_secret=client_secret)
+        _raised(await self.exchange(request, revocation.parse_revocation))
 
-    async def discovered_endpoint(self, name: DiscoveredEndpoint) -> str:
+    async def discovered_endpoint(self, name: discovery.DiscoveredEndpoint) -> str:
         """Return the URL of an endpoint that the contract does not fix; discovery is fetched once and kept.
 
         Raises:
             ProtocolError: the discovery document has another issuer, or the URL is not on an allowed host.
             ConfigurationError: the server has no such endpoint.
         """
-        discovery = self._discovery or await self.fetch_openid_discovery()
-        url = trusted_endpoint(discovery, name, issuer=self.issuer, base_url=self.base_url)
-        self._discovery = discovery
+        document = self._discovery or await self.fetch_openid_discovery()
+        url = discovery.trusted_endpoint(document, name, issuer=self.issuer, base_url=self.base_url)
+        self._discovery = document
         return url
 
     async def exchange(

@@ -13,10 +13,10 @@ from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import AuthorizationError, ConfigurationError
 from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.loopback import LoopbackListener
-from twilio_oauth_async.protocol import authorization_request, endpoints
+from twilio_oauth_async.protocol import authorization_request, authorization_response, endpoints
 from twilio_oauth_async.protocol.authorization_request import Api, PendingAuthorization
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.v1 import check_client, check_scopes
+from twilio_oauth_async.protocol.parameters import check_client, check_scopes
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
@@ -113,7 +113,7 @@ class AuthorizationCodeFlow(GrantBase):
         """
         if pending.client_sid != self.client_sid:
             raise ConfigurationError("this authorization was started for another client_sid")
-        code = authorization_request.parse_callback(pending, callback_url)
+        code = authorization_response.parse_callback(pending, callback_url)
         if pending.state in self._used:
             raise AuthorizationError("this callback was used before")
         self._used[pending.state] = None
@@ -138,7 +138,7 @@ class AuthorizationCodeFlow(GrantBase):
         pending: PendingAuthorization | None = None
 
         def accepts(path_and_query: str) -> bool:
-            return pending is not None and authorization_request.state_matches(pending, path_and_query)
+            return pending is not None and authorization_response.state_matches(pending, path_and_query)
 
         async with self._listener(accepts) as listener:
             pending = await self._begin(listener.redirect_uri)

@@ -10,6 +10,7 @@ import attrs
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import LoginRequired
 from twilio_oauth_async.protocol.models import Token
+from twilio_oauth_async.protocol.refresh_response import completed
 
 
 @attrs.frozen(kw_only=True)
@@ -137,16 +138,4 @@ async def refresh_with(send: Callable[[str], Awaitable[Token]], token: Token) ->
     """
     if token.refresh_token is None:
         raise LoginRequired("the token cannot be refreshed: the server issued no refresh token with it")
-    new = await send(token.refresh_token)
-    if new.refresh_token is None:
-        # RFC 6749 6: without a new refresh token the old one stays valid, and its expiry stays as it was.
-        new = attrs.evolve(
-            new, refresh_token=token.refresh_token, refresh_token_expires_at=token.refresh_token_expires_at
-        )
-    if new.id_token is None:
-        # OIDC Core 12.2: a refresh response may have no ID token; the user is still the same.
-        new = attrs.evolve(new, id_token=token.id_token)
-    if new.scope is None:
-        # RFC 6749 6: an omitted scope is the scope that was granted before.
-        new = attrs.evolve(new, scope=token.scope)
-    return new
+    return completed(await send(token.refresh_token), token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.grants.base import GrantBase
-from twilio_oauth_async.protocol import form
+from twilio_oauth_async.protocol import parameters
 from twilio_oauth_async.protocol.models import Token
 
 
@@ -38,7 +38,7 @@ class ClientCredentials(GrantBase):
         """
         if not client_id or not client_secret:
             raise ConfigurationError("client_id and client_secret must not be empty")
-        form.given(
+        parameters.given(
             {
                 "client_id": client_id,
                 "client_secret": client_secret,

@@ -18,11 +18,11 @@ from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.device_poller import DevicePoller, steady
-from twilio_oauth_async.protocol import form, polling, v1
+from twilio_oauth_async.protocol import device_authorization, parameters, polling, token_endpoint
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Step, Unreachable
-from twilio_oauth_async.protocol.v1 import DEVICE_CODE_GRANT
+from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
 
 _log = logging.getLogger(__name__)
 
@@ -71,8 +71,10 @@ class DeviceFlow(GrantBase):
         """
         if prompt is not None and not callable(prompt):
             raise ConfigurationError("prompt must be a function that takes the DeviceAuthorization")
-        self._code_request = v1.build_device_code(client_sid=client_sid, scopes=scopes, audiences=audiences)
-        form.given({"grant_type": grant_type, "client_secret": client_secret, "device_id": device_id})
+        self._code_request = device_authorization.build_device_code(
+            client_sid=client_sid, scopes=scopes, audiences=audiences
+        )
+        parameters.given({"grant_type": grant_type, "client_secret": client_secret, "device_id": device_id})
         super().__init__(
             session, client_sid=client_sid, client_secret=client_secret, scopes=scopes, audiences=audiences
         )
@@ -111,7 +113,7 @@ class DeviceFlow(GrantBase):
         Raises:
             TransportError, ProtocolError, ApiError: no code was issued.
         """
-        outcome = await self.session.exchange(self._code_request, v1.parse_device_code)
+        outcome = await self.session.exchange(self._code_request, device_authorization.parse_device_code)
         if isinstance(outcome, TwilioOAuthError):
             raise outcome
         state, warnings = polling.begin(
@@ -193,7 +195,7 @@ class DeviceFlow(GrantBase):
     def _poller(self, authorization: DeviceAuthorization, now: Callable[[], datetime]) -> DevicePoller:
         if authorization.client_sid != self.client_sid:
             raise ConfigurationError("this device flow was started for another client_sid")
-        request = v1.build_token(
+        request = token_endpoint.build_token(
             grant_type=self._grant_type,
             client_sid=self.client_sid,
             client_secret=self._client_secret,

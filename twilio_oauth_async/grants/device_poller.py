@@ -10,7 +10,7 @@ from twilio_oauth_async import telemetry
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import TwilioOAuthError
-from twilio_oauth_async.protocol import polling, v1
+from twilio_oauth_async.protocol import polling, token_endpoint
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.messages import Request
 from twilio_oauth_async.protocol.polling import Approved, Step
@@ -68,7 +68,7 @@ class DevicePoller:
             TwilioOAuthError: the error that ends the flow.
         """
         left = (state.expires_at - self._now()).total_seconds()
-        outcome = await self._session.exchange(self._request, v1.parse_token, timeout=left)
+        outcome = await self._session.exchange(self._request, token_endpoint.parse_token, timeout=left)
         step = polling.advance(state, outcome, self._now())
         if telemetry.observer is not None:
             telemetry.observer.count("twilio_oauth.polls", {"step": type(step).__name__})

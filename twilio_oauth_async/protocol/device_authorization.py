@@ -1,15 +1,75 @@
-"""State of one device flow: the codes, what the user is shown, and the time of the next poll."""
+"""Device authorization request and response (RFC 8628 3.1 and 3.2), and the state of the flow that they start."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from urllib.parse import urljoin
 
 import attrs
 
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol.endpoints import DEVICE_CODE, is_secure
 from twilio_oauth_async.protocol.instructions import Instructions
+from twilio_oauth_async.protocol.messages import Context, Request, Response
+from twilio_oauth_async.protocol.models import DeviceCode
+from twilio_oauth_async.protocol.parameters import (
+    FORM_HEADERS,
+    PRINTABLE,
+    VISIBLE,
+    check_audiences,
+    check_client,
+    check_scopes,
+    encode_form,
+)
+from twilio_oauth_async.protocol.response_parsing import Parsed, check_text, parse
 from twilio_oauth_async.protocol.serializable import Storable
+
+_log = logging.getLogger(__name__)
+
+
+def build_device_code(*, client_sid: str, scopes: Sequence[str], audiences: Sequence[str] = ()) -> Request:
+    """Build ``POST /v1/device/code`` (RFC 8628 3.1). Scopes and audiences are sent as repeated keys.
+
+    Raises:
+        ConfigurationError: `client_sid` is not valid, `scopes` is empty, or a scope or audience is not valid.
+    """
+    check_client(client_sid)
+    check_scopes(scopes)
+    if not scopes:
+        # RFC 9700 2.3: least privilege. No default fits every application.
+        raise ConfigurationError("scopes must name at least one scope, for example ['openid']")
+    check_audiences(audiences)
+    return Request(
+        method="POST",
+        path=DEVICE_CODE,
+        headers=FORM_HEADERS,
+        body=encode_form(
+            [("ClientSid", client_sid), *(("Scopes", s) for s in scopes), *(("Audiences", a) for a in audiences)]
+        ),
+        repeatable=True,  # an unused device code expires without effect
+    )
+
+
+def parse_device_code(response: Response, context: Context) -> Parsed[DeviceCode]:
+    """Parse the response as `DeviceCode`. URIs become absolute; numbers may also be sent as text."""
+
+    def prepare(body: Mapping[str, object]) -> Mapping[str, object]:
+        prepared = dict(body)
+        for name in ("expires_in", "interval"):
+            prepared[name] = codec.read_number(body.get(name))
+            if prepared[name] is None and body.get(name) is not None:
+                _log.warning("device code response: %s is not a number; ignoring it", name)
+        for name in ("device_code", "user_code"):
+            check_text(name, body.get(name), PRINTABLE)
+        for name in ("verification_uri", "verification_uri_complete"):
+            prepared[name] = _absolute_uri(name, body.get(name), context.base_url)
+        return prepared
+
+    return parse(response, context, DeviceCode, prepare, required="device_code")
 
 
 def _check_interval(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -44,3 +104,19 @@ class DeviceAuthorization(Instructions, Storable):
     """Number of polls in a row without a usable response."""
     answer_lost: bool = False
     """A response was lost since the last usable one, and it may have contained the token."""
+
+
+def _absolute_uri(name: str, value: object, base_url: str) -> object:
+    """Return the URI that the user opens, resolved against the base URL: in Twilio's examples it is relative."""
+    if not isinstance(value, str):
+        return value
+    url: str | None = None
+    if VISIBLE.fullmatch(value):
+        try:
+            url = urljoin(base_url + "/", value)
+        except ValueError:
+            url = None
+    if url is None or not is_secure(url):
+        # The user types a password on this page: no other scheme is allowed, and plain http only to loopback.
+        raise codec.Malformed(f"{name}: not an https URL")
+    return url

@@ -1,4 +1,4 @@
-"""Validation of endpoints from the discovery document (RFC 8414 3.3 and 6). Pure.
+"""Documents that the server publishes: discovery with the validation of its endpoints (RFC 8414), and the key set.
 
 Requests of the contract go to fixed paths and need no discovery. The authorization page and the revocation endpoint
 have no fixed path and are taken from the discovery document. A manipulated document must not send a user or a token
@@ -11,10 +11,32 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from twilio_oauth_async.errors import ConfigurationError, ProtocolError
-from twilio_oauth_async.protocol.endpoints import is_secure
-from twilio_oauth_async.protocol.models import OpenidDiscovery
+from twilio_oauth_async.protocol.endpoints import CERTS, DISCOVERY, is_secure
+from twilio_oauth_async.protocol.messages import Context, Request, Response
+from twilio_oauth_async.protocol.models import Certs, OpenidDiscovery
+from twilio_oauth_async.protocol.response_parsing import Parsed, parse
 
 DiscoveredEndpoint: TypeAlias = Literal["authorization_endpoint", "revocation_endpoint"]
+
+
+def build_openid_discovery() -> Request:
+    """Build ``GET /v1/.well-known/openid-configuration``."""
+    return Request(method="GET", path=DISCOVERY, repeatable=True)
+
+
+def parse_openid_discovery(response: Response, context: Context) -> Parsed[OpenidDiscovery]:
+    """Parse the response as `OpenidDiscovery`. `trusted_endpoint` validates its endpoints."""
+    return parse(response, context, OpenidDiscovery)
+
+
+def build_certs() -> Request:
+    """Build ``GET /v1/certs``."""
+    return Request(method="GET", path=CERTS, repeatable=True)
+
+
+def parse_certs(response: Response, context: Context) -> Parsed[Certs]:
+    """Parse the response as `Certs`. The keys are not validated."""
+    return parse(response, context, Certs)
 
 
 def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, issuer: str, base_url: str) -> str:

