@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.world import emulated
 from twilio_oauth_async import DeviceFlow, DeviceFlowError, StoredToken, StoreError, Token
-from twilio_oauth_async.sign_in.driver import LEASE, SAVING
+from twilio_oauth_async.sign_in.one_flow import LEASE, SAVING
 from twilio_oauth_async.sign_in.pool import DeviceFlowPool
 
 pytestmark = pytest.mark.asyncio

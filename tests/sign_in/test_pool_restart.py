@@ -14,7 +14,7 @@ from twilio_oauth_async import (
     DeviceCodeExpiredError,
     DeviceFlowError,
 )
-from twilio_oauth_async.sign_in.driver import LEASE
+from twilio_oauth_async.sign_in.one_flow import LEASE
 
 pytestmark = pytest.mark.asyncio
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.world import emulated
 from twilio_oauth_async import ConfigurationError, DeviceFlowError, StoreError
-from twilio_oauth_async.sign_in.driver import LEASE, SAVING
+from twilio_oauth_async.sign_in.one_flow import LEASE, SAVING
 
 pytestmark = pytest.mark.asyncio
 
@@ -105,7 +105,7 @@ async def test_what_cannot_be_let_go_waits_for_its_claim_to_run_out(caplog):
             sign_in = await pool.submit("ada")
             setup.flows.fail("claim")
         setup.flows.repair("claim")
-        assert "will be when its claim runs out: down" in caplog.text
+        assert "will be when its lease runs out: down" in caplog.text
         async with setup.pool() as pool:
             assert await pool.find(sign_in.id) == sign_in
             assert await pool.take_up() == []

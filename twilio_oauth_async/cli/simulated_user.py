@@ -12,7 +12,7 @@ from enum import Enum
 import aiohttp
 from yarl import URL
 
-from twilio_oauth_async.cli.web_form import Button, PageReader, WebForm
+from twilio_oauth_async.cli.html_parser import Button, PageReader, WebForm
 from twilio_oauth_async.protocol.sanitization import clean
 
 _APPROVE = frozenset({"accept", "agree", "allow", "approve", "authorise", "authorize", "grant", "yes"})

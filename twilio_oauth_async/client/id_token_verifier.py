@@ -80,6 +80,7 @@ class IdTokenVerifier:
                 "id_token must be a string; the server issues an ID token only with the scope openid"
             )
         message = read_compact(id_token, self._allowed)
+        rules.check_type(message)  # before the keys are fetched
         algorithm, kid = message.algorithm, message.kid
         keys = self._keys.at_hand(algorithm, kid) or await self._keys.find(algorithm, kid)
         return rules.verify(

@@ -47,6 +47,7 @@ def verify(
     Raises:
         IdTokenError: the token is not valid.
     """
+    check_type(message)
     check_signature(message, keys)
     claims = read_claims(message.payload)
     check_issuer_and_client(claims, issuer=issuer, client_sid=client_sid)
@@ -56,6 +57,16 @@ def verify(
     if access_token is not None and claims.at_hash is not None:
         check_at_hash(claims, access_token, message.algorithm)
     return claims
+
+
+def check_type(message: SignedMessage) -> None:
+    """Check that `message` is an ID token and no other token of the same issuer for the same client (RFC 8725 3.11).
+
+    Raises:
+        IdTokenError: its ``typ`` is not JWT; access tokens have ``at+jwt``, for example.
+    """
+    if message.typ is not None and message.typ.lower().removeprefix("application/") != "jwt":
+        raise IdTokenError("the token is not an id token: its typ is not JWT", claim="typ")
 
 
 def check_signature(message: SignedMessage, keys: Iterable[PublicKey]) -> None:
@@ -156,7 +167,9 @@ def read_stored(id_token: str) -> IdTokenClaims:
     Raises:
         IdTokenError: the token cannot be parsed.
     """
-    return read_claims(read_compact(id_token, ALGORITHMS).payload)
+    message = read_compact(id_token, ALGORITHMS)
+    check_type(message)
+    return read_claims(message.payload)
 
 
 def _equal(one: str, other: str) -> bool:

@@ -30,6 +30,7 @@ class Header:
 
     alg: str
     kid: str | None
+    typ: str | None
 
 
 @attrs.frozen(slots=False)
@@ -38,6 +39,8 @@ class SignedMessage(Secretive):
 
     algorithm: Algorithm
     kid: str | None
+    typ: str | None
+    """The declared type of the token, for example ``JWT``."""
     signing_input: bytes = attrs.field(repr=False)
     """The signed bytes: header and payload, still encoded (RFC 7515 5.2)."""
     payload: bytes = attrs.field(repr=False)
@@ -52,8 +55,8 @@ def read_compact(token: str, allowed: Mapping[str, Algorithm]) -> SignedMessage:
         allowed: the allowed algorithms, by name.
 
     Raises:
-        IdTokenError: `token` is not a compact JWS, requires an extension (``crit``), is not of type JWT, or names an
-            algorithm that is not allowed.
+        IdTokenError: `token` is not a compact JWS, requires an extension (``crit``), or names an algorithm that is not
+            allowed.
     """
     if len(token) > MAX_LENGTH:
         raise IdTokenError(f"the id token is longer than {MAX_LENGTH} characters")
@@ -69,7 +72,7 @@ def read_compact(token: str, allowed: Mapping[str, Algorithm]) -> SignedMessage:
         raise IdTokenError("the id token's algorithm is not allowed", claim="alg")  # RFC 8725 3.1
     try:
         return SignedMessage(
-            algorithm, header.kid, signing_input, base64url.decode(payload), base64url.decode(signature)
+            algorithm, header.kid, header.typ, signing_input, base64url.decode(payload), base64url.decode(signature)
         )
     except Malformed:
         pass
@@ -96,7 +99,6 @@ def _read_header(text: bytes) -> Header:
         raise IdTokenError("the id token requires an extension that is not supported", claim="crit")
     if kid is not None and not isinstance(kid, str):
         raise IdTokenError("the id token's key id is not a string", claim="kid")
-    if typ is not None and not (isinstance(typ, str) and typ.lower().removeprefix("application/") == "jwt"):
-        # RFC 8725 3.11: reject other tokens of the same issuer for the same client, such as access tokens (at+jwt).
-        raise IdTokenError("the token is not an id token: its typ is not JWT", claim="typ")
-    return Header(alg, kid)
+    if typ is not None and not isinstance(typ, str):
+        raise IdTokenError("the id token's typ is not a string", claim="typ")
+    return Header(alg, kid, typ)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from twilio_oauth_async import DeviceAuthorization, StoredFlow
-from twilio_oauth_async.sign_in.running import RunningSignIn
+from twilio_oauth_async.sign_in.listeners import RunningSignIn
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,6 +1,6 @@
 import pytest
 
-from twilio_oauth_async.cli.web_form import Button, PageReader
+from twilio_oauth_async.cli.html_parser import Button, PageReader
 
 
 def read(html):
