@@ -54,7 +54,7 @@ log = logging.getLogger("web")
 
 @dataclass(frozen=True)
 class Visitor:
-    """A visitor is identified by the secret in its cookie only. A `SignIn.id` or stored data alone gives no access."""
+    """A browser, identified only by the secret in its cookie. A `SignIn.id` or stored data alone gives no access."""
 
     secret: str
     sign_in: str = ""  # SignIn.id; useless without the secret
@@ -180,7 +180,7 @@ class Backend:
         return pending.url
 
     async def callback(self, visitor: Visitor | None, state: str, path_and_query: str) -> Visitor | None:
-        """Complete a sign-in in the browser, as a new visitor; None if this browser did not start it or it is used."""
+        """Complete a sign-in in the browser, as a new visitor; None if it is not pending in this browser."""
         pending = self.redirected.pop((visitor.key, state), None) if visitor else None
         if pending is None:
             return None
