@@ -1,4 +1,4 @@
-"""Two promises that hold for the whole suite: no test leaves loopback, and none waits for real."""
+"""Two rules for the whole suite: none connects to another machine, none sleeps longer than `LONGEST_REAL_WAIT`."""
 
 import asyncio
 import ipaddress
@@ -16,11 +16,11 @@ from tests.helpers.redis_server import RedisServer, need_redis  # noqa: E402
 from tests.helpers.tls import make as make_tls  # noqa: E402
 
 LONGEST_REAL_WAIT = 0.2
-"""Seconds; what a test of a time-out on a real socket may take."""
+"""Seconds that a test may sleep, for tests of time-outs on real sockets."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
-    # A shell without job control starts what it puts in the background deaf to Ctrl-C, and the programs that tests stop
-    # with it inherit that.
+    # A shell without job control starts background processes with SIGINT ignored. Processes that tests start, and stop
+    # with SIGINT, would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -37,14 +37,14 @@ def _is_loopback(host):
 @pytest.fixture(autouse=True)
 def guard(monkeypatch):
     """Fail the test that resolves or connects to another machine, or that sleeps longer than `LONGEST_REAL_WAIT`."""
-    broken = []
+    violations = []
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
     real_sleep, real_async_sleep = time.sleep, asyncio.sleep
 
     def check(address):
         if isinstance(address, tuple) and not _is_loopback(address[0]):
-            broken.append(f"a connection to {address[0]}")
-            raise ConnectionRefusedError("tests stay on loopback")
+            violations.append(f"a connection to {address[0]}")
+            raise ConnectionRefusedError("tests must not leave loopback")
 
     def guarded_connect(self, address):
         check(address)
@@ -57,21 +57,21 @@ def guard(monkeypatch):
     def guarded_getaddrinfo(host, *args, **kwargs):
         if _is_loopback(host):
             return getaddrinfo(host, *args, **kwargs)
-        # A name under .invalid (RFC 6761 6.4) is how a test asks for a DNS failure.
+        # A test uses a name under .invalid (RFC 6761 6.4) to cause a DNS failure.
         name = host.decode() if isinstance(host, bytes) else host
         if not name.endswith(".invalid"):
-            broken.append(f"a look-up of {name}")
-        raise socket.gaierror(socket.EAI_NONAME, "tests stay on loopback")
+            violations.append(f"a look-up of {name}")
+        raise socket.gaierror(socket.EAI_NONAME, "tests must not leave loopback")
 
     def guarded_sleep(seconds):
         if seconds > LONGEST_REAL_WAIT:
-            broken.append(f"time.sleep({seconds})")
+            violations.append(f"time.sleep({seconds})")
             seconds = 0
         real_sleep(seconds)
 
     async def guarded_async_sleep(delay, result=None):
         if delay > LONGEST_REAL_WAIT:
-            broken.append(f"asyncio.sleep({delay})")
+            violations.append(f"asyncio.sleep({delay})")
             delay = 0
         return await real_async_sleep(delay, result)
 
@@ -80,14 +80,14 @@ def guard(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
     monkeypatch.setattr(time, "sleep", guarded_sleep)
     monkeypatch.setattr(asyncio, "sleep", guarded_async_sleep)
-    yield broken
-    if broken:
-        pytest.fail("the suite's promises are broken: " + ", ".join(broken))
+    yield violations
+    if violations:
+        pytest.fail("the test breaks a rule of this suite (tests/conftest.py): " + ", ".join(violations))
 
 
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory):
-    """A certificate for 127.0.0.1 that no machine trusts."""
+    """A certificate for 127.0.0.1 that no system trusts."""
     return make_tls(tmp_path_factory.mktemp("tls"))
 
 

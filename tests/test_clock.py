@@ -9,7 +9,7 @@ pytestmark = pytest.mark.asyncio
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-async def test_system_clock_tells_aware_utc_and_rises():
+async def test_system_clock_is_aware_utc_and_monotonic():
     clock = SystemClock()
     assert clock.now().utcoffset() == timedelta(0)
     before = clock.monotonic()
@@ -18,7 +18,7 @@ async def test_system_clock_tells_aware_utc_and_rises():
     assert repr(clock) == "SystemClock()"
 
 
-async def test_system_clock_sleeps_by_asyncio(monkeypatch):
+async def test_system_clock_sleeps_with_asyncio(monkeypatch):
     slept = []
 
     async def sleep(seconds):
@@ -29,27 +29,27 @@ async def test_system_clock_sleeps_by_asyncio(monkeypatch):
     assert slept == [5]
 
 
-async def test_both_sides_move_together():
+async def test_sleep_advances_monotonic_and_wall_clock():
     clock = VirtualClock(START)
     await clock.sleep(90)
     assert clock.monotonic() == 90
     assert clock.now() == START + timedelta(seconds=90)
 
 
-async def test_sleepers_wake_in_the_order_of_their_time():
-    clock, woken = VirtualClock(START), []
+async def test_sleeps_end_in_order_of_their_time():
+    clock, ended = VirtualClock(START), []
 
     async def sleep(seconds):
         await clock.sleep(seconds)
-        woken.append((seconds, clock.monotonic()))
+        ended.append((seconds, clock.monotonic()))
 
     async with asyncio.TaskGroup() as group:
         for seconds in (5, 1, 3, 1):
             group.create_task(sleep(seconds))
-    assert woken == [(1, 1), (1, 1), (3, 3), (5, 5)]
+    assert ended == [(1, 1), (1, 1), (3, 3), (5, 5)]
 
 
-async def test_time_stands_still_while_somebody_works():
+async def test_clock_does_not_advance_while_a_task_uses_it():
     clock = VirtualClock(START)
     seen = []
 
@@ -65,7 +65,7 @@ async def test_time_stands_still_while_somebody_works():
     assert clock.monotonic() == 10
 
 
-async def test_a_thousand_sleepers_share_the_same_seconds():
+async def test_thousand_concurrent_sleeps_take_the_time_of_one():
     clock = VirtualClock(START)
 
     async def poll():
@@ -78,7 +78,7 @@ async def test_a_thousand_sleepers_share_the_same_seconds():
     assert clock.monotonic() == 15
 
 
-async def test_manual_clock_waits_to_be_advanced():
+async def test_clock_without_auto_moves_only_by_advance():
     clock = VirtualClock(START, auto=False)
     sleeper = asyncio.create_task(clock.sleep(5))
     for _ in range(100):
@@ -91,7 +91,7 @@ async def test_manual_clock_waits_to_be_advanced():
     await sleeper
 
 
-async def test_cancelled_sleeper_leaves_nothing_and_holds_no_time_back():
+async def test_cancelled_sleep_is_removed_and_does_not_stop_time():
     clock = VirtualClock(START)
     sleeper = asyncio.create_task(clock.sleep(5))
     await asyncio.sleep(0)
@@ -103,7 +103,7 @@ async def test_cancelled_sleeper_leaves_nothing_and_holds_no_time_back():
     assert clock.monotonic() == 1
 
 
-async def test_cancelled_sleeper_among_others_is_passed_over():
+async def test_cancelled_sleep_does_not_affect_other_sleeps():
     clock = VirtualClock(START, auto=False)
     first, second = (asyncio.create_task(clock.sleep(seconds)) for seconds in (5, 3))
     await asyncio.sleep(0)
@@ -113,21 +113,21 @@ async def test_cancelled_sleeper_among_others_is_passed_over():
     await second
 
 
-async def test_no_wait_for_nothing():
+async def test_sleep_of_zero_or_less_does_not_wait():
     clock = VirtualClock(START)
     await clock.sleep(0)
     await clock.sleep(-1)
     assert clock.monotonic() == 0
 
 
-async def test_wall_clock_can_jump_alone():
+async def test_shift_wall_moves_only_the_wall_clock():
     clock = VirtualClock(START)
     clock.shift_wall(-3600)
     assert clock.monotonic() == 0
     assert clock.now() == START - timedelta(hours=1)
 
 
-async def test_refuses_naive_start_and_going_back():
+async def test_naive_start_and_negative_advance_raise_value_error():
     with pytest.raises(ValueError, match="aware"):
         VirtualClock(datetime(2026, 1, 1))  # noqa: DTZ001
     with pytest.raises(ValueError, match="never goes back"):

@@ -10,23 +10,23 @@ def every_error():
     return [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, Exception)]
 
 
-def test_the_tree_is_drawn_whole():
+def test_every_error_is_in_the_tree_of_the_module_docstring():
     for kind in every_error():
         assert kind.__name__ in errors.__doc__
         assert issubclass(kind, errors.TwilioOAuthError)
 
 
-def test_misuse_is_also_a_value_error():
+def test_configuration_error_is_a_value_error():
     assert issubclass(errors.ConfigurationError, ValueError)
 
 
 @pytest.mark.parametrize("kind", [errors.AccessDeniedError, errors.DeviceCodeExpiredError])
-def test_what_ends_a_flow_is_found_on_both_branches(kind):
+def test_end_of_a_device_flow_is_device_flow_error_and_api_error(kind):
     assert issubclass(kind, errors.DeviceFlowError)
     assert issubclass(kind, errors.ApiError)
 
 
-def test_api_error_reads_well():
+def test_api_error_message():
     error = errors.ApiError(
         status=401,
         error="invalid_client",
@@ -38,10 +38,10 @@ def test_api_error_reads_well():
     assert str(error) == "401 invalid_client Twilio error 20003: Authenticate (request RQ1)"
     assert str(errors.ServerError(status=502)) == "502"
     assert str(errors.DeviceCodeExpiredError(description="too late")) == "too late"
-    assert str(errors.ApiError()) == "refused"
+    assert str(errors.ApiError()) == "error response"
 
 
-def test_protocol_error_tells_about_the_answer():
+def test_protocol_error_message_describes_the_response():
     error = errors.ProtocolError("not JSON", status=200, content_type="text/html", length=7, request_id="RQ1")
     assert str(error) == "not JSON (status 200, text/html, 7 bytes, request RQ1)"
     assert str(errors.ProtocolError("no head")) == "no head"
@@ -51,16 +51,16 @@ def test_protocol_error_tells_about_the_answer():
     "error",
     [
         errors.ApiError(status=400, error="x", retry_after=3.0),
-        errors.TransportError("gone", attempts=3, elapsed=1.5),
-        errors.ProtocolError("odd", status=204),
-        errors.IdTokenError("odd", claim="aud"),
-        errors.AuthorizationError("odd", error="access_denied"),
-        errors.ConfigurationError("odd"),
+        errors.TransportError("closed", attempts=3, elapsed=1.5),
+        errors.ProtocolError("invalid", status=204),
+        errors.IdTokenError("invalid", claim="aud"),
+        errors.AuthorizationError("invalid", error="access_denied"),
+        errors.ConfigurationError("invalid"),
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_travel_between_processes(error):
-    back = pickle.loads(pickle.dumps(error))
-    assert type(back) is type(error)
-    assert str(back) == str(error)
-    assert vars(back) == vars(error)
+def test_errors_can_be_pickled(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)

@@ -1,4 +1,4 @@
-"""Optional packages are imported late, and where one is missing the error says what to install."""
+"""Optional packages are imported when they are used; if one is missing, the error says what to install."""
 
 import importlib
 import json
@@ -37,12 +37,12 @@ import json, os, sys
 for missing, code in json.loads(sys.argv[1]):
     if os.fork() == 0:
         sys.modules.update({missing: None} if missing else {})
-        told = ""
+        message = ""
         try:
             exec(code)
         except ModuleNotFoundError as error:
-            told = f"{error.name}: {error}"
-        print(json.dumps([told, [name for name in sys.argv[2].split() if sys.modules.get(name)]]), flush=True)
+            message = f"{error.name}: {error}"
+        print(json.dumps([message, [name for name in sys.argv[2].split() if sys.modules.get(name)]]), flush=True)
         os._exit(0)
     os.wait()
 """
@@ -52,7 +52,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """What each piece of code came to, in a process of its own that had imported nothing; forked for speed."""
+    """The error and the imports of each piece of code, each in a new process; forked, because that is fast."""
     cases = [*((missing, code) for missing, code, _ in MISSING), *(("", code) for code, _ in LOADED), ("", GUARD)]
     run = subprocess.run(
         [sys.executable, "-c", RUN_EACH, json.dumps(cases), EXTRAS], capture_output=True, text=True, check=True
@@ -61,22 +61,22 @@ def outcomes():
 
 
 @pytest.mark.parametrize(("missing", "code", "extra"), MISSING)
-def test_the_error_names_the_extra(outcomes, missing, code, extra):
-    told, _ = outcomes[missing, code]
-    assert told.startswith(missing)
-    assert told.endswith(f": this needs {missing}: pip install 'twilio-oauth-async[{extra}]'")
+def test_missing_package_error_names_the_extra(outcomes, missing, code, extra):
+    message, _ = outcomes[missing, code]
+    assert message.startswith(missing)
+    assert message.endswith(f": this needs {missing}: pip install 'twilio-oauth-async[{extra}]'")
 
 
 @pytest.mark.parametrize(("code", "needed"), LOADED)
-def test_nothing_is_imported_that_is_not_used(outcomes, code, needed):
+def test_only_needed_packages_are_imported(outcomes, code, needed):
     assert outcomes["", code] == ["", needed.split()]
 
 
-def test_other_missing_modules_are_not_blamed_on_an_extra(outcomes):
+def test_other_missing_module_is_not_reported_as_missing_extra(outcomes):
     assert outcomes["", GUARD][0] == "nowhere: No module named 'nowhere'"
 
 
-def test_the_error_leads_to_its_cause():
+def test_missing_extra_error_has_name_and_cause():
     with pytest.raises(ModuleNotFoundError, match="this needs nowhere") as caught:
         with from_extra("file", "nowhere"):
             importlib.import_module("nowhere")

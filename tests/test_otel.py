@@ -1,4 +1,4 @@
-"""What OpenTelemetry is told, by its own SDK."""
+"""Spans and metrics of `otel`, read with the SDK of OpenTelemetry."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
-class Told:
+class Telemetry:
     def __init__(self):
         self.exporter = InMemorySpanExporter()
         tracers = TracerProvider()
@@ -50,17 +50,17 @@ class Told:
 
 
 @pytest.fixture
-def told():
-    yield Told()
+def telemetry_data():
+    yield Telemetry()
     otel.uninstrument()
     assert telemetry.observer is None
 
 
 @pytest.mark.asyncio
-async def test_a_flow(told):
+async def test_device_flow_spans_and_metrics(telemetry_data):
     async with scripted_device_flow(PENDING, SLOW_DOWN, http(503, b"", None), TOKEN) as setup:
         await setup.flow.run()
-    requests = [span for span in told.spans() if span[0] == "twilio_oauth.request"]
+    requests = [span for span in telemetry_data.spans() if span[0] == "twilio_oauth.request"]
     assert [(attributes["url.path"], attributes["outcome"]) for _, attributes, _ in requests] == [
         ("/v1/device/code", "ok"),
         ("/v1/token", "AuthorizationPendingError"),
@@ -68,59 +68,64 @@ async def test_a_flow(told):
         ("/v1/token", "ServerError"),
         ("/v1/token", "ok"),
     ]
-    assert told.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "ok"}, "UNSET")
-    # The polls belong to the flow.
-    spans = told.exporter.get_finished_spans()
+    assert telemetry_data.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "ok"}, "UNSET")
+    # The spans of the polls are children of the span of the flow.
+    spans = telemetry_data.exporter.get_finished_spans()
     assert {span.parent.span_id for span in spans[1:-1]} == {spans[-1].context.span_id}
-    metrics = told.metrics()
+    metrics = telemetry_data.metrics()
     for step in ("Pending", "SlowedDown", "Unreachable", "Approved"):
         assert metrics["twilio_oauth.polls", ("step", step)] == 1
     assert metrics["twilio_oauth.device_flow.duration", ("outcome", "ok")] == 1
-    assert "canary" not in told.everything()
+    assert "canary" not in telemetry_data.everything()
 
 
 @pytest.mark.asyncio
-async def test_a_flow_that_fails(told):
+async def test_denied_device_flow_has_outcome_and_error_status(telemetry_data):
     async with scripted_device_flow(http(400, {"error": "access_denied", "error_description": "dev-canary"})) as setup:
         with pytest.raises(AccessDeniedError):
             await setup.flow.run()
-    assert told.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "AccessDeniedError"}, "ERROR")
-    assert told.metrics()["twilio_oauth.polls", ("step", "AccessDeniedError")] == 1
-    assert "canary" not in told.everything()
+    assert telemetry_data.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "AccessDeniedError"}, "ERROR")
+    assert telemetry_data.metrics()["twilio_oauth.polls", ("step", "AccessDeniedError")] == 1
+    assert "canary" not in telemetry_data.everything()
 
 
 @pytest.mark.asyncio
-async def test_retries(told):
+async def test_retried_request_reports_attempts_and_retries(telemetry_data):
     responses = [http(503, b"", None), http(200, {"keys": []})]
     async with scripted(*responses, retry=RetryPolicy(attempts=2)) as (_, session):
         await session.fetch_certs()
-    assert told.spans()[0][1] == {"http.request.method": "GET", "url.path": "/v1/certs", "attempts": 2, "outcome": "ok"}
-    assert told.metrics()["twilio_oauth.retries", ("url.path", "/v1/certs")] == 1
+    assert telemetry_data.spans()[0][1] == {
+        "http.request.method": "GET",
+        "url.path": "/v1/certs",
+        "attempts": 2,
+        "outcome": "ok",
+    }
+    assert telemetry_data.metrics()["twilio_oauth.retries", ("url.path", "/v1/certs")] == 1
 
 
 @pytest.mark.asyncio
-async def test_refreshes(told):
+async def test_refresh_reports_outcomes_and_lag(telemetry_data):
     setup = ScriptedManager({}, {}, TransportError("down"))
     await setup.manager.login()
     setup.clock.advance(3610)
     await setup.manager.token()
     setup.clock.advance(3550)
     await setup.manager.token()
-    metrics = told.metrics()
+    metrics = telemetry_data.metrics()
     assert metrics["twilio_oauth.refreshes", ("outcome", "ok")] == 1
     assert metrics["twilio_oauth.refreshes", ("outcome", "TransportError")] == 1
     assert metrics["twilio_oauth.refresh.lag",] == 1
-    assert [name for name, _, _ in told.spans()] == ["twilio_oauth.refresh"] * 2
-    assert "canary" not in told.everything()
+    assert [name for name, _, _ in telemetry_data.spans()] == ["twilio_oauth.refresh"] * 2
+    assert "canary" not in telemetry_data.everything()
 
 
-def test_nothing_is_imported_unasked_and_a_missing_extra_is_told():
+def test_opentelemetry_is_not_imported_without_instrument():
     code = "import sys, twilio_oauth_async as t; t.DeviceFlow, t.TokenManager; print('opentelemetry' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 
 
-def test_a_missing_extra_is_told(monkeypatch):
+def test_instrument_without_opentelemetry_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ModuleNotFoundError, match=r"twilio-oauth-async\[otel\]"):
         otel.instrument()

@@ -1,5 +1,8 @@
+"""The public names: in the package itself, in its public modules, and as entry points."""
+
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import logging
 import subprocess
@@ -10,10 +13,23 @@ import pytest
 
 import twilio_oauth_async
 
+PUBLIC_MODULES = {
+    "adapters.aiohttp": ["BearerAuth"],
+    "adapters.httpx": ["BearerAuth"],
+    "adapters.twilio": ["BearerCredentials"],
+    "emulator": ["Emulator"],
+    "otel": ["instrument", "uninstrument"],
+    "stores.base": ["FlowStore", "StoredFlow", "StoredToken", "TokenStore"],
+    "stores.file": ["FileFlowStore", "FileTokenStore", "Keyring"],
+    "stores.memory": ["MemoryFlowStore", "MemoryTokenStore"],
+    "stores.redis": ["RedisClient", "RedisFlowStore", "RedisTokenStore"],
+}
+"""Modules that programs import by their path, and the names that must stay there."""
+
 SOURCE = Path(twilio_oauth_async.__file__).read_text()
 
 
-def test_the_three_lists_of_names_agree():
+def test_type_checking_imports_all_and_module_of_agree():
     """For type checkers (imports), for ``import *`` (`__all__`), and at run time (`_MODULE_OF`)."""
     typed = {
         alias.name: node.module.removeprefix("twilio_oauth_async.")
@@ -26,7 +42,7 @@ def test_the_three_lists_of_names_agree():
 
 
 @pytest.mark.parametrize("name", twilio_oauth_async.__all__)
-def test_every_name_resolves(name):
+def test_public_name_resolves(name):
     value = getattr(twilio_oauth_async, name)
     module = importlib.import_module(f"twilio_oauth_async.{twilio_oauth_async._MODULE_OF[name]}")
     assert value is getattr(module, name)
@@ -35,19 +51,47 @@ def test_every_name_resolves(name):
         assert value.__doc__
 
 
-def test_every_error_is_public():
+def test_every_error_is_in_all():
     from twilio_oauth_async import errors
 
     kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
     assert kinds <= set(twilio_oauth_async.__all__)
 
 
-def test_an_unknown_name_is_an_attribute_error():
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in PUBLIC_MODULES.items() for name in names]
+)
+def test_public_module_has_its_public_names(module, name):
+    value = getattr(importlib.import_module(f"twilio_oauth_async.{module}"), name)
+    assert value.__doc__
+
+
+@pytest.mark.parametrize("name", [name for name, module in twilio_oauth_async._MODULE_OF.items() if module == "errors"])
+def test_errors_module_has_every_public_error(name):
+    errors = importlib.import_module("twilio_oauth_async.errors")
+    assert issubclass(getattr(errors, name), errors.TwilioOAuthError)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("pytest11", "twilio_oauth", "twilio_oauth_async.pytest_plugin"),
+        ("console_scripts", "twilio-oauth", "twilio_oauth_async.cli:main"),
+    ],
+)
+def test_entry_point_is_registered_and_can_be_loaded(group, name, value):
+    entry_point = next(iter(importlib.metadata.entry_points(group=group, name=name)))
+    assert entry_point.value == value
+    loaded = entry_point.load()
+    assert loaded.__name__ == (value.partition(":")[2] or value)
+
+
+def test_unknown_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = twilio_oauth_async.Nothing
 
 
-def test_importing_loads_nothing_that_is_not_used():
+def test_import_does_not_import_optional_packages():
     code = (
         "import sys; import twilio_oauth_async as t; t.DeviceFlow; "
         "print(*sorted({m.split('.')[0] for m in sys.modules} & set(sys.argv[1].split())))"
@@ -60,5 +104,5 @@ def test_importing_loads_nothing_that_is_not_used():
     assert run.stdout.split() == ["False", "False"]
 
 
-def test_the_library_says_nothing_unasked():
+def test_package_logger_has_only_a_null_handler():
     assert [type(handler) for handler in logging.getLogger("twilio_oauth_async").handlers] == [logging.NullHandler]

@@ -1,7 +1,7 @@
-"""Where time comes from: one clock is shared by a session, its flows, its managers and the emulator.
+"""Clocks: a session, its flows, its managers and the emulator share one source of time.
 
-Waiting runs on the monotonic side; what is stored or shown is an aware UTC ``datetime``. The two are kept
-apart because the wall clock jumps (NTP, a suspended laptop) and a jump must never turn into a burst of polls.
+Waits use monotonic time; what is stored or shown is an aware UTC ``datetime``. The two are separate because the wall
+clock jumps (NTP, a suspended laptop), and a jump must not cause a burst of polls.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-_QUIET_TURNS = 24
-"""Turns of the event loop without any use of the clock before a `VirtualClock` moves on.
+_QUIET_ITERATIONS = 24
+"""Iterations of the event loop without any use of the clock after which a `VirtualClock` advances.
 
-A loopback request takes about a dozen turns between two looks at the clock; twice that is a safe margin.
+A loopback request takes about a dozen iterations between two uses of the clock; this is twice that.
 """
 
 
 class Clock(Protocol):
-    """What the package asks of a clock."""
+    """Source of time for the package."""
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back."""
+        """Return seconds since some fixed point; never goes back."""
         ...
 
     def now(self) -> datetime:
-        """The wall clock, as an aware UTC ``datetime``."""
+        """Return the wall clock time as an aware UTC ``datetime``."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` of this clock's time; at once where they are not positive."""
+        """Wait for `seconds` of this clock's time; do not wait if `seconds` is not positive."""
         ...
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The clock of the machine."""
 
     __slots__ = ()
 
-    # The function itself, not a method around it: `TokenManager.token` asks it each time.
+    # The function itself, without a method around it, because `TokenManager.token` calls it each time.
     monotonic = staticmethod(time.monotonic)
 
     def now(self) -> datetime:
-        """The machine's wall clock, aware, UTC."""
+        """Return the wall clock time as an aware UTC ``datetime``."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
-        """``asyncio.sleep``."""
+        """Wait with ``asyncio.sleep``."""
         await asyncio.sleep(seconds)
 
     def __repr__(self) -> str:
@@ -57,17 +57,17 @@ class SystemClock:
 
 
 class VirtualClock:
-    """Time that passes only when asked to, so that a five-minute sign-in takes milliseconds in a test.
+    """A clock for tests, with which a sign-in of five minutes takes milliseconds.
 
-    With `auto` (the default) the clock jumps to the next sleeper as soon as the event loop has been quiet for a
-    few turns, that is, when everybody who shares this clock waits for it. With ``auto=False`` only `advance`
-    moves it: right where something outside of the loop (a browser, a person) has to act in between.
+    With `auto` (the default), the clock advances to the end of the next `sleep` when it has not been used for some
+    iterations of the event loop, that is, when every task that uses the clock waits for it. With ``auto=False``, only
+    `advance` moves it. Use that if something outside the event loop (a browser, a user) has to act in between.
 
-    Use one clock in one event loop; it starts no task and leaves no timer behind once nobody sleeps.
+    Use one clock in one event loop. It starts no task, and keeps no timer after the last `sleep` has ended.
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), *, auto: bool = True) -> None:
-        """`start` is the wall clock's first reading and must be aware.
+        """Create a clock whose wall clock time begins at `start`.
 
         Raises:
             ValueError: `start` is naive.
@@ -79,77 +79,79 @@ class VirtualClock:
         self._elapsed = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
-        self._quiet_turns = 0
-        self._turn: asyncio.Handle | None = None
+        self._quiet_iterations = 0
+        self._next_iteration: asyncio.Handle | None = None
 
     def monotonic(self) -> float:
-        """Virtual seconds since this clock was made."""
-        self._quiet_turns = 0
+        """Return virtual seconds since this clock was created."""
+        self._quiet_iterations = 0
         return self._elapsed
 
     def now(self) -> datetime:
-        """The virtual wall clock, aware, UTC."""
-        self._quiet_turns = 0
+        """Return the virtual wall clock time as an aware UTC ``datetime``."""
+        self._quiet_iterations = 0
         return self._wall_start + timedelta(seconds=self._elapsed)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until the clock has moved on by `seconds`."""
-        self._quiet_turns = 0
+        """Wait until the clock has advanced by `seconds`."""
+        self._quiet_iterations = 0
         if seconds <= 0:
             await asyncio.sleep(0)
             return
         loop = asyncio.get_running_loop()
-        woken = loop.create_future()
-        heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), woken))
-        if self.auto and self._turn is None:
-            self._turn = loop.call_soon(self._watch, loop)
+        wake_up = loop.create_future()
+        heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), wake_up))
+        if self.auto and self._next_iteration is None:
+            self._next_iteration = loop.call_soon(self._watch, loop)
         try:
-            await woken
+            await wake_up
         finally:
-            # A cancelled sleeper must not hold time back, nor keep the watch going.
+            # A cancelled sleep must not stop time, nor keep `_watch` running.
             self._drop_finished()
 
     def advance(self, seconds: float) -> None:
-        """Move both sides forward by `seconds` at once, as a suspended machine does, and wake who is due.
+        """Move monotonic and wall clock time forward by `seconds` in one step, and end the sleeps that are due.
+
+        This is what a program sees after its machine was suspended.
 
         Raises:
             ValueError: `seconds` is negative.
         """
         if seconds < 0:
             raise ValueError("monotonic time never goes back; use shift_wall() for a wall clock that does")
-        self._quiet_turns = 0
+        self._quiet_iterations = 0
         self._elapsed += seconds
         self._wake_due()
 
     def shift_wall(self, seconds: float) -> None:
-        """Set the wall clock forward or, where `seconds` is negative, back; the monotonic side does not notice."""
+        """Move the wall clock only: forward, or back if `seconds` is negative."""
         self._wall_start += timedelta(seconds=seconds)
 
     def __repr__(self) -> str:
         return f"VirtualClock(elapsed={self._elapsed}, sleepers={len(self._sleepers)}, auto={self.auto})"
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One turn of the loop: count quiet ones and move on when there were enough."""
-        self._turn = None
+        """Count iterations of the event loop without use of the clock, and advance after enough of them."""
+        self._next_iteration = None
         self._drop_finished()
         if not self._sleepers:
             return
-        self._quiet_turns += 1
-        if self._quiet_turns >= _QUIET_TURNS:
-            self._quiet_turns = 0
+        self._quiet_iterations += 1
+        if self._quiet_iterations >= _QUIET_ITERATIONS:
+            self._quiet_iterations = 0
             self._elapsed = self._sleepers[0][0]
             self._wake_due()
-        self._turn = loop.call_soon(self._watch, loop)
+        self._next_iteration = loop.call_soon(self._watch, loop)
 
     def _wake_due(self) -> None:
         while self._sleepers and self._sleepers[0][0] <= self._elapsed:
-            woken = heapq.heappop(self._sleepers)[2]
-            if not woken.done():
-                woken.set_result(None)
+            wake_up = heapq.heappop(self._sleepers)[2]
+            if not wake_up.done():
+                wake_up.set_result(None)
 
     def _drop_finished(self) -> None:
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
-        if not self._sleepers and self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        if not self._sleepers and self._next_iteration is not None:
+            self._next_iteration.cancel()
+            self._next_iteration = None

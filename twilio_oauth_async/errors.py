@@ -3,11 +3,11 @@
 ::
 
     TwilioOAuthError
-    ├── ConfigurationError            the call was wrong: nothing was sent (also a ValueError)
-    ├── TransportError                there was no answer
-    │   └── AnswerLostError           ... and the server may have acted on the request
-    ├── ProtocolError                 the answer breaks the contract
-    ├── ApiError                      the server said no
+    ├── ConfigurationError            wrong arguments or wrong use; nothing was sent (also a ValueError)
+    ├── TransportError                no response was received
+    │   └── AnswerLostError           ... and the server may have processed the request
+    ├── ProtocolError                 the response breaks the API contract
+    ├── ApiError                      the server returned an error response
     │   ├── InvalidRequestError InvalidClientError InvalidGrantError UnauthorizedClientError
     │   ├── UnsupportedGrantTypeError InvalidScopeError
     │   ├── AuthorizationPendingError SlowDownError
@@ -16,15 +16,15 @@
     ├── DeviceFlowError               the device flow ended without a token
     │   ├── AccessDeniedError         (also an ApiError)
     │   └── DeviceCodeExpiredError    (also an ApiError)
-    ├── AuthorizationError            the code flow's redirect carried an error, or a wrong state or iss
-    ├── IdTokenError                  an id token that must not be believed
-    ├── LoginRequired                 only a person can give the next token
-    └── StoreError                    a token or flow store failed
-        └── StoreConflict             somebody else saved something newer
+    ├── AuthorizationError            the authorization callback is missing, invalid or reports an error
+    ├── IdTokenError                  an ID token failed validation
+    ├── LoginRequired                 a user has to sign in again
+    └── StoreError                    a token store or flow store failed
+        └── StoreConflict             the store holds a newer value or another owner's lease
 
-``ConfigurationError`` is the caller's mistake, ``ProtocolError`` and ``ApiError`` are the server's word,
-``TransportError`` is the network's silence. Text that came from a server has had control characters removed,
-its length capped, and whatever secret the request carried masked before it gets here.
+`ConfigurationError` is a mistake of the caller. `ProtocolError` and `ApiError` come from a response; `TransportError`
+means there was none. Text from a server is made safe before it is put into an exception: control characters are
+removed, the length is limited, and secrets that the request contained are masked.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from typing import Any
 
 
 class TwilioOAuthError(Exception):
-    """The base of all of them."""
+    """Base class of every exception in this package."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call the class with `args` alone and fail on the keyword-only attributes.
+        # The default calls the class with `args` only, and the keyword-only attributes would be lost.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -48,15 +48,15 @@ def _rebuild(kind: type[TwilioOAuthError], args: tuple[Any, ...], attributes: di
 
 
 class ConfigurationError(TwilioOAuthError, ValueError):
-    """The library was called wrongly; nothing was sent."""
+    """An argument, a setting or a call is wrong; raised before anything is sent. Has no attributes."""
 
 
 class TransportError(TwilioOAuthError):
-    """No answer came.
+    """No response was received: the connection failed, broke or timed out.
 
     Attributes:
-        attempts: how often it was tried.
-        elapsed: seconds from the first attempt to giving up.
+        attempts: number of attempts that were made.
+        elapsed: seconds from the start of the first attempt to the failure of the last one.
     """
 
     def __init__(self, message: str, *, attempts: int = 1, elapsed: float = 0.0) -> None:
@@ -66,20 +66,25 @@ class TransportError(TwilioOAuthError):
 
 
 class AnswerLostError(TransportError):
-    """The request may have reached the server and been acted on; it was not sent again.
+    """The request was sent, but its response was lost, and the server may have processed the request.
 
-    A code or a refresh token that it carried may be used up (RELIABILITY: a second use revokes the grant).
+    The request was not sent again. A code or refresh token in it may be used already, and a second use can make the
+    server revoke the grant (RFC 6749 4.1.2, RFC 9700 4.14.2).
+
+    Attributes: as in `TransportError`.
     """
 
 
 class ProtocolError(TwilioOAuthError):
-    """An answer that breaks the contract. It tells about the answer, never what stood in it.
+    """A response breaks the API contract: it cannot be parsed, or a required member is missing or has a wrong type.
+
+    The message describes the response (status, type, length) and never quotes the body.
 
     Attributes:
-        status: the HTTP status; None where not even that could be read.
-        content_type: the media type that the server named.
-        length: size of the body as far as it was read, in bytes.
-        request_id: ``Twilio-Request-Id``.
+        status: the HTTP status; None if the response ended before it.
+        content_type: the media type of the response; None if it has none.
+        length: bytes of the body that were read; None if no body was read.
+        request_id: the ``Twilio-Request-Id`` header; None if it is missing.
     """
 
     def __init__(
@@ -106,16 +111,18 @@ class ProtocolError(TwilioOAuthError):
 
 
 class ApiError(TwilioOAuthError):
-    """The server refused, in words that could be read.
+    """The server returned an error response that could be parsed.
+
+    Raised itself where none of its subclasses fits. Every attribute is None where the response does not have it.
 
     Attributes:
-        status: the HTTP status; None where this side decided (a device code that expired here).
-        error: the code of RFC 6749 5.2 or RFC 8628 3.5, where one was given.
-        code: Twilio's number, for example 20003.
-        description: what the server said, made safe to print.
+        status: the HTTP status; None if the client found the error itself (a device code that expired by its clock).
+        error: the error code of RFC 6749 5.2 or RFC 8628 3.5.
+        code: Twilio's error number, for example 20003.
+        description: the server's description, made safe to print.
         more_info: a URL about the error.
-        request_id: ``Twilio-Request-Id``.
-        retry_after: seconds that the server asked to wait (RFC 9110 10.2.3), where it did and they make sense.
+        request_id: the ``Twilio-Request-Id`` header.
+        retry_after: seconds to wait before the next request (RFC 9110 10.2.3); None also for a value out of range.
     """
 
     def __init__(
@@ -136,7 +143,7 @@ class ApiError(TwilioOAuthError):
         ]
         head = " ".join(part for part in names if part)
         message = ": ".join(part for part in (head, description or "") if part)
-        super().__init__(f"{message} (request {request_id})" if request_id else message or "refused")
+        super().__init__(f"{message} (request {request_id})" if request_id else message or "error response")
         self.status = status
         self.error = error
         self.code = code
@@ -147,62 +154,104 @@ class ApiError(TwilioOAuthError):
 
 
 class InvalidRequestError(ApiError):
-    """A parameter is missing, repeated or malformed (RFC 6749 5.2 ``invalid_request``)."""
+    """A parameter is missing, repeated or malformed (RFC 6749 5.2 ``invalid_request``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class InvalidClientError(ApiError):
-    """Who asks is unknown or did not prove it (RFC 6749 5.2 ``invalid_client``, Twilio 20003)."""
+    """Client authentication failed (RFC 6749 5.2 ``invalid_client``, Twilio 20003).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class InvalidGrantError(ApiError):
-    """The code or refresh token is wrong, expired, used or revoked (RFC 6749 5.2 ``invalid_grant``)."""
+    """The code or refresh token is invalid, expired, used or revoked (RFC 6749 5.2 ``invalid_grant``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class UnauthorizedClientError(ApiError):
-    """The client may not use this grant (RFC 6749 5.2 ``unauthorized_client``)."""
+    """The client may not use this grant type (RFC 6749 5.2 ``unauthorized_client``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class UnsupportedGrantTypeError(ApiError):
-    """The server does not know the grant (RFC 6749 5.2 ``unsupported_grant_type``)."""
+    """The server does not support the grant type (RFC 6749 5.2 ``unsupported_grant_type``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class InvalidScopeError(ApiError):
-    """A scope is unknown or not granted to this client (RFC 6749 5.2 ``invalid_scope``)."""
+    """A scope is unknown or not allowed for this client (RFC 6749 5.2 ``invalid_scope``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class AuthorizationPendingError(ApiError):
-    """The person has not decided yet (RFC 8628 3.5 ``authorization_pending``)."""
+    """The user has not approved or denied yet (RFC 8628 3.5 ``authorization_pending``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class SlowDownError(ApiError):
-    """Polls come too fast (RFC 8628 3.5 ``slow_down``)."""
+    """The client polls too often (RFC 8628 3.5 ``slow_down``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class RateLimitedError(ApiError):
-    """Too many requests at once (429, Twilio 20429); this one was not processed. See `retry_after`."""
+    """Too many requests (429, Twilio 20429); the server did not process this one. See `retry_after`.
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class ServerError(ApiError):
-    """The server failed (5xx)."""
+    """The server failed (status 5xx); it may have processed the request.
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class DeviceFlowError(TwilioOAuthError):
-    """The device flow ended without a token."""
+    """A device flow ended without a token, or could not start.
+
+    Raised itself by `DeviceFlowPool`: too many pending sign-ins, the pool is closed, the sign-in was cancelled or taken
+    over by another process. The subclasses come from the server's response. Has no attributes.
+    """
 
 
 class AccessDeniedError(DeviceFlowError, ApiError):
-    """The person refused (RFC 8628 3.5 ``access_denied``)."""
+    """The user denied the request (RFC 8628 3.5 ``access_denied``).
+
+    Attributes: as in `ApiError`.
+    """
 
 
 class DeviceCodeExpiredError(DeviceFlowError, ApiError):
-    """Nobody decided in time (RFC 8628 3.5 ``expired_token``); `status` is None where this side's clock says so."""
+    """The device code expired before the user approved or denied (RFC 8628 3.5 ``expired_token``).
+
+    Attributes: as in `ApiError`; `status` is None if it expired by the client's clock, without a response.
+    """
 
 
 class AuthorizationError(TwilioOAuthError):
-    """The redirect of an authorization request carried an error, or a ``state`` or ``iss`` that is not ours.
+    """The authorization callback (RFC 6749 4.1.2) reports an error, is invalid, was used before, or did not arrive.
+
+    Invalid means: ``state`` or ``iss`` does not match, a parameter is repeated, or there is no code.
 
     Attributes:
-        error: the code of RFC 6749 4.1.2.1, where the redirect carried one.
+        error: the error code of RFC 6749 4.1.2.1; None if the callback has none.
     """
 
     def __init__(self, message: str, *, error: str | None = None) -> None:
@@ -211,10 +260,10 @@ class AuthorizationError(TwilioOAuthError):
 
 
 class IdTokenError(TwilioOAuthError):
-    """An id token that must not be believed.
+    """An ID token failed validation.
 
     Attributes:
-        claim: the name of the claim or header that is wrong, never its value.
+        claim: the name of the claim or header that is wrong, never its value; None if it is not about one of them.
     """
 
     def __init__(self, message: str, *, claim: str | None = None) -> None:
@@ -222,13 +271,13 @@ class IdTokenError(TwilioOAuthError):
         self.claim = claim
 
 
-class LoginRequired(TwilioOAuthError):  # noqa: N818 - the design's name: it asks for something, nothing failed
-    """There is no way left to a valid token without a person."""
+class LoginRequired(TwilioOAuthError):  # noqa: N818 - says what the caller has to do
+    """A user has to sign in again; there is no token and no usable refresh token. Has no attributes."""
 
 
 class StoreError(TwilioOAuthError):
-    """A store could not be read, written or locked."""
+    """A token store or flow store could not be read, written or locked. Has no attributes."""
 
 
-class StoreConflict(StoreError):  # noqa: N818 - the field's name for a lost compare-and-set
-    """The store holds a newer generation than the one that was to be saved."""
+class StoreConflict(StoreError):  # noqa: N818 - the usual name for a failed compare-and-set
+    """Nothing was saved: the store holds a newer token, or a lease of another owner on the flow. Has no attributes."""

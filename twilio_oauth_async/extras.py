@@ -1,6 +1,6 @@
-"""Optional packages: imported only where they are used; where one is missing, the error names what to install.
+"""Guards for imports of optional packages: if one is not installed, the error says what to install.
 
-May import: nothing of the package. Every folder may use it, the emulator too.
+May import: nothing of the package. Every folder may import it, the emulator too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class MissingExtraError(ModuleNotFoundError):
     """An optional package is not installed; the message says what to install."""
 
     def __init__(self, package: str, requirement: str) -> None:
-        """`package` is missing; `requirement` is what pip installs it with."""
+        """`package` is not installed; ``pip install`` of `requirement` installs it."""
         super().__init__(f"this needs {package}: pip install '{requirement}'", name=package)
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry for the package (extra ``otel``, the API only): spans for requests, flows and refreshes, and metrics.
+"""OpenTelemetry spans and metrics of requests, device flows and refreshes (extra ``otel``: the API only).
 
 ::
 
@@ -11,15 +11,17 @@ name                                kind       attributes
 twilio_oauth.request                span       http.request.method, url.path, attempts, outcome
 twilio_oauth.device_flow            span       outcome
 twilio_oauth.refresh                span       outcome
-twilio_oauth.request.duration       histogram  url.path, outcome (seconds, retries and their waits included)
-twilio_oauth.device_flow.duration   histogram  outcome (seconds, from the first wait to the end)
-twilio_oauth.refresh.lag            histogram  (seconds between a token's end and its successor; 0: in time)
-twilio_oauth.polls                  counter    step: Pending, SlowedDown, Unreachable, Approved or the error's name
+twilio_oauth.request.duration       histogram  url.path, outcome (seconds, with retries and the waits between them)
+twilio_oauth.device_flow.duration   histogram  outcome (seconds, from the start of polling to the end)
+twilio_oauth.refresh.lag            histogram  none (seconds from the expiry of a token to its refresh; 0: in time)
+twilio_oauth.polls                  counter    step: Pending, SlowedDown, Unreachable, Approved or an error's class name
 twilio_oauth.retries                counter    url.path
-twilio_oauth.refreshes              counter    outcome: ok or the error's name
+twilio_oauth.refreshes              counter    outcome
 ==================================  =========  ===========================================================
 
-The names are stable. No attribute holds a value that was sent or received.
+`outcome` is ``ok``, ``cancelled`` or the class name of an error. A request that is cancelled has no `outcome`.
+
+The names are stable. No attribute contains a value that was sent or received.
 """
 
 from __future__ import annotations
@@ -45,11 +47,11 @@ _HISTOGRAMS: tuple[HistogramName, ...] = (
 
 
 def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None) -> None:
-    """Tell OpenTelemetry from now on, for every session of this process.
+    """Start reporting to OpenTelemetry, for every session of this process.
 
     Args:
-        tracer_provider: where spans go; None: the global one.
-        meter_provider: where metrics go; None: the global one.
+        tracer_provider: receives the spans; None for the global one.
+        meter_provider: receives the metrics; None for the global one.
 
     Raises:
         MissingExtraError: the extra ``otel`` is not installed.
@@ -66,7 +68,7 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
         @contextlib.contextmanager
         def span(self, name: SpanName, attributes: Attributes) -> Generator[Attributes, None, None]:
             later: Attributes = {}
-            # Exceptions are told by the name of their class: recording one would copy its text and its traceback.
+            # Only the class name of an exception is reported: recording it would copy its text and its traceback.
             with tracer.start_as_current_span(
                 name,
                 kind=trace.SpanKind.CLIENT if name == "twilio_oauth.request" else trace.SpanKind.INTERNAL,
@@ -91,5 +93,5 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
 
 
 def uninstrument() -> None:
-    """Tell nobody any more."""
+    """Stop reporting to OpenTelemetry."""
     telemetry.observer = None

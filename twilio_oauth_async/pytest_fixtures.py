@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
-    """``pytest_asyncio.fixture``; where that is missing, a fixture of the same name that says so once it is used."""
+    """Apply ``pytest_asyncio.fixture``; without pytest-asyncio, return a fixture that fails with what to install."""
     try:
         with from_extra("pytest", "pytest_asyncio"):
             import pytest_asyncio
@@ -38,10 +38,13 @@ async def twilio_oauth_emulator(
     twilio_oauth_clock: VirtualClock,
     twilio_oauth_emulator_options: Mapping[str, Any],
 ) -> AsyncIterator[Emulator]:
-    """A running `Emulator` of the test's own, on `twilio_oauth_clock`; see `twilio_oauth_emulator_options`."""
-    _demand_one_event_loop(request)
+    """A running `Emulator` for one test, on `twilio_oauth_clock`; see `twilio_oauth_emulator_options`."""
+    _check_event_loop(request)
     if "clock" in twilio_oauth_emulator_options:
-        pytest.fail("the session shares the emulator's clock: override the fixture twilio_oauth_clock", pytrace=False)
+        pytest.fail(
+            "twilio_oauth_emulator_options must not contain `clock`: override the fixture twilio_oauth_clock",
+            pytrace=False,
+        )
     async with _load_emulator()(clock=twilio_oauth_clock, **twilio_oauth_emulator_options) as emulator:
         yield emulator
 
@@ -54,13 +57,13 @@ async def twilio_oauth_session(
     from twilio_oauth_async.client.session import OAuthSession
 
     e = twilio_oauth_emulator
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "base_url": e.base_url,
         "issuer": e.issuer,
         "clock": e.clock,
         **twilio_oauth_session_options,
     }
-    async with OAuthSession(e.account_sid, e.auth_token, **given) as session:
+    async with OAuthSession(e.account_sid, e.auth_token, **options) as session:
         yield session
 
 
@@ -75,24 +78,24 @@ def _load_emulator() -> type[Emulator]:
     pytest.fail(missing, pytrace=False)
 
 
-def _demand_one_event_loop(request: pytest.FixtureRequest) -> None:
-    """Refuse a test that would wait in vain: the emulator answers only while the event loop of its fixture runs."""
+def _check_event_loop(request: pytest.FixtureRequest) -> None:
+    """Fail a test that would time out: the emulator responds only while the event loop of its fixture runs."""
     if not {"twilio_oauth_emulator", "twilio_oauth_session"} & set(inspect.signature(request.function).parameters):
-        return  # another fixture asked, and runs in the same event loop
+        return  # requested by another fixture, which runs in the same event loop
     marker = request.node.get_closest_marker("asyncio")
     if marker is None:
         pytest.fail(
-            "twilio_oauth_emulator answers only while pytest-asyncio runs the test: make it `async def`, "
+            "twilio_oauth_emulator needs a test that pytest-asyncio runs: make the test `async def`, "
             "and in strict mode mark it with @pytest.mark.asyncio",
             pytrace=False,
         )
-    of_test = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
-    of_fixture = request.config.getini("asyncio_default_fixture_loop_scope")
-    if of_fixture in {None, "", "fixture-scope"}:
-        of_fixture = "function"
-    if of_test != of_fixture:
+    test_scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
+    fixture_scope = request.config.getini("asyncio_default_fixture_loop_scope")
+    if fixture_scope in {None, "", "fixture-scope"}:
+        fixture_scope = "function"
+    if test_scope != fixture_scope:
         pytest.fail(
-            f"the test runs in the event loop of its {of_test}, twilio_oauth_emulator in that of its {of_fixture}: "
-            f'set asyncio_default_fixture_loop_scope = "{of_test}"',
+            f"the test runs in an event loop of scope {test_scope}, twilio_oauth_emulator in one of scope "
+            f'{fixture_scope}: set asyncio_default_fixture_loop_scope = "{test_scope}"',
             pytrace=False,
         )

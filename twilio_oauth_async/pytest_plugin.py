@@ -1,4 +1,4 @@
-"""The pytest plugin (entry point ``pytest11``): an emulator and a session on one virtual clock in any async test.
+"""The pytest plugin (entry point ``pytest11``): fixtures for an emulator and a session on one virtual clock.
 
 ::
 
@@ -8,8 +8,8 @@
                           prompt=lambda a: e.approve(a.user_code))
         token = await flow.run()
 
-pytest loads this module at every start of every run, whether a test uses it or not. It therefore imports nothing but
-pytest, and the fixtures import what they need when they are used.
+pytest loads this module at the start of every run, whether a test uses it or not. It therefore imports only pytest;
+the fixtures import what they need when they are used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the fixtures that need pytest-asyncio, now that pytest has loaded it itself if it is there."""
+    """Register the fixtures that need pytest-asyncio; pytest has loaded that plugin by now if it is installed."""
     from twilio_oauth_async import pytest_fixtures
 
     config.pluginmanager.register(pytest_fixtures, "twilio_oauth_fixtures")
@@ -35,8 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def twilio_oauth_clock() -> VirtualClock:
     """The `VirtualClock` that `twilio_oauth_emulator` and `twilio_oauth_session` share.
 
-    Override it for another start, or for ``VirtualClock(auto=False)``, which only ``advance`` moves: right where
-    something that the event loop does not see (a browser, a database) has to act while a flow waits.
+    Override it for another start time, or for ``VirtualClock(auto=False)``, which only ``advance`` moves. Use that if
+    something outside the event loop (a browser, a database) has to act while a flow waits.
     """
     from twilio_oauth_async.clock import VirtualClock
 
@@ -45,23 +45,23 @@ def twilio_oauth_clock() -> VirtualClock:
 
 @pytest.fixture
 def twilio_oauth_emulator_options() -> Mapping[str, Any]:
-    """Keyword arguments of `Emulator`, besides `clock`; by default none, so that it listens on a free port.
+    """Keyword arguments of `Emulator`, except `clock`. Default: none; the emulator listens on a free port.
 
-    Override it in a conftest, a module or a class, or for one test by parametrizing it::
+    Override it in a conftest, a module or a class, or parametrize it for one test::
 
         @pytest.fixture
         def twilio_oauth_emulator_options():
             return {"port": 5000, "dates": "iso8601"}
 
         @pytest.mark.parametrize("twilio_oauth_emulator_options", [{"errors": "twilio"}])
-        async def test_with_twilio_s_errors(twilio_oauth_emulator): ...
+        async def test_with_twilio_errors(twilio_oauth_emulator): ...
 
-    A port that is named serves one test at a time: with pytest-xdist give each worker its own.
+    A fixed port can be used by one test at a time: with pytest-xdist, use another port in each worker.
     """
     return {}
 
 
 @pytest.fixture
 def twilio_oauth_session_options() -> Mapping[str, Any]:
-    """More keyword arguments of the `OAuthSession`, for example ``{"retry": RetryPolicy.none()}``; by default none."""
+    """More keyword arguments of `OAuthSession`, for example ``{"retry": RetryPolicy.none()}``. Default: none."""
     return {}

@@ -1,4 +1,4 @@
-"""pytest loads the plugin at every start: what that costs, and what it must not disturb."""
+"""pytest loads the plugin at every start: it must import little, and not disturb coverage."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.helpers.plugin_project import OTHERS
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "twilio_oauth_async"
 WITHOUT_COVERAGE = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))}
-"""Coverage of the run around this one would start in the inner one as well, before any plugin."""
+"""Without these, the coverage of the outer run would also start in the inner run, before any plugin."""
 
 PROBE = """
 import json, sys
@@ -26,8 +26,6 @@ print(json.dumps(sorted(sys.modules)))
 sys.exit(code)
 """
 
-OWN = ("extras", "pytest_fixtures", "pytest_plugin")
-
 
 @pytest.fixture
 def project(tmp_path):
@@ -37,7 +35,7 @@ def project(tmp_path):
 
 
 def modules(project, *args, autoload="1"):
-    """What a run of pytest has imported at its end, by this process's Python."""
+    """Return the modules that a run of pytest has imported at its end."""
     run = subprocess.run(
         [sys.executable, "-c", PROBE, "-p", "no:cacheprovider", *args],
         cwd=project,
@@ -50,19 +48,19 @@ def modules(project, *args, autoload="1"):
     return set(json.loads(run.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("what", ["test_it.py", "--version", "--fixtures", "--collect-only"])
-def test_a_run_that_uses_no_fixture_loads_nothing_else(project, what):
+@pytest.mark.parametrize("argument", ["test_it.py", "--version", "--fixtures", "--collect-only"])
+def test_run_without_fixtures_imports_only_the_plugin(project, argument):
     asyncio = ("-p", "pytest_asyncio.plugin")
-    more = modules(project, what, *asyncio, "-p", "twilio_oauth") - modules(project, what, *asyncio)
+    more = modules(project, argument, *asyncio, "-p", "twilio_oauth") - modules(project, argument, *asyncio)
     own = {"twilio_oauth_async"} | {
         f"twilio_oauth_async.{name}" for name in ("extras", "pytest_fixtures", "pytest_plugin")
     }
-    # pytest is quick about --version and, in some releases, loads no plugin for it.
-    assert more == own or (what == "--version" and more <= own)
+    # Some releases of pytest load no plugin for --version.
+    assert more == own or (argument == "--version" and more <= own)
 
 
-def test_a_used_fixture_loads_the_emulator(project):
-    # Shows that the test above can tell.
+def test_used_fixture_imports_the_emulator(project):
+    # Shows that the test above can detect an import.
     (project / "test_it.py").write_text(
         "import pytest\n@pytest.mark.asyncio\nasync def test_it(twilio_oauth_emulator): pass\n"
     )
@@ -70,15 +68,15 @@ def test_a_used_fixture_loads_the_emulator(project):
     assert {"aiohttp", "joserfc", "jinja2", "twilio_oauth_async.emulator.server"} <= loaded
 
 
-@pytest.mark.parametrize("off", [False, True])
-def test_it_is_found_by_itself_and_can_be_turned_off(project, off):
+@pytest.mark.parametrize("disabled", [False, True])
+def test_plugin_is_loaded_by_entry_point_and_can_be_disabled(project, disabled):
     others = [f"-pno:{name}" for name in OTHERS]
-    loaded = modules(project, *others, *(["-pno:twilio_oauth"] if off else []), autoload="")
-    assert bool({name for name in loaded if name.startswith("twilio_oauth")}) is not off
+    loaded = modules(project, *others, *(["-pno:twilio_oauth"] if disabled else []), autoload="")
+    assert bool({name for name in loaded if name.startswith("twilio_oauth")}) is not disabled
 
 
-def test_the_coverage_of_our_own_suite_begins_before_the_package(tmp_path):
-    """Without ``-p no:twilio_oauth`` in the configuration these lines would have run before anybody counted."""
+def test_coverage_of_this_suite_starts_before_the_package_is_imported(tmp_path):
+    """Without ``-p no:twilio_oauth`` in the configuration, these lines would run before coverage starts."""
     data = tmp_path / "data"
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--cov", "--cov-report=", "--cov-fail-under=0"]
     subprocess.run(

@@ -1,4 +1,4 @@
-"""What the fixtures give to a test of somebody else's project."""
+"""The fixtures in the tests of a project."""
 
 import re
 from pathlib import Path
@@ -9,40 +9,40 @@ README = Path(__file__).parents[2] / "README.md"
 
 pytest_plugins = ["pytester"]
 
-CALL_SITE = """\
-async def test_sign_in(twilio_oauth_emulator, twilio_oauth_session):              # somebody's test, no real seconds
+EXAMPLE = """\
+async def test_sign_in(twilio_oauth_emulator, twilio_oauth_session):
     e = twilio_oauth_emulator
     token = await DeviceFlow(twilio_oauth_session, client_sid=e.client_sid, scopes=["openid"], prompt=lambda a: e.approve(a.user_code)).run()
-"""  # noqa: E501 - as it stands in the design
-LOOKS_AT_IT = """\
+"""  # noqa: E501 - the shortest possible test, kept on three lines
+CHECKS = """\
     assert token.id_token
     assert (await twilio_oauth_session.fetch_user_info(access_token=token.access_token)).email == e.user.email
 """
 
 
-@pytest.mark.parametrize("more", ["", LOOKS_AT_IT], ids=["as it stands", "and looked at"])
-def test_the_call_site_works_in_strict_mode(project, more):
-    project.run("@pytest.mark.asyncio\n" + CALL_SITE + more).assert_outcomes(passed=1)
+@pytest.mark.parametrize("more", ["", CHECKS], ids=["unchanged", "with checks"])
+def test_example_in_strict_mode(project, more):
+    project.run("@pytest.mark.asyncio\n" + EXAMPLE + more).assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("more", ["", LOOKS_AT_IT], ids=["as it stands", "and looked at"])
-def test_the_call_site_works_in_auto_mode(auto_project, more):
-    auto_project.run(CALL_SITE + more).assert_outcomes(passed=1)
+@pytest.mark.parametrize("more", ["", CHECKS], ids=["unchanged", "with checks"])
+def test_example_in_auto_mode(auto_project, more):
+    auto_project.run(EXAMPLE + more).assert_outcomes(passed=1)
 
 
-def test_the_readme_s_test_runs_as_it_stands(auto_project):
+def test_example_of_the_readme(auto_project):
     [code] = re.findall(r"^```python\n(.*?async def test_.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[-1:]
     auto_project.run(code.rpartition("```python\n")[2]).assert_outcomes(passed=1)
 
 
-def test_the_client_can_fail_there(auto_project):
-    result = auto_project.run(CALL_SITE.replace("e.approve", "e.deny"))
+def test_denied_sign_in_fails_the_test(auto_project):
+    result = auto_project.run(EXAMPLE.replace("e.approve", "e.deny"))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*AccessDeniedError*"])
 
 
-def test_a_sign_in_of_minutes_takes_no_real_time(auto_project):
-    # The conftest of this suite fails whoever sleeps, in the nested run too.
+def test_sign_in_of_minutes_takes_no_real_time(auto_project):
+    # The conftest of this suite fails a test that sleeps, in the nested run too.
     auto_project.run(
         """
 async def test_expiry(twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_clock):
@@ -58,7 +58,7 @@ async def test_expiry(twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_
     ).assert_outcomes(passed=1)
 
 
-def test_each_test_has_an_emulator_of_its_own(auto_project):
+def test_each_test_has_its_own_emulator(auto_project):
     auto_project.run(
         """
 @pytest.mark.parametrize("turn", [1, 2])
@@ -70,13 +70,13 @@ async def test_state(turn, twilio_oauth_emulator, twilio_oauth_session, twilio_o
     twilio_oauth_clock.advance(1)
     assert (len(e.requests), e.pending_device_codes) == (1, 1)
 
-async def test_faults_are_gone(twilio_oauth_emulator, twilio_oauth_session):
+async def test_no_fault_is_left(twilio_oauth_emulator, twilio_oauth_session):
     assert (await twilio_oauth_session.fetch_certs()).keys
 """
     ).assert_outcomes(passed=3)
 
 
-def test_one_clock_is_shared(auto_project):
+def test_emulator_and_session_share_the_clock(auto_project):
     auto_project.run(
         """
 async def test_clock(twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_clock):
@@ -86,27 +86,27 @@ async def test_clock(twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_c
     ).assert_outcomes(passed=1)
 
 
-def test_nothing_is_left_behind(auto_project):
-    # Warnings are errors in the project: an open socket or session would be one when it is collected.
+def test_session_and_emulator_are_closed_after_the_test(auto_project):
+    # Warnings are errors in the project: an open socket or session would cause one when it is collected.
     auto_project.run(
         """
 import gc
 
-async def test_leaves(twilio_oauth_session, twilio_oauth_emulator):
+async def test_uses_both(twilio_oauth_session, twilio_oauth_emulator):
     await twilio_oauth_session.fetch_certs()
-    test_leaves.port = int(twilio_oauth_emulator.base_url.rpartition(":")[2])
+    test_uses_both.port = int(twilio_oauth_emulator.base_url.rpartition(":")[2])
 
-async def test_nobody_listens_any_more():
+async def test_server_is_closed():
     import asyncio
     gc.collect()
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", test_leaves.port)
+        await asyncio.open_connection("127.0.0.1", test_uses_both.port)
 """,
         options=("-Werror",),
     ).assert_outcomes(passed=2)
 
 
-def test_they_work_from_another_fixture_and_for_a_synchronous_test(auto_project):
+def test_fixtures_used_by_another_fixture_of_a_synchronous_test(auto_project):
     auto_project.run(
         """
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_token(token):
     ).assert_outcomes(passed=1)
 
 
-def test_they_are_listed_with_what_they_are(auto_project):
+def test_fixtures_are_listed_with_docstrings(auto_project):
     result = auto_project.run("", options=("--fixtures",))
     for name in ("emulator", "session", "clock", "emulator_options", "session_options"):
         result.stdout.re_match_lines([rf"twilio_oauth_{name} -- .*"])

@@ -1,4 +1,4 @@
-"""What a project can change: in its conftest, in a module, for one test."""
+"""Overriding the fixtures: in a conftest, in a module, for one test."""
 
 import socket
 
@@ -13,7 +13,7 @@ def free_port():
         return server.getsockname()[1]
 
 
-def test_the_listen_address_in_a_conftest(auto_project, free_port):
+def test_port_option_in_a_conftest(auto_project, free_port):
     auto_project.run(
         f"""
 @pytest.mark.parametrize("turn", [1, 2, 3])
@@ -31,14 +31,14 @@ def twilio_oauth_emulator_options():
     ).assert_outcomes(passed=3)
 
 
-def test_options_for_one_test_and_for_a_class(auto_project):
+def test_emulator_options_for_one_test_and_for_a_class(auto_project):
     auto_project.run(
         """
 @pytest.mark.parametrize("twilio_oauth_emulator_options", [{"errors": "twilio"}])
 async def test_errors(twilio_oauth_emulator, twilio_oauth_session):
-    with pytest.raises(InvalidClientError) as refused:
+    with pytest.raises(InvalidClientError) as caught:
         await twilio_oauth_session.create_device_code(client_sid="OQ0", scopes=["openid"])
-    assert refused.value.code == 322402
+    assert caught.value.code == 322402
 
 class TestDates:
     @pytest.fixture
@@ -51,16 +51,16 @@ class TestDates:
         code = await twilio_oauth_session.create_device_code(client_sid="OQ1", scopes=["openid"])
         assert code.interval == 2
 
-async def test_the_rest_has_the_defaults(twilio_oauth_emulator, twilio_oauth_session):
-    with pytest.raises(InvalidClientError) as refused:
+async def test_other_tests_have_the_defaults(twilio_oauth_emulator, twilio_oauth_session):
+    with pytest.raises(InvalidClientError) as caught:
         await twilio_oauth_session.create_device_code(client_sid="OQ0", scopes=["openid"])
-    assert refused.value.code is None
+    assert caught.value.code is None
     assert twilio_oauth_emulator.policy.interval == 5
 """
     ).assert_outcomes(passed=3)
 
 
-def test_a_clock_that_only_the_test_moves(auto_project):
+def test_overridden_clock_moves_only_by_advance(auto_project):
     auto_project.run(
         """
 from datetime import UTC, datetime, timedelta
@@ -83,7 +83,7 @@ async def test_time(twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_cl
     ).assert_outcomes(passed=1)
 
 
-def test_options_of_the_session(auto_project):
+def test_session_options(auto_project):
     auto_project.run(
         """
 @pytest.fixture
@@ -100,7 +100,7 @@ async def test_no_retry(twilio_oauth_emulator, twilio_oauth_session):
     ).assert_outcomes(passed=1)
 
 
-def test_the_session_trusts_the_emulator_s_issuer(auto_project):
+def test_session_has_the_issuer_of_the_emulator(auto_project):
     auto_project.run(
         """
 @pytest.mark.parametrize("twilio_oauth_emulator_options", [{"issuer": "https://issuer.example"}])
@@ -111,7 +111,7 @@ async def test_issuer(twilio_oauth_emulator, twilio_oauth_session):
     ).assert_outcomes(passed=1)
 
 
-def test_event_loops_of_a_wider_scope(project):
+def test_event_loops_of_session_scope(project):
     scopes = [f"asyncio_default_{of}_loop_scope = session" for of in ("fixture", "test")]
     project.configure("asyncio_mode = auto", *scopes)
     project.run(
@@ -124,7 +124,7 @@ async def test_certs(turn, twilio_oauth_session, twilio_oauth_emulator):
     ).assert_outcomes(passed=2)
 
 
-def test_a_mistaken_option_is_told(auto_project):
+def test_unknown_option_is_an_error(auto_project):
     result = auto_project.run(
         """
 @pytest.mark.parametrize("twilio_oauth_emulator_options", [{"prot": 5000}])
@@ -136,7 +136,7 @@ async def test_it(twilio_oauth_emulator):
     result.stdout.fnmatch_lines(["*TypeError*unexpected keyword argument 'prot'*"])
 
 
-def test_a_clock_among_the_options_is_sent_to_its_fixture(auto_project):
+def test_clock_option_is_an_error_that_names_the_clock_fixture(auto_project):
     result = auto_project.run(
         """
 @pytest.mark.parametrize("twilio_oauth_emulator_options", [{"clock": VirtualClock()}])

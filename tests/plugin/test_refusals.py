@@ -1,4 +1,4 @@
-"""What cannot work is said in one line, at once, instead of after a time-out of half a minute."""
+"""Wrong uses fail at once with one line, instead of after a time-out of half a minute."""
 
 import sys
 
@@ -7,33 +7,33 @@ import pytest
 pytest_plugins = ["pytester"]
 
 INSTALL = "pip install 'twilio-oauth-async[[]pytest[]]'"
-"""As a pattern."""
+"""Escaped for `fnmatch_lines`."""
 
 
 @pytest.mark.parametrize("fixture", ["twilio_oauth_emulator", "twilio_oauth_session"])
-def test_a_synchronous_test(auto_project, fixture):
+def test_synchronous_test_is_an_error(auto_project, fixture):
     result = auto_project.run(f"def test_it({fixture}): pass")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*make it `async def`, and in strict mode mark it with @pytest.mark.asyncio*"])
+    result.stdout.fnmatch_lines(["*make the test `async def`, and in strict mode mark it with @pytest.mark.asyncio*"])
 
 
-def test_an_event_loop_that_does_not_run_the_emulator(project):
+def test_event_loop_of_another_scope_is_an_error(project):
     result = project.run(
         """
 @pytest.mark.asyncio(loop_scope="module")
 async def test_it(twilio_oauth_session): pass
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_right(twilio_oauth_session): pass
+async def test_same_scope(twilio_oauth_session): pass
 """
     )
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines(
-        ['*event loop of its module,*in that of its function*asyncio_default_fixture_loop_scope = "module"*']
+        ['*event loop of scope module,*in one of scope function: set asyncio_default_fixture_loop_scope = "module"*']
     )
 
 
-def test_loops_that_follow_the_scope_of_fixtures(project):
+def test_fixture_scope_as_loop_scope(project):
     project.configure("asyncio_default_fixture_loop_scope = fixture-scope")
     project.run("@pytest.mark.asyncio\nasync def test_it(twilio_oauth_session): pass").assert_outcomes(passed=1)
 
@@ -49,12 +49,12 @@ import pytest
 def test_fixture(name, request):
     request.getfixturevalue(name)
 
-def test_that_needs_none(): pass
+def test_without_fixture(): pass
 """
 
 
 @pytest.mark.parametrize("package", ["pytest_asyncio", "joserfc", "jinja2"])
-def test_a_missing_extra(pytester, monkeypatch, package):
+def test_missing_package_fails_with_the_extra_to_install(pytester, monkeypatch, package):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(hide=HIDE.format(package=package), test_it=TESTS)
     pytester.makeini("[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function")
@@ -68,8 +68,8 @@ def test_a_missing_extra(pytester, monkeypatch, package):
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_another_missing_module_is_not_explained_away(pytester, monkeypatch):
-    # A mistake of our own must not look like a missing extra.
+def test_missing_module_of_the_package_itself_is_not_reported_as_missing_extra(pytester, monkeypatch):
+    # A bug of the package must not look like a missing extra.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(hide=HIDE.format(package="twilio_oauth_async.emulator.server"), test_it=TESTS)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")

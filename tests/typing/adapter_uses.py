@@ -1,4 +1,4 @@
-"""Uses of the adapters as programs write them. Never run: mypy and pyright, both strict, must accept every line."""
+"""Uses of the adapters, as in programs. Not run: mypy and pyright, both strict, must accept every line."""
 
 from typing import assert_type
 
@@ -12,7 +12,7 @@ from twilio_oauth_async.adapters import httpx as for_httpx
 from twilio_oauth_async.adapters.twilio import BearerCredentials
 
 
-async def a_session(manager: TokenManager, managers: TokenManagers, user: str) -> int:
+async def use_aiohttp(manager: TokenManager, managers: TokenManagers, user: str) -> int:
     auth = for_aiohttp.BearerAuth(manager, origins=("https://api.twilio.com", "http://127.0.0.1:8080"))
     async with aiohttp.ClientSession(middlewares=(auth,)) as http:
         async with http.get("https://api.twilio.com/2010-04-01/Accounts.json") as response:
@@ -22,14 +22,14 @@ async def a_session(manager: TokenManager, managers: TokenManagers, user: str) -
             return response.status
 
 
-async def either_line(manager: TokenManager) -> None:
+async def use_httpx(manager: TokenManager) -> None:
     auth = for_httpx.BearerAuth(manager, origins=["https://*.twilio.com"], foreign="refuse")
     async with httpx2.AsyncClient(auth=auth) as http:
         assert_type(await http.get("https://api.twilio.com"), httpx2.Response)
-    async with httpx.AsyncClient() as older:
-        assert_type(await older.get("https://api.twilio.com", auth=auth), httpx.Response)
+    async with httpx.AsyncClient() as httpx_client:
+        assert_type(await httpx_client.get("https://api.twilio.com", auth=auth), httpx.Response)
 
 
-async def the_sdk(manager: TokenManager) -> str:
+async def use_twilio_sdk(manager: TokenManager) -> str:
     credentials = BearerCredentials(manager, timeout=5)
     return assert_type(credentials.to_auth_strategy().get_auth_string(), str)

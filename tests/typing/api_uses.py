@@ -1,4 +1,4 @@
-"""Uses of the public API as programs write them. Never run: mypy and pyright, both strict, must accept every line."""
+"""Uses of the public API, as in programs. Not run: mypy and pyright, both strict, must accept every line."""
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -41,14 +41,14 @@ from twilio_oauth_async.emulator import Emulator
 SID = "OQ00000000000000000000000000000000"
 
 
-async def a_script() -> Token:
+async def run_in_a_script() -> Token:
     async with OAuthSession.from_env(region="ie1", timeout=10) as session:
         assert_type(session, OAuthSession)
         flow = DeviceFlow(session, client_sid=SID, scopes=["openid"], prompt=lambda a: print(a.instructions()))
         return assert_type(await flow.run(), Token)
 
 
-async def every_endpoint(http: aiohttp.ClientSession, clock: Clock) -> None:
+async def call_every_endpoint(http: aiohttp.ClientSession, clock: Clock) -> None:
     session = OAuthSession(
         "AC0", "secret", base_url="https://oauth.twilio.com", http=http, retry=RetryPolicy(attempts=2), clock=clock
     )
@@ -71,8 +71,8 @@ async def every_endpoint(http: aiohttp.ClientSession, clock: Clock) -> None:
     await session.close()
 
 
-async def a_bot(flow: DeviceFlow, stored: str | bytes) -> str:
-    """Keeps the flow as text between two polls."""
+async def poll_in_a_bot(flow: DeviceFlow, stored: str | bytes) -> str:
+    """Stores the flow as text between two polls."""
     authorization = assert_type(DeviceAuthorization.from_json(stored), DeviceAuthorization)
     step = assert_type(await flow.poll(authorization), Pending | SlowedDown | Unreachable | Approved)
     if isinstance(step, Approved):
@@ -80,7 +80,7 @@ async def a_bot(flow: DeviceFlow, stored: str | bytes) -> str:
     return assert_type(step, Pending | SlowedDown | Unreachable).authorization.to_json()
 
 
-async def a_progress_bar(flow: DeviceFlow) -> None:
+async def show_progress(flow: DeviceFlow) -> None:
     events = assert_type(flow.events(), AsyncGenerator[DeviceFlowEvent, None])
     async for event in events:
         match event:
@@ -94,7 +94,7 @@ async def a_progress_bar(flow: DeviceFlow) -> None:
                 assert_type(event, Pending | SlowedDown)
 
 
-def prompts(session: OAuthSession) -> None:
+def create_prompts(session: OAuthSession) -> None:
     async def send(authorization: DeviceAuthorization) -> None:
         print(authorization.user_code)
 
@@ -105,7 +105,7 @@ def prompts(session: OAuthSession) -> None:
         DeviceFlow(session, client_sid=SID, scopes=("openid",), prompt=prompt)
 
 
-async def two_steps(flow: DeviceFlow) -> Token | None:
+async def start_and_wait(flow: DeviceFlow) -> Token | None:
     authorization = await flow.start()
     assert_type(authorization.expires_at, datetime)
     try:
@@ -113,21 +113,21 @@ async def two_steps(flow: DeviceFlow) -> Token | None:
     except RateLimitedError as error:
         assert_type(error.retry_after, float | None)
     except (AccessDeniedError, DeviceCodeExpiredError) as error:
-        # Both are what the person did and what the server said.
-        refusal: DeviceFlowError = error
-        answer: ApiError = error
-        print(refusal, answer.status)
+        # They are both a DeviceFlowError and an ApiError.
+        flow_error: DeviceFlowError = error
+        api_error: ApiError = error
+        print(flow_error, api_error.status)
     except TransportError as error:
         assert_type(error.attempts, int)
     except ProtocolError as error:
         assert_type(error.request_id, str | None)
     except ConfigurationError as error:
-        misuse: ValueError = error
-        print(misuse)
+        value_error: ValueError = error
+        print(value_error)
     return None
 
 
-async def a_test() -> None:
+async def use_the_emulator() -> None:
     clocks: tuple[Clock, ...] = (SystemClock(), VirtualClock())
     async with Emulator(clock=clocks[1]) as emulator:
         assert_type(emulator.base_url, str)

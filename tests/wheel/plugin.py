@@ -1,6 +1,6 @@
-"""What somebody meets who tests with the installed wheel, in a fresh folder. `nox -s wheel` is to run it.
+"""Checks the pytest plugin of the installed wheel, in a new folder. Run by `nox -s wheel`.
 
-Run it twice: where pytest is installed beside the bare wheel, and again with the extra `pytest`.
+Run it twice: with pytest and the wheel without extras, and with the extra `pytest`.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ async def test_sign_in(twilio_oauth_emulator, twilio_oauth_session):
     user = await twilio_oauth_session.fetch_user_info(access_token=token.access_token)
     assert user.email == e.user.email
 
-async def test_refusal(twilio_oauth_emulator, twilio_oauth_session):
+async def test_denial(twilio_oauth_emulator, twilio_oauth_session):
     e = twilio_oauth_emulator
     assert len(e.requests) == 0
     flow = DeviceFlow(twilio_oauth_session, client_sid=e.client_sid, scopes=["openid"],
@@ -35,8 +35,8 @@ async def test_refusal(twilio_oauth_emulator, twilio_oauth_session):
         await flow.run()
 """
 WITHOUT_EXTRA = """
-def test_that_needs_a_fixture(twilio_oauth_session): pass
-def test_that_needs_none(): pass
+def test_with_fixture(twilio_oauth_session): pass
+def test_without_fixture(): pass
 """
 
 
@@ -67,10 +67,10 @@ def check_without_the_extra() -> None:
     assert "pip install 'twilio-oauth-async[pytest]'" in run.stdout, run.stdout
 
 
-assert Path(sys.prefix) in Path(twilio_oauth_async.__file__).parents, "this is not the installed package"
+assert Path(sys.prefix) in Path(twilio_oauth_async.__file__).parents, "the imported package is not the installed one"
 if importlib.util.find_spec("pytest_asyncio") is None:
     check_without_the_extra()
-    print("without the extra, the installed plugin says what to install")
+    print("without the extra, the installed plugin names the extra to install")
 else:
     check_with_the_extra()
-    print("the installed plugin works in a project of its own")
+    print("the installed plugin works in a new project")

@@ -1,4 +1,4 @@
-"""What somebody meets who installed the wheel without any extra. Run by `nox -s wheel`, far from the checkout."""
+"""Checks the installed wheel without extras. Run by `nox -s wheel`, outside of the checkout."""
 
 import asyncio
 import importlib.util
@@ -16,47 +16,50 @@ EXTRAS = (
 )
 
 
-def check_the_surroundings() -> None:
+def check_environment() -> None:
     installed = [name for name in EXTRAS if importlib.util.find_spec(name)]
-    assert not installed, f"the environment is not empty: {installed}"
-    assert Path(sys.prefix) in Path(twilio_oauth_async.__file__).parents, "this is not the installed package"
+    assert not installed, f"packages of extras are installed: {installed}"
+    assert Path(sys.prefix) in Path(twilio_oauth_async.__file__).parents, (
+        "the imported package is not the installed one"
+    )
     assert "aiohttp" in " ".join(metadata.requires("twilio-oauth-async") or ())
     assert Path(twilio_oauth_async.__file__).with_name("py.typed").exists()
 
 
 def check_names() -> None:
-    refused = set[str]()
+    needing_an_extra = set[str]()
     for name in twilio_oauth_async.__all__:
         try:
             getattr(twilio_oauth_async, name)
         except ModuleNotFoundError as error:
             if "pip install 'twilio-oauth-async[" not in str(error):
                 raise
-            refused.add(name)
-    assert all(name.startswith("File") for name in refused), f"these need an extra and should not: {refused}"
+            needing_an_extra.add(name)
+    wrong = {name for name in needing_an_extra if not name.startswith("File")}
+    assert not wrong, f"these names must not need an extra: {wrong}"
 
 
-def check_misuse() -> None:
-    for wrong in (
+def check_wrong_arguments() -> None:
+    for call in (
         lambda: OAuthSession("AC1", "secret", base_url="http://example.com"),
         lambda: DeviceFlow(OAuthSession("AC1", "secret"), client_sid="", scopes=["openid"]),
     ):
         try:
-            wrong()
+            call()
         except ConfigurationError:
             continue
-        raise AssertionError("misuse went unnoticed")
+        raise AssertionError("wrong arguments did not raise ConfigurationError")
 
 
-def check_the_command() -> None:
+def check_command() -> None:
     command = Path(sys.executable).with_name("twilio-oauth")
     run = subprocess.run([command, "demo"], capture_output=True, text=True, check=False)
     assert run.returncode == 2, run
     assert "pip install 'twilio-oauth-async[cli]'" in run.stderr, run
 
 
-async def check_a_request() -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def check_request() -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         body = b'{"keys": [{"kid": "K1"}]}'
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -65,7 +68,7 @@ async def check_a_request() -> None:
         writer.close()
         await writer.wait_closed()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         async with OAuthSession("AC1", "secret", base_url=f"http://127.0.0.1:{port}") as session:
@@ -74,9 +77,9 @@ async def check_a_request() -> None:
     assert certs.keys[0]["kid"] == "K1"
 
 
-check_the_surroundings()
+check_environment()
 check_names()
-check_misuse()
-check_the_command()
-asyncio.run(check_a_request())
+check_wrong_arguments()
+check_command()
+asyncio.run(check_request())
 print("the installed package works without extras")

@@ -1,11 +1,11 @@
-"""The guard of conftest.py does fail what it is there to fail."""
+"""The conftest guard fails tests that use the network or sleep."""
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
 
-ALONE = ("-p", "no:cacheprovider", "-p", "no:xdist", "-o", "asyncio_default_fixture_loop_scope=function")
+OPTIONS = ("-p", "no:cacheprovider", "-p", "no:xdist", "-o", "asyncio_default_fixture_loop_scope=function")
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def guarded(pytester, request):
 
 
 @pytest.mark.parametrize(
-    ("body", "complaint"),
+    ("body", "message"),
     [
         ("import time; time.sleep(0.3)", "time.sleep(0.3)"),
         ("import asyncio; asyncio.run(asyncio.sleep(3))", "asyncio.sleep(3)"),
@@ -26,14 +26,14 @@ def guarded(pytester, request):
         ("import socket\n    try: socket.getaddrinfo('example.com', 80)\n    except OSError: pass", "example.com"),
     ],
 )
-def test_guard_fails_what_waits_or_leaves_loopback(guarded, body, complaint):
+def test_guard_fails_test_that_sleeps_or_leaves_loopback(guarded, body, message):
     guarded.makepyfile(f"def test_it():\n    {body}\n")
-    result = guarded.runpytest_inprocess(*ALONE)
+    result = guarded.runpytest_inprocess(*OPTIONS)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([f"*promises are broken*{complaint}*"])
+    result.stdout.fnmatch_lines([f"*breaks a rule of this suite*{message}*"])
 
 
-def test_guard_lets_loopback_and_short_waits_pass(guarded):
+def test_guard_allows_loopback_and_short_sleeps(guarded):
     guarded.makepyfile(
         """
         import asyncio, socket, time
@@ -44,4 +44,4 @@ def test_guard_lets_loopback_and_short_waits_pass(guarded):
                 socket.create_connection(server.getsockname()).close()
         """
     )
-    guarded.runpytest_inprocess(*ALONE).assert_outcomes(passed=1)
+    guarded.runpytest_inprocess(*OPTIONS).assert_outcomes(passed=1)
