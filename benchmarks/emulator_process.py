@@ -1,7 +1,7 @@
-"""The emulator in a process of its own, so that what is measured in this one is the client's alone.
+"""Runs the emulator in a separate process, so that a benchmark measures only the client.
 
-The child prints one line of JSON when it is ready and then takes orders, one a line, on its standard input:
-``approve CODE``, ``deny CODE``. It ends when its input does.
+The child process prints one line of JSON when it is ready. Then it reads commands from its standard input, one per
+line: ``approve CODE`` or ``deny CODE``. It ends when its input ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import attrs
 
 @attrs.define
 class EmulatorProcess:
-    """The parent's side."""
+    """The child process, as seen by the parent."""
 
     process: asyncio.subprocess.Process
     base_url: str
@@ -28,15 +28,15 @@ class EmulatorProcess:
     client_sid: str
     client_secret: str
 
-    def order(self, verb: str, user_code: str) -> None:
-        """Have the person at the other device decide."""
+    def send(self, command: str, user_code: str) -> None:
+        """Send a command: approve or deny a user code."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{verb} {user_code}\n".encode())
+        self.process.stdin.write(f"{command} {user_code}\n".encode())
 
 
 @contextlib.asynccontextmanager
 async def emulator_process(**options: Any) -> AsyncIterator[EmulatorProcess]:
-    """Start the child with `options` for the `Emulator`, and ``faults``: the share of requests that meet one."""
+    """Start the child with `options` for the `Emulator`, and ``faults``: the share of requests that get a fault."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, __file__, json.dumps(options), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -49,8 +49,8 @@ async def emulator_process(**options: Any) -> AsyncIterator[EmulatorProcess]:
         await process.wait()
 
 
-def break_things(emulator: Any, share: float) -> None:
-    """Every kind of fault that a server can produce, together on `share` of the requests."""
+def add_faults(emulator: Any, share: float) -> None:
+    """Add every kind of fault, in total on `share` of the requests."""
     kinds: list[Callable[[Any], object]] = [
         lambda fault: fault.reset("before"),
         lambda fault: fault.reset("unanswered"),
@@ -79,21 +79,21 @@ def break_things(emulator: Any, share: float) -> None:
 
 
 async def serve(options: dict[str, Any]) -> None:
-    """The child's side."""
+    """Run the emulator and execute the commands; called in the child process."""
     from twilio_oauth_async.emulator import Emulator
 
     share = options.pop("faults", 0.0)
     async with Emulator(**options) as emulator:
         if share:
-            break_things(emulator, share)
+            add_faults(emulator, share)
         names = ("base_url", "account_sid", "auth_token", "client_sid", "client_secret")
         print(json.dumps({name: getattr(emulator, name) for name in names}), flush=True)
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
-            verb, user_code = line.decode().split()
-            with contextlib.suppress(LookupError, ValueError):  # it has expired meanwhile
-                await (emulator.approve if verb == "approve" else emulator.deny)(user_code)
+            command, user_code = line.decode().split()
+            with contextlib.suppress(LookupError, ValueError):  # the code has expired
+                await (emulator.approve if command == "approve" else emulator.deny)(user_code)
             emulator.requests.clear()
 
 

@@ -1,10 +1,10 @@
-"""How long processes that share a store wait at an expiry until all have the one new token.
+"""Time until all processes that share a store have the new token after an expiry.
 
     python benchmarks/refresh_handover.py [--processes 4] [--rounds 50]
 
-Each round an access token ends; every process asks for one at the same moment. One of them refreshes, the others wait
-for its lock and find the result. Printed are the milliseconds from asking to having, of the one that refreshed and of
-those that waited, for the file store and (where there is a ``redis-server``) for Redis.
+In each round an access token expires, and all processes request a token at the same time. One of them refreshes it; the
+others wait for the lock and then read the new token from the store. The script prints the milliseconds per request, of
+the process that refreshed and of those that waited, for the file store and, if ``redis-server`` is installed, Redis.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIFETIME = 3600
 
 
 def store_of(options: dict[str, str]) -> TokenStore:
-    """A store on the storage that `options` name."""
+    """Open the store that `options` name."""
     if "file" in options:
         from twilio_oauth_async.stores.file import FileTokenStore
 
@@ -41,14 +41,14 @@ def store_of(options: dict[str, str]) -> TokenStore:
 
 
 def flow_of(session: OAuthSession, options: dict[str, Any]) -> DeviceFlow:
-    """The grant whose tokens are refreshed."""
+    """Return the grant whose tokens are refreshed."""
     return DeviceFlow(
         session, client_sid=options["client_sid"], client_secret=options["client_secret"], scopes=["openid"]
     )
 
 
-async def work(options: dict[str, Any]) -> None:
-    """One process: at each line of its input time moves on; it says how many milliseconds its token took."""
+async def run_worker(options: dict[str, Any]) -> None:
+    """Run one process: for each line of input, advance the clock, request a token and print its milliseconds."""
     clock = VirtualClock(auto=False)
     async with OAuthSession(*options["account"], base_url=options["base_url"], clock=clock) as session:
         manager = TokenManager(flow_of(session, options), store=store_of(options["store"]), key="me")
@@ -62,7 +62,7 @@ async def work(options: dict[str, Any]) -> None:
 
 
 async def measure(store: dict[str, str], processes: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of those that refreshed, and of those that waited."""
+    """Return the milliseconds of the processes that refreshed, and of those that waited."""
     clock = VirtualClock(auto=False)
     async with (
         Emulator(clock=clock, access_token_lifetime=LIFETIME, refresh_token_lifetime=10**9) as emulator,
@@ -96,10 +96,10 @@ async def measure(store: dict[str, str], processes: int, rounds: int) -> tuple[l
             for worker in workers:
                 assert worker.stdin is not None
                 worker.stdin.write(f"{seconds}\n".encode())
-            answers = [json.loads(await worker.stdout.readline()) for worker in workers if worker.stdout is not None]
-            assert len({token for _, token in answers}) == 1, "they do not all have the same token"
-            if number:  # the first round only loads what is there
-                took = sorted(milliseconds for milliseconds, _ in answers)
+            results = [json.loads(await worker.stdout.readline()) for worker in workers if worker.stdout is not None]
+            assert len({token for _, token in results}) == 1, "the processes do not have the same token"
+            if number:  # the first round only loads the stored token
+                took = sorted(milliseconds for milliseconds, _ in results)
                 refreshed.append(took[0])
                 waited.extend(took[1:])
             clock.advance(LIFETIME)
@@ -112,7 +112,7 @@ async def measure(store: dict[str, str], processes: int, rounds: int) -> tuple[l
 
 
 def show(name: str, kind: str, milliseconds: list[float]) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     ordered = sorted(milliseconds)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     print(f"{name:<8}{kind:<28}{statistics.median(ordered):>10.1f}{p99:>10.1f}")
@@ -123,10 +123,10 @@ async def main(processes: int, rounds: int) -> None:
     print(f"{processes} processes, {rounds} expiries{'p50 ms':>21}{'p99 ms':>10}")
     with tempfile.TemporaryDirectory() as folder:
         refreshed, waited = await measure({"file": str(Path(folder, "state", "tokens.json"))}, processes, rounds)
-    show("file", "the first to have it", refreshed)
-    show("file", "those that waited for it", waited)
+    show("file", "the process that refreshed", refreshed)
+    show("file", "the processes that waited", waited)
     if shutil.which("redis-server") is None:
-        print("redis   not measured: there is no redis-server")
+        print("redis   not measured: redis-server is not installed")
         return
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -140,8 +140,8 @@ async def main(processes: int, rounds: int) -> None:
     finally:
         server.kill()
         await server.wait()
-    show("redis", "the first to have it", refreshed)
-    show("redis", "those that waited for it", waited)
+    show("redis", "the process that refreshed", refreshed)
+    show("redis", "the processes that waited", waited)
 
 
 if __name__ == "__main__":
@@ -150,4 +150,4 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--worker", type=json.loads)
     arguments = parser.parse_args()
-    asyncio.run(work(arguments.worker) if arguments.worker else main(arguments.processes, arguments.rounds))
+    asyncio.run(run_worker(arguments.worker) if arguments.worker else main(arguments.processes, arguments.rounds))

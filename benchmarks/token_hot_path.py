@@ -1,9 +1,9 @@
-"""What ``await manager.token()`` costs while the token is fresh, beside a coroutine that returns an attribute.
+"""Time of ``await manager.token()`` while the token is fresh, compared with a coroutine that returns an attribute.
 
     python benchmarks/token_hot_path.py
 
-Both run in the same process, turn about; medians of many rounds. The bound: 1.5 microseconds, and four times the
-bare coroutine.
+Both run in the same process, in turn; the results are medians of many rounds. The limits are 1.5 microseconds and four
+times the bare coroutine.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from twilio_oauth_async.grants.client_credentials import ClientCredentials
 from twilio_oauth_async.tokens.manager import TokenManager
 
 CALLS, ROUNDS = 20_000, 31
-MOST_MICROSECONDS, MOST_TIMES = 1.5, 4.0
+MAX_MICROSECONDS, MAX_RATIO = 1.5, 4.0
 
 
 class Holder:
-    """The least that a token source can be."""
+    """The simplest token source."""
 
     def __init__(self, token: Token) -> None:
         self.held = token
 
     async def token(self) -> Token:
-        """Give the attribute."""
+        """Return the attribute."""
         return self.held
 
 
-async def microseconds(ask: Callable[[], Awaitable[Token]]) -> float:
-    """One round: microseconds a call."""
+async def microseconds(get_token: Callable[[], Awaitable[Token]]) -> float:
+    """Run one round and return microseconds per call."""
     started = time.perf_counter()
     for _ in range(CALLS):
-        await ask()
+        await get_token()
     return (time.perf_counter() - started) / CALLS * 1e6
 
 
 async def main() -> int:
-    """Measure, print, and judge."""
+    """Measure, print the results and compare them with the limits."""
     token = Token(access_token="a", access_token_expires_at=datetime.now(UTC) + timedelta(hours=1))
-    grant = ClientCredentials(OAuthSession(), client_id="OQ1", client_secret="s")  # never asked
+    grant = ClientCredentials(OAuthSession(), client_id="OQ1", client_secret="s")  # never used
     manager = TokenManager(grant)
     await manager.adopt(token)
     holder = Holder(token)
@@ -61,9 +61,9 @@ async def main() -> int:
         otel.uninstrument()
     one, other = statistics.median(bare), statistics.median(managed)
     print(f"bare coroutine   {one:.3f} us")
-    print(f"manager.token()  {other:.3f} us   {other / one:.2f}x (at most {MOST_TIMES}x, {MOST_MICROSECONDS} us)")
+    print(f"manager.token()  {other:.3f} us   {other / one:.2f}x (at most {MAX_RATIO}x, {MAX_MICROSECONDS} us)")
     print(f"with otel        {statistics.median(observed):.3f} us   {statistics.median(observed) / one:.2f}x")
-    return int(other > MOST_MICROSECONDS or other / one > MOST_TIMES)
+    return int(other > MAX_MICROSECONDS or other / one > MAX_RATIO)
 
 
 if __name__ == "__main__":

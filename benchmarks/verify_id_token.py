@@ -1,11 +1,11 @@
-"""What verifying an id token with a cached key costs beside the bare signature check of `cryptography`.
+"""Time to verify an ID token with a cached key, compared with the bare signature check of `cryptography`.
 
-``python benchmarks/verify_id_token.py [CALLS]`` signs in at the emulator, once with each algorithm, and then calls the
-check and the verifier in turns, so that each finds the processor's caches as the other one leaves them: in a program
-that does something else as well, neither runs from warm ones. The figures are medians of single calls.
+``python benchmarks/verify_id_token.py [CALLS]`` signs in with the emulator, once with each algorithm. Then it calls the
+bare check and the verifier in turn, so that neither runs with warm processor caches, as in a real program. The results
+are medians of single calls.
 
-The bare check is what one writes with `cryptography` alone: the key is ready, and a call takes the octets that were
-signed and those of the signature. Exit status 1 where a ratio is over its limit.
+The bare check uses `cryptography` alone: the key is ready, and a call gets the signed bytes and the signature. The exit
+status is 1 if a ratio exceeds its limit.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ WARM_UP = 200
 @attrs.frozen
 class Result:
     bare: float
-    """Microseconds a check, as all of these."""
+    """Microseconds per call, as the other fields."""
     verify: float
     bound: float
-    """With the access token compared as well."""
+    """Including the comparison with the access token."""
 
 
 def bare_check(jwk: dict[str, str], id_token: str) -> Callable[[], None]:
-    """The signature check alone."""
+    """Return a function that only checks the signature."""
     message, _, signature = id_token.rpartition(".")
     signed, raw = message.encode(), decoded(signature)
     numbers = {name: int.from_bytes(decoded(jwk[name]), "big") for name in ("x", "y", "n", "e") if name in jwk}
@@ -50,7 +50,7 @@ def bare_check(jwk: dict[str, str], id_token: str) -> Callable[[], None]:
         point = ec.EllipticCurvePublicNumbers(numbers["x"], numbers["y"], ec.SECP256R1()).public_key()
 
         def check_ecdsa() -> None:
-            # A JWS carries the two numbers side by side, the library takes them in DER.
+            # A JWS contains the two numbers side by side; the library expects DER.
             der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
             point.verify(der, signed, ec.ECDSA(hashes.SHA256()))
 

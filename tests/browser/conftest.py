@@ -33,33 +33,32 @@ async def caller(emulator: Emulator) -> AsyncIterator[Caller]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def new_page(browser: Browser, emulator: Emulator) -> AsyncIterator[NewPage]:
-    """Opens a page of a browser without a past; its options are those of a Playwright context.
+    """Return a function that opens a page in a new browser context; its arguments are those of Playwright's contexts.
 
-    The test fails where a page asks another server for anything, breaks its own Content-Security-Policy or logs an
-    error: none of that may happen on the emulator's pages.
+    The test fails if a page sends a request to another server, violates its Content-Security-Policy or logs an error.
     """
     contexts: list[Any] = []
-    complaints: list[str] = []
+    problems: list[str] = []
 
     async def open_page(**options: Any) -> Page:
         context = await browser.new_context(base_url=emulator.base_url, **options)
         contexts.append(context)
         page = await context.new_page()
         page.set_default_timeout(15_000)
-        page.on("request", asked)
-        page.on("console", said)
+        page.on("request", on_request)
+        page.on("console", on_console)
         return page
 
-    def asked(request: Request) -> None:
+    def on_request(request: Request) -> None:
         if not request.url.startswith("http://127.0.0.1:"):
-            complaints.append(f"a request to {request.url}")
+            problems.append(f"a request to {request.url}")
 
-    def said(message: ConsoleMessage) -> None:
-        # Chromium logs every 4xx page as an error; that is what some of the tests are about.
+    def on_console(message: ConsoleMessage) -> None:
+        # Chromium logs every 4xx page as an error, and some tests request such pages.
         if message.type == "error" and "Failed to load resource" not in message.text:
-            complaints.append(message.text)
+            problems.append(message.text)
 
     yield open_page
     for context in contexts:
         await context.close()
-    assert complaints == []
+    assert problems == []

@@ -1,4 +1,4 @@
-"""People in front of the device grant's pages: with a mouse, with a keyboard, on a phone, in the dark."""
+"""The emulator's device pages in a browser: with mouse, keyboard and touch, in light and dark mode."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ACTIVATE = "/v1/oauth2/device/activate"
 WIDE = {"width": 1280, "height": 720}
 NARROW = {"width": 320, "height": 568}
-LOOKS: Any = (("light", WIDE), ("dark", NARROW))
+MODES: Any = (("light", WIDE), ("dark", NARROW))
 
 
-async def outcome(caller: Caller, code: dict[str, Any]) -> str:
+async def poll_result(caller: Caller, code: dict[str, Any]) -> str:
     status, body = await caller.poll(code["device_code"])
     return "signed in" if status == 201 else str(body["error"])
 
 
 async def shows(page: Page, heading: str) -> None:
-    """Wait for the page with this heading: a click returns before the next page is there."""
+    """Wait for the page with this heading: a click returns before the next page is loaded."""
     await page.get_by_role("heading", name=heading, exact=True).wait_for()
 
 
-async def test_enter_the_code_and_approve(caller: Caller, new_page: NewPage) -> None:
+async def test_entered_code_can_be_approved(caller: Caller, new_page: NewPage) -> None:
     code = await caller.device_code("openid", "messages.read")
     page = await new_page()
     await page.goto(ACTIVATE)
@@ -44,13 +44,13 @@ async def test_enter_the_code_and_approve(caller: Caller, new_page: NewPage) -> 
     assert await page.get_by_role("listitem").all_inner_texts() == ["openid", "messages.read"]
     await page.get_by_role("button", name="Approve").click()
     await shows(page, "Approved")
-    assert await outcome(caller, code) == "signed in"
+    assert await poll_result(caller, code) == "signed in"
     await page.reload()
     await shows(page, "Approved")
-    assert len(caller.emulator.requests.to("consent")) == 1, "a reload decides nothing again"
+    assert len(caller.emulator.requests.to("consent")) == 1, "a reload does not send the decision again"
 
 
-async def test_the_link_with_the_code_only_fills_it_in_and_a_person_may_deny(caller: Caller, new_page: NewPage) -> None:
+async def test_link_with_the_code_fills_in_the_form_and_the_user_can_deny(caller: Caller, new_page: NewPage) -> None:
     code = await caller.device_code()
     page = await new_page()
     await page.goto("/" + code["verification_uri_complete"])
@@ -59,10 +59,10 @@ async def test_the_link_with_the_code_only_fills_it_in_and_a_person_may_deny(cal
     await page.get_by_role("button", name="Continue").click()
     await page.get_by_role("button", name="Deny").click()
     await shows(page, "Denied")
-    assert await outcome(caller, code) == "access_denied"
+    assert await poll_result(caller, code) == "access_denied"
 
 
-async def test_no_code_and_a_wrong_one_can_be_corrected(caller: Caller, new_page: NewPage) -> None:
+async def test_empty_or_wrong_code_can_be_corrected(caller: Caller, new_page: NewPage) -> None:
     code = await caller.device_code()
     page = await new_page()
     await page.goto(ACTIVATE)
@@ -79,7 +79,7 @@ async def test_no_code_and_a_wrong_one_can_be_corrected(caller: Caller, new_page
     await shows(page, "Allow Kitchen Display?")
 
 
-async def test_a_code_that_expires_while_it_is_looked_at(caller: Caller, new_page: NewPage) -> None:
+async def test_code_that_expires_on_the_consent_page_is_reported(caller: Caller, new_page: NewPage) -> None:
     code = await caller.device_code()
     page = await new_page()
     await page.goto("/" + code["verification_uri_complete"])
@@ -89,14 +89,14 @@ async def test_a_code_that_expires_while_it_is_looked_at(caller: Caller, new_pag
     await page.get_by_role("button", name="Approve").click()
     assert "expired" in await page.get_by_role("alert").inner_text()
     assert await page.get_by_label("Code").input_value() == ""
-    assert await outcome(caller, code) == "expired_token"
+    assert await poll_result(caller, code) == "expired_token"
 
 
-async def test_with_the_keyboard_alone(caller: Caller, new_page: NewPage) -> None:
+async def test_pages_can_be_used_with_the_keyboard(caller: Caller, new_page: NewPage) -> None:
     code = await caller.device_code()
     page = await new_page()
     await page.goto(ACTIVATE)
-    await page.locator("#user_code:focus").wait_for()  # it has the focus without anybody's doing
+    await page.locator("#user_code:focus").wait_for()  # it has the focus initially
     await page.keyboard.type(code["user_code"])
     await page.keyboard.press("Enter")
     await shows(page, "Allow Kitchen Display?")
@@ -107,10 +107,10 @@ async def test_with_the_keyboard_alone(caller: Caller, new_page: NewPage) -> Non
         assert await focused.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/approved")
-    assert await outcome(caller, code) == "signed in"
+    assert await poll_result(caller, code) == "signed in"
 
 
-async def test_with_a_finger_on_a_narrow_screen(caller: Caller, new_page: NewPage) -> None:
+async def test_pages_can_be_used_by_touch_on_a_narrow_screen(caller: Caller, new_page: NewPage) -> None:
     code = await caller.device_code("openid", "https://api.example.com/a/scope/that/is/much/longer/than/the/screen")
     page = await new_page(viewport=NARROW, has_touch=True)
     await page.goto("/" + code["verification_uri_complete"])
@@ -119,25 +119,25 @@ async def test_with_a_finger_on_a_narrow_screen(caller: Caller, new_page: NewPag
     for name in ("Approve", "Deny"):
         box = await page.get_by_role("button", name=name).bounding_box()
         assert box is not None
-        assert box["height"] >= 44, "a finger needs that much"
+        assert box["height"] >= 44, "too small for touch"
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 320
     await page.get_by_role("button", name="Approve").tap()
     await shows(page, "Approved")
-    assert await outcome(caller, code) == "signed in"
+    assert await poll_result(caller, code) == "signed in"
 
 
-async def test_without_scripts(caller: Caller, new_page: NewPage) -> None:
+async def test_pages_work_without_scripts(caller: Caller, new_page: NewPage) -> None:
     code = await caller.device_code()
     page = await new_page(java_script_enabled=False)
     await page.goto("/" + code["verification_uri_complete"])
     await page.get_by_role("button", name="Continue").click()
     await page.get_by_role("button", name="Approve").click()
     await shows(page, "Approved")
-    assert await outcome(caller, code) == "signed in"
+    assert await poll_result(caller, code) == "signed in"
 
 
-async def test_one_of_several_people_is_chosen(caller: Caller, new_page: NewPage) -> None:
+async def test_user_is_chosen_from_a_list(caller: Caller, new_page: NewPage) -> None:
     other = caller.emulator.add_user("Grace", "Other", "grace@example.com")
     code = await caller.device_code()
     page = await new_page()
@@ -151,9 +151,9 @@ async def test_one_of_several_people_is_chosen(caller: Caller, new_page: NewPage
     assert body["user_sid"] == other.sid
 
 
-async def test_the_authorization_page_sends_the_browser_back(caller: Caller, new_page: NewPage) -> None:
+async def test_authorization_page_redirects_to_the_app_without_a_referrer(caller: Caller, new_page: NewPage) -> None:
     page = await new_page()
-    # Another emulator's port stands for the app's own listener: the browser must be able to leave for it.
+    # Another emulator is the redirect target of the app: the Content-Security-Policy must allow this redirect.
     async with type(caller.emulator)() as elsewhere:
         for decision in ("Approve", "Deny"):
             await page.goto(url(caller, redirect_uri=elsewhere.base_url + "/callback"))
@@ -166,7 +166,7 @@ async def test_the_authorization_page_sends_the_browser_back(caller: Caller, new
             elsewhere.requests.clear()
 
 
-async def test_another_site_cannot_frame_the_page(browser: Browser, emulator: Emulator) -> None:
+async def test_page_cannot_be_framed_by_another_site(browser: Browser, emulator: Emulator) -> None:
     async with await browser.new_context() as context:
         page = await context.new_page()
         async with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
@@ -174,30 +174,30 @@ async def test_another_site_cannot_frame_the_page(browser: Browser, emulator: Em
         assert await page.frames[1].locator("form").count() == 0
 
 
-async def test_every_page_is_fit_for_all_in_the_light_and_in_the_dark(caller: Caller, new_page: NewPage) -> None:
+async def test_every_page_is_accessible_in_light_and_dark_mode(caller: Caller, new_page: NewPage) -> None:
     if find_spec("axe_playwright_python") is None:
         missing("axe-playwright-python, which carries axe-core, is not installed (the `browser` dependency group)")
     script = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
     caller.emulator.add_user("Grace", "Other", "grace@example.com")
     code, expired = [await caller.device_code("openid", "messages.read") for _ in range(2)]
     await caller.emulator.expire(expired["user_code"])
-    # The policy of the pages would not let axe in; every other test runs under it.
-    # Without motion, because a button on its way from one colour to the other is not readable.
+    # The Content-Security-Policy of the pages would block axe. All other tests run with the policy.
+    # Reduced motion, because axe rejects the contrast of a button during a colour transition.
     page = await new_page(bypass_csp=True, reduced_motion="reduce")
 
     async def check(where: str) -> None:
-        """Look at one page in both of its looks, without loading it again."""
+        """Check the current page in light and dark mode, without reloading it."""
         await page.evaluate(script)
-        paper: list[int] = []
-        for scheme, size in LOOKS:
+        brightness: list[int] = []
+        for scheme, size in MODES:
             await page.emulate_media(color_scheme=scheme)
             await page.set_viewport_size(size)
             found = await page.evaluate("async () => (await axe.run()).violations")
             assert [(rule["id"], rule["impact"], where, scheme) for rule in found] == []
             assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"], where
             colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
-            paper.append(sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")))
-        assert paper[1] < 200 < 600 < paper[0], where
+            brightness.append(sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")))
+        assert brightness[1] < 200 < 600 < brightness[0], where
 
     await page.goto(ACTIVATE)
     await check("enter")

@@ -1,7 +1,7 @@
-"""An authorization server that is not ours: Authlib's device grant in a Flask app, in a thread, on the virtual clock.
+"""An independent authorization server: Authlib's device grant in a Flask app, in a thread, with the virtual clock.
 
-Authlib brings the endpoints, their checks and their answers. What RFC 8628 leaves to whoever runs a server stands
-here: where codes are kept, what time it is, and when a poll was too fast.
+Authlib implements the endpoints, their checks and their responses. This module adds what RFC 8628 leaves to the
+operator of a server: where codes are stored, which clock is used, and when a poll is too fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ACTIVATE = "https://login.example.com/activate"
 
 @define
 class Client(ClientMixin):
-    """The one app that it knows."""
+    """The only registered app."""
 
     client_id: str = "OQauthlib"
     client_secret: str | None = None
@@ -46,7 +46,7 @@ class Client(ClientMixin):
 
 
 @define
-class KeptToken(TokenMixin):
+class StoredToken(TokenMixin):
     refresh_token: str
     scope: str
     revoked: bool = False
@@ -69,18 +69,18 @@ class KeptToken(TokenMixin):
 
 @define
 class Memory:
-    """All that the server keeps."""
+    """The state of the server."""
 
     clock: VirtualClock
     client: Client
-    demanded_interval: float
+    enforced_interval: float
     lifetime: float
-    """What it holds itself to; what it announces is Authlib's."""
+    """Seconds until a code expires; the announced lifetime is `Endpoint.EXPIRES_IN`."""
     codes: dict[str, DeviceCredentialDict] = field(factory=dict)
     decisions: dict[str, bool] = field(factory=dict)
-    tokens: list[KeptToken] = field(factory=list)
+    tokens: list[StoredToken] = field(factory=list)
     polls: list[float] = field(factory=list)
-    """When each poll came, on the virtual clock."""
+    """Time of each poll, on the virtual clock."""
 
     def find(self, device_code: str) -> DeviceCredentialDict | None:
         self.polls.append(self.clock.monotonic())
@@ -88,18 +88,18 @@ class Memory:
 
 
 class Credential(DeviceCredentialDict):
-    """Authlib's own, but for whose clock it asks."""
+    """Authlib's class, but with the virtual clock."""
 
     def __init__(self, memory: Memory, **members: Any) -> None:
         super().__init__(**members)
-        self.ends = memory.clock.monotonic() + memory.lifetime
+        self.expires_at = memory.clock.monotonic() + memory.lifetime
         self.memory = memory
 
     def is_expired(self) -> bool:
-        return self.memory.clock.monotonic() >= self.ends
+        return self.memory.clock.monotonic() >= self.expires_at
 
 
-class Quiet(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     def log_request(self, *_: object) -> None:
         pass
 
@@ -124,23 +124,23 @@ def build_app(memory: Memory) -> Flask:
 
         def should_slow_down(self, credential: DeviceCredentialDict) -> bool:
             *earlier, now = memory.polls
-            return bool(earlier) and now - earlier[-1] < memory.demanded_interval
+            return bool(earlier) and now - earlier[-1] < memory.enforced_interval
 
     class Refresh(RefreshTokenGrant):
         INCLUDE_NEW_REFRESH_TOKEN = True
         TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_post", "none")
 
-        def authenticate_refresh_token(self, refresh_token: str) -> KeptToken | None:
+        def authenticate_refresh_token(self, refresh_token: str) -> StoredToken | None:
             return next((t for t in memory.tokens if t.refresh_token == refresh_token and not t.revoked), None)
 
-        def authenticate_user(self, credential: KeptToken) -> str:
+        def authenticate_user(self, credential: StoredToken) -> str:
             return "US1"
 
-        def revoke_old_credential(self, credential: KeptToken) -> None:
+        def revoke_old_credential(self, credential: StoredToken) -> None:
             credential.revoked = True
 
     def save_token(token: dict[str, Any], _: object) -> None:
-        memory.tokens.append(KeptToken(token["refresh_token"], token.get("scope", "")))
+        memory.tokens.append(StoredToken(token["refresh_token"], token.get("scope", "")))
 
     app = Flask(__name__)
     app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
@@ -162,21 +162,21 @@ def build_app(memory: Memory) -> Flask:
 
 
 class AuthlibServer:
-    """Serves until the block ends."""
+    """Runs the server until the block ends."""
 
     def __init__(
         self,
         clock: VirtualClock,
         *,
         client_secret: str | None = None,
-        demanded_interval: float = 5.0,
+        enforced_interval: float = 5.0,
         lifetime: float = 120.0,
     ) -> None:
-        self.memory = Memory(clock, Client(client_secret=client_secret), demanded_interval, lifetime)
+        self.memory = Memory(clock, Client(client_secret=client_secret), enforced_interval, lifetime)
         self.client_id = self.memory.client.client_id
 
     def __enter__(self) -> Self:
-        self._server = make_server("127.0.0.1", 0, build_app(self.memory), threaded=True, request_handler=Quiet)
+        self._server = make_server("127.0.0.1", 0, build_app(self.memory), threaded=True, request_handler=QuietHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
@@ -188,7 +188,7 @@ class AuthlibServer:
         self._server.server_close()
 
     def decide(self, user_code: str, *, approve: bool) -> None:
-        """What a person does on its page."""
+        """Approve or deny a code, as a user does on the page of the server."""
         self.memory.decisions[user_code] = approve
 
     @property

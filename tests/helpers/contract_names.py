@@ -1,7 +1,7 @@
-"""The names of the RFCs and those of the contract, written once, and nothing of either side's code.
+"""The names in the RFCs and in Twilio's API contract. It uses no code of the client or the emulator.
 
-A client or server that knows only the RFCs is put opposite to one that knows only the contract, so the two can agree
-only if both mean the same: what is translated here is spelling.
+The interop tests connect a client or server that knows only the RFCs to one that knows only the contract. Only names
+are translated here, so the two sides work together only if both implement the same meaning.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ USER = {  # the contract; OpenID Connect Core 5.1
 
 
 def to_contract(form: Iterable[tuple[str, str]]) -> Pairs:
-    """A request's parameters as the contract spells them; the scopes, one parameter in the RFCs, are many there."""
+    """Rename the parameters of a request to those of the contract, which repeats the parameter of the scopes."""
     translated: Pairs = []
     for name, value in form:
         if name == "scope":
@@ -50,7 +50,7 @@ def to_contract(form: Iterable[tuple[str, str]]) -> Pairs:
 
 
 def to_rfc(form: Iterable[tuple[str, str]]) -> Pairs:
-    """The other way around."""
+    """Rename the parameters of a request to those of the RFCs, which send the scopes in one parameter."""
     pairs = list(form)
     scopes = [value for name, value in pairs if name == "Scopes"]
     translated = [(BACK.get(name, name), value) for name, value in pairs if name != "Scopes"]
@@ -58,10 +58,10 @@ def to_rfc(form: Iterable[tuple[str, str]]) -> Pairs:
 
 
 def renamed(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """A JSON object with other names; members that are null are left out, which the RFCs do not know."""
+    """Return a JSON object with other names, without the members that are null: the RFCs omit those."""
     return {names.get(name, name): value for name, value in body.items() if value is not None}
 
 
 def without_empty_key_ops(key: Mapping[str, Any]) -> dict[str, Any]:
-    """A JWK as those read it who take an empty ``key_ops``, which Twilio's keys have, for "good for nothing"."""
+    """Return a JWK without an empty ``key_ops``, which Twilio's keys have: some clients read it as "no use allowed"."""
     return {name: value for name, value in key.items() if name != "key_ops" or value}

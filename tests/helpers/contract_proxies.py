@@ -1,4 +1,4 @@
-"""Two proxies that translate spelling: `RfcFace` before the emulator, `ContractFace` before a server by the RFCs."""
+"""Two proxies that translate names: `RfcProxy` for the emulator, `ContractProxy` for a server that follows the RFCs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class Proxy:
-    """An HTTP server on loopback, and a client to what stands behind it."""
+    """An HTTP server on loopback that forwards requests to `target`."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -41,7 +41,7 @@ class Proxy:
     async def forward(
         self, method: str, path: str, form: names.Pairs | None, headers: dict[str, str]
     ) -> tuple[int, Any, dict[str, str]]:
-        """The status, the JSON body and the headers that say more of what the server behind answers."""
+        """Send a request to the target; return the status, JSON body and relevant headers of the response."""
         body = None if form is None else urlencode(form)
         async with self.http.request(
             method, self.target + path, data=body, headers=headers | (FORM if body is not None else {})
@@ -55,10 +55,10 @@ async def form_of(request: web.Request) -> names.Pairs:
     return parse_qsl(await request.text(), keep_blank_values=True, strict_parsing=True)
 
 
-class RfcFace(Proxy):
-    """An authorization server as the RFCs have it: the emulator's v1 API in other words.
+class RfcProxy(Proxy):
+    """An authorization server with the names of the RFCs, in front of the emulator's v1 API.
 
-    The account's Basic credentials, which no RFC knows of, are added here.
+    It adds the account's Basic credentials, which the RFCs do not have.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -72,21 +72,23 @@ class RfcFace(Proxy):
                 web.post("/device_authorization", self.device_authorization),
                 web.post("/token", self.token),
                 web.get("/userinfo", self.userinfo),
-                web.post("/userinfo", self.userinfo),  # OpenID Connect Core 5.3 has both, the contract GET alone
+                web.post("/userinfo", self.userinfo),  # OpenID Connect Core 5.3 has GET and POST, the contract only GET
                 web.post("/revoke", self.revoke),
             ]
         )
 
     async def discovery(self, _: web.Request) -> web.Response:
         _, body, _ = await self.forward("GET", "/v1/.well-known/openid-configuration", None, self._account)
-        here = {
+        endpoints = {
             "jwks_uri": "/jwks",
             "device_authorization_endpoint": "/device_authorization",
             "token_endpoint": "/token",
             "userinfo_endpoint": "/userinfo",
             "revocation_endpoint": "/revoke",
         }
-        document = names.renamed(body, names.DISCOVERY) | {name: self.base_url + path for name, path in here.items()}
+        document = names.renamed(body, names.DISCOVERY) | {
+            name: self.base_url + path for name, path in endpoints.items()
+        }
         algorithms = document["id_token_signing_alg_values_supported"]
         document["id_token_signing_alg_values_supported"] = [names.ALGORITHMS[name] for name in algorithms]
         return web.json_response(document)
@@ -107,9 +109,9 @@ class RfcFace(Proxy):
         status, body, headers = await self._post("/v1/token", request)
         if status == 201:
             status = 200  # RFC 6749 5.1
-            ends = parsedate_to_datetime(body.pop("access_token_expires_at"))
+            expires_at = parsedate_to_datetime(body.pop("access_token_expires_at"))
             body.pop("refresh_token_expires_at")
-            body["expires_in"] = round((ends - self._emulator.clock.now()).total_seconds())
+            body["expires_in"] = round((expires_at - self._emulator.clock.now()).total_seconds())
             body = names.renamed(body, {}) | {"token_type": "Bearer"}
         return web.json_response(body, status=status, headers=headers)
 
@@ -126,11 +128,11 @@ class RfcFace(Proxy):
         return await self.forward("POST", path, names.to_contract(await form_of(request)), self._account)
 
 
-class ContractFace(Proxy):
-    """Twilio's v1 API as the contract has it: a server by the RFCs in other words.
+class ContractProxy(Proxy):
+    """Twilio's v1 API, in front of a server that follows the RFCs.
 
-    The account's Basic credentials are taken off: that server knows the app alone. Where the contract has no parameter
-    for the app's secret, they stood for it, and `app_secret` takes their place.
+    It removes the account's Basic credentials, because that server knows only the app. If the contract has no parameter
+    for the app's secret, it adds `app_secret` instead of them.
     """
 
     def __init__(self, server: str, app_secret: str | None = None) -> None:
@@ -146,6 +148,6 @@ class ContractFace(Proxy):
     async def token(self, request: web.Request) -> web.Response:
         return await self._post("/token", request, [])
 
-    async def _post(self, path: str, request: web.Request, more: names.Pairs) -> web.Response:
-        status, body, headers = await self.forward("POST", path, names.to_rfc(await form_of(request)) + more, {})
+    async def _post(self, path: str, request: web.Request, added: names.Pairs) -> web.Response:
+        status, body, headers = await self.forward("POST", path, names.to_rfc(await form_of(request)) + added, {})
         return web.json_response(body, status=status, headers=headers)

@@ -1,4 +1,4 @@
-"""A script for Node.js with packages that npm installs once a run, and the conversation with it."""
+"""Runs a Node.js script, whose packages npm installs once per test run, and exchanges messages with it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from filelock import FileLock
 
 SCRIPTS = Path(__file__).parents[1] / "interop"
 REQUIRED = os.environ.get("TWILIO_OAUTH_REQUIRE_NODE") == "1"
-PATIENCE = 30.0
-"""Real seconds that an answer of a script may take."""
+TIMEOUT = 30.0
+"""Real seconds to wait for a message of a script."""
 
 
 def install(folder: Path) -> Path:
-    """Install what package-lock.json says into `folder`, once for all workers of a run; skip where that cannot be."""
+    """Install the packages of package-lock.json into `folder`, once for all workers; skip the test if that fails."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        give_up("there is no Node.js with npm here")
+        skip_or_fail("Node.js with npm is not installed")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.removeprefix("v").partition(".")[0]) < 20:
-        give_up(f"Node.js is older than 20: {version}")
+        skip_or_fail(f"Node.js is older than 20: {version}")
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             unfinished = folder.with_name(folder.name + "-unfinished")
@@ -39,39 +39,40 @@ def install(folder: Path) -> Path:
             command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
             run = subprocess.run(command, cwd=unfinished, capture_output=True, text=True, timeout=300, check=False)
             if run.returncode != 0:
-                give_up(f"npm ci failed: {run.stderr.strip()[-300:]}")
+                skip_or_fail(f"npm ci failed: {run.stderr.strip()[-300:]}")
             unfinished.rename(folder)
     return folder
 
 
-def give_up(reason: str) -> None:
+def skip_or_fail(reason: str) -> None:
+    """Skip the test, or fail it if Node.js is required."""
     if REQUIRED:
         pytest.fail(f"TWILIO_OAUTH_REQUIRE_NODE=1, but {reason}")
     pytest.skip(reason)
 
 
 class Script:
-    """A running script: what it says, one JSON value a line, and what it is answered."""
+    """A running script. Each message, in both directions, is one line with a JSON value."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def listen(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
-        assert line, "the script ended without a word"
+        line = await asyncio.wait_for(self._process.stdout.readline(), TIMEOUT)
+        assert line, "the script ended without a message"
         return dict(json.loads(line))
 
-    def answer(self, value: Any = None) -> None:
+    def reply(self, value: Any = None) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(value).encode() + b"\n")
 
 
 @asynccontextmanager
-async def running(folder: Path, script: str, **given: Any) -> AsyncIterator[Script]:
-    """Start `script`; it ends with the block, and must then have ended well."""
+async def run_script(folder: Path, script: str, **options: Any) -> AsyncIterator[Script]:
+    """Start `script` and wait for its end after the block; fail if its exit status is not 0."""
     process = await asyncio.create_subprocess_exec(
-        *("node", script, json.dumps(given)),
+        *("node", script, json.dumps(options)),
         cwd=folder,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -79,16 +80,16 @@ async def running(folder: Path, script: str, **given: Any) -> AsyncIterator[Scri
     )
     assert process.stdin is not None
     assert process.stderr is not None
-    complaint = asyncio.ensure_future(process.stderr.read())
-    ended_well = False
+    stderr = asyncio.ensure_future(process.stderr.read())
+    succeeded = False
     try:
         yield Script(process)
         process.stdin.close()
-        ended_well = await asyncio.wait_for(process.wait(), PATIENCE) == 0
+        succeeded = await asyncio.wait_for(process.wait(), TIMEOUT) == 0
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-        told = (await complaint).decode()
-        if not ended_well and told:
-            pytest.fail(f"{script}: {told}")
+        errors = (await stderr).decode()
+        if not succeeded and errors:
+            pytest.fail(f"{script}: {errors}")

@@ -1,6 +1,6 @@
-"""Loaded by schemathesis itself: gives every second request credentials that the emulator knows.
+"""Hooks that schemathesis loads: they give every second request credentials that the emulator knows.
 
-Made-up ones alone would show how requests are refused and never what a success looks like.
+With random credentials alone every response would be an error.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ GRANTS: list[dict[str, str]] = [
     {"GrantType": "urn:ietf:params:oauth:grant-type:device_code", "DeviceCode": "DEVICE_CODE"},
     {"GrantType": "authorization_code"},
 ]
-CHANCE = random.Random(8628)
+RNG = random.Random(8628)
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    if not isinstance(case.body, dict) or CHANCE.random() < 0.5:
+    if not isinstance(case.body, dict) or RNG.random() < 0.5:
         return
     case.body["ClientSid"] = KNOWN["CLIENT_SID"]
     if "GrantType" in case.body:
         case.body.pop("ClientSecret", None)
-        case.body |= {name: KNOWN.get(value, value) for name, value in CHANCE.choice(GRANTS).items()}
+        case.body |= {name: KNOWN.get(value, value) for name, value in RNG.choice(GRANTS).items()}

@@ -1,6 +1,6 @@
-"""One clock for several processes, which a test sets ahead: a minute passes for all of them without being waited for.
+"""One clock for several processes that a test can advance, so that no process has to wait in real time.
 
-Run as a program it runs an example by that clock.
+Run as a program, it runs an example with this clock.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ VARIABLE = "EXAMPLE_CLOCK"
 
 
 class SharedClock:
-    """The machine's time, and what the file says in seconds on top of it."""
+    """The system clock plus the seconds that are written in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def advance(self, seconds: float) -> None:
         new = self.path.with_suffix(".new")
-        new.write_text(str(self._ahead() + seconds))
+        new.write_text(str(self._offset() + seconds))
         new.replace(self.path)
 
     def monotonic(self) -> float:
-        return time.monotonic() + self._ahead()
+        return time.monotonic() + self._offset()
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._ahead())
+        return datetime.now(UTC) + timedelta(seconds=self._offset())
 
     async def sleep(self, seconds: float) -> None:
         until = self.monotonic() + seconds
@@ -42,7 +42,7 @@ class SharedClock:
         while (left := until - self.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.02))
 
-    def _ahead(self) -> float:
+    def _offset(self) -> float:
         return float(self.path.read_text()) if self.path.exists() else 0.0
 
 

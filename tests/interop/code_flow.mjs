@@ -1,9 +1,9 @@
-// The authorization code grant with PKCE as oauth4webapi has it, against the v2 API, which has the RFCs' own names.
+// The authorization code grant with PKCE of oauth4webapi, with the v2 API, which uses the names of the RFCs.
 import * as oauth from 'oauth4webapi'
-import { ask, authentication, client, discover, given, http, tellOutcome } from './conversation.mjs'
+import { ask, authentication, client, discover, options, http, reportResult } from './conversation.mjs'
 
-await tellOutcome(async () => {
-  const as = { ...(await discover()), ...given.endpoints, authorization_response_iss_parameter_supported: true }
+await reportResult(async () => {
+  const as = { ...(await discover()), ...options.endpoints, authorization_response_iss_parameter_supported: true }
   const verifier = oauth.generateRandomCodeVerifier()
   const state = oauth.generateRandomState()
   const nonce = oauth.generateRandomNonce()
@@ -12,8 +12,8 @@ await tellOutcome(async () => {
   url.search = new URLSearchParams({
     response_type: 'code',
     client_id: client.client_id,
-    redirect_uri: given.redirectUri,
-    scope: given.scope,
+    redirect_uri: options.redirectUri,
+    scope: options.scope,
     state,
     nonce,
     code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
@@ -22,13 +22,13 @@ await tellOutcome(async () => {
   const { callback } = await ask({ authorize: url.href })
   const parameters = oauth.validateAuthResponse(as, client, new URL(callback), state)
 
-  const sent = given.wrongVerifier ? oauth.generateRandomCodeVerifier() : verifier
+  const sent = options.wrongVerifier ? oauth.generateRandomCodeVerifier() : verifier
   const response = await oauth.authorizationCodeGrantRequest(
     as,
     client,
     authentication,
     parameters,
-    given.redirectUri,
+    options.redirectUri,
     sent,
     http,
   )

@@ -1,4 +1,4 @@
-"""The emulator on a clock that starts now, since foreign verifiers look at the real one, and its face by the RFCs."""
+"""The emulator with a clock that starts now, because other verifiers use the system clock, and its `RfcProxy`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.helpers.contract_proxies import RfcFace
-from tests.helpers.foreign_time import HEAD_START
+from tests.helpers.contract_proxies import RfcProxy
+from tests.helpers.virtual_sleep import HEAD_START
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    # A whole second: claims are whole ones, and the time between two of them is then that between the events.
+    # Without microseconds, because claims are whole seconds; then their differences are exact.
     return VirtualClock(datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=HEAD_START))
 
 
 @pytest.fixture
 def emulator_options() -> dict[str, Any]:
-    """For a test to parametrize."""
+    """Options of the emulator; tests parametrize them."""
     return {}
 
 
@@ -34,6 +34,6 @@ async def emulator(clock: VirtualClock, emulator_options: dict[str, Any]) -> Asy
 
 
 @pytest_asyncio.fixture
-async def rfc(emulator: Emulator) -> AsyncIterator[RfcFace]:
-    async with RfcFace(emulator) as face:
-        yield face
+async def rfc(emulator: Emulator) -> AsyncIterator[RfcProxy]:
+    async with RfcProxy(emulator) as proxy:
+        yield proxy

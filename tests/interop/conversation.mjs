@@ -1,32 +1,32 @@
-// How a foreign client talks with the test that started it: one JSON value a line, each answered by one.
-// Its time is the test's as well, so that nothing waits for real.
+// Messages between the script and the test that started it: one line of JSON, then one line in reply.
+// The script also waits on the clock of the test, so that it does not wait in real time.
 import { createInterface } from 'node:readline'
 import * as oauth from 'oauth4webapi'
 
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+const replies = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 
-export async function ask(question) {
-  process.stdout.write(JSON.stringify(question) + '\n')
-  const { value, done } = await answers.next()
-  if (done) throw new Error('the test has gone')
+export async function ask(message) {
+  process.stdout.write(JSON.stringify(message) + '\n')
+  const { value, done } = await replies.next()
+  if (done) throw new Error('the test has ended')
   return JSON.parse(value)
 }
 
-export const given = JSON.parse(process.argv[2])
+export const options = JSON.parse(process.argv[2])
 export const http = { [oauth.allowInsecureRequests]: true } // on loopback
 
-// What the client is, and how it proves itself.
-export const client = { client_id: given.clientId, id_token_signed_response_alg: given.algorithm }
-export const authentication = given.clientSecret ? oauth.ClientSecretPost(given.clientSecret) : oauth.None()
+// The client and its authentication.
+export const client = { client_id: options.clientId, id_token_signed_response_alg: options.algorithm }
+export const authentication = options.clientSecret ? oauth.ClientSecretPost(options.clientSecret) : oauth.None()
 
 export async function discover() {
-  // Not oauth.discoveryRequest: it goes to the issuer's own host, which is not on loopback.
-  const response = await fetch(given.discovery)
-  return oauth.processDiscoveryResponse(new URL(given.issuer), response)
+  // Not oauth.discoveryRequest: it would send the request to the issuer's host, which is not on loopback.
+  const response = await fetch(options.discovery)
+  return oauth.processDiscoveryResponse(new URL(options.issuer), response)
 }
 
-// Runs `flow` and tells how it ended: with what it returns, or with the OAuth error that it met.
-export async function tellOutcome(flow) {
+// Runs `flow` and reports its result, or the OAuth error that it raised.
+export async function reportResult(flow) {
   try {
     await ask({ done: await flow() })
   } catch (error) {

@@ -1,6 +1,6 @@
-// RFC 8628 as oauth4webapi has it: ask for a code, poll, check the id token, use the token, refresh it.
+// RFC 8628 with oauth4webapi: request a code, poll, check the ID token, use the token, refresh it.
 import * as oauth from 'oauth4webapi'
-import { ask, authentication, client, discover, given, http, tellOutcome } from './conversation.mjs'
+import { ask, authentication, client, discover, options, http, reportResult } from './conversation.mjs'
 
 async function poll(as, { device_code, interval = 5 }) {
   for (;;) {
@@ -18,12 +18,12 @@ async function poll(as, { device_code, interval = 5 }) {
   }
 }
 
-await tellOutcome(async () => {
+await reportResult(async () => {
   const as = await discover()
   const code = await oauth.processDeviceAuthorizationResponse(
     as,
     client,
-    await oauth.deviceAuthorizationRequest(as, client, authentication, { scope: given.scope }, http),
+    await oauth.deviceAuthorizationRequest(as, client, authentication, { scope: options.scope }, http),
   )
   await ask({ code })
   const token = await poll(as, code)

@@ -1,6 +1,7 @@
-"""Verifiers that are not ours accept the emulator's id tokens from its published JWK set, and refuse forged ones.
+"""Independent verifiers accept the emulator's ID tokens with its published key set, and reject forged ones.
 
-PyJWT shares no line with what the emulator signs with. Authlib brings OpenID Connect's own rules (nonce, at_hash, azp).
+PyJWT shares no code with the library that the emulator signs with. Authlib checks the rules of OpenID Connect (nonce,
+at_hash, azp).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import requests
 from authlib.integrations.base_client.sync_openid import OpenIDMixin
 from joserfc.errors import JoseError
 
-from tests.helpers.foreign_time import HEAD_START
+from tests.helpers.virtual_sleep import HEAD_START
 from twilio_oauth_async import DeviceFlow, OAuthSession, Token
 from twilio_oauth_async.emulator import Emulator
 
@@ -64,7 +65,7 @@ def pyjwt_verify(emulator: Emulator, id_token: str) -> dict[str, Any]:
 
 
 class LoopbackSession(requests.Session):
-    """One that takes Authlib's own argument, and ignores proxies: nobody's stands between two ends of a loopback."""
+    """A session that accepts Authlib's extra argument and ignores proxy settings, since requests stay on loopback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class LoopbackSession(requests.Session):
 
 
 class RelyingParty(OpenIDMixin):
-    """What an app of Authlib's is, without a web framework around it."""
+    """Authlib's OpenID Connect client without a web framework."""
 
     def __init__(self, emulator: Emulator, jwks_uri: str) -> None:
         self._emulator = emulator
@@ -95,8 +96,8 @@ class RelyingParty(OpenIDMixin):
         return session
 
     def verify(self, token: Token, nonce: str | None = None) -> dict[str, Any]:
-        answer = {"id_token": token.id_token, "access_token": token.access_token}
-        return self.parse_id_token(answer, nonce, leeway=0)
+        response = {"id_token": token.id_token, "access_token": token.access_token}
+        return self.parse_id_token(response, nonce, leeway=0)
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def relying_party(emulator, rfc):
     return RelyingParty(emulator, rfc.base_url + "/jwks")
 
 
-async def test_pyjwt_accepts(emulator, emulator_options):
+async def test_pyjwt_accepts_the_id_token(emulator, emulator_options):
     token = await sign_in(emulator)
     claims = await asyncio.to_thread(pyjwt_verify, emulator, token.id_token)
     assert claims["sub"] == emulator.user.sid
@@ -113,7 +114,7 @@ async def test_pyjwt_accepts(emulator, emulator_options):
     assert claims["at_hash"] == base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
 
-async def test_authlib_accepts(emulator, relying_party):
+async def test_authlib_accepts_the_id_token(emulator, relying_party):
     claims = await asyncio.to_thread(relying_party.verify, await sign_in(emulator))
     assert claims["sub"] == emulator.user.sid
     assert claims["azp"] == emulator.client_sid
@@ -121,15 +122,15 @@ async def test_authlib_accepts(emulator, relying_party):
     assert claims["iat"] - claims["auth_time"] == 5  # approved at once, polled an interval later
 
 
-async def test_authlib_cannot_use_twilio_s_empty_key_ops(emulator):
-    """Why its keys come through the shim: Twilio publishes ``"key_ops": []``, and so does the emulator."""
+async def test_authlib_rejects_keys_with_empty_key_ops(emulator):
+    """This is why the tests use `RfcProxy`: Twilio publishes ``"key_ops": []``, and so does the emulator."""
     published = RelyingParty(emulator, emulator.base_url + "/v1/certs")
     with pytest.raises(JoseError, match="Unsupported key_op 'verify'"):
         await asyncio.to_thread(published.verify, await sign_in(emulator))
 
 
 @pytest.mark.parametrize("kept", [0, 1])
-async def test_after_a_rotation_of_keys(emulator, relying_party, kept):
+async def test_id_tokens_after_a_key_rotation(emulator, relying_party, kept):
     token = await sign_in(emulator)
     emulator.rotate_keys(keep=kept)
     if kept:
@@ -144,8 +145,8 @@ async def test_after_a_rotation_of_keys(emulator, relying_party, kept):
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-async def test_both_refuse(emulator, relying_party, forgery):
-    """The emulator's forgeries are such that others notice them too."""
+async def test_pyjwt_and_authlib_reject_forged_id_tokens(emulator, relying_party, forgery):
+    """The forged tokens of the emulator are invalid for other verifiers too."""
     emulator.faults.on("poll").on_success().id_token(**FORGERIES[forgery])
     token = await sign_in(emulator)
     with pytest.raises(jwt.PyJWTError):
@@ -155,7 +156,7 @@ async def test_both_refuse(emulator, relying_party, forgery):
 
 
 @pytest.mark.parametrize("claims", [{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}, {"azp": "OQ0"}, {"nonce": None}], ids=str)
-async def test_authlib_refuses_by_openid_connect_s_rules(emulator, relying_party, claims):
+async def test_authlib_rejects_a_wrong_at_hash_azp_or_nonce(emulator, relying_party, claims):
     emulator.faults.on("poll").on_success().id_token(claims=claims)
     token = await sign_in(emulator)
     nonce = "expected" if "nonce" in claims else None
@@ -163,7 +164,7 @@ async def test_authlib_refuses_by_openid_connect_s_rules(emulator, relying_party
         await asyncio.to_thread(relying_party.verify, token, nonce)
 
 
-async def test_the_clock_of_these_tests_is_what_verifiers_look_at(emulator, clock):
+async def test_id_token_from_the_future_is_rejected_by_pyjwt(emulator, clock):
     clock.advance(HEAD_START + 60)
     token = await sign_in(emulator)
     with pytest.raises(jwt.ImmatureSignatureError):

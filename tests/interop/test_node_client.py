@@ -1,4 +1,4 @@
-"""Where there is no Node.js, its tests skip with a reason; where it is demanded, they fail."""
+"""Without Node.js its tests are skipped with a reason; if it is required, they fail."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.helpers import node_client
 
 @pytest.mark.parametrize(("required", "outcome"), [(False, pytest.skip.Exception), (True, pytest.fail.Exception)])
 @pytest.mark.parametrize("missing", ["node", "npm"])
-def test_without_node(monkeypatch, tmp_path, required, outcome, missing):
+def test_missing_node_skips_or_fails(monkeypatch, tmp_path, required, outcome, missing):
     monkeypatch.setattr(node_client, "REQUIRED", required)
     monkeypatch.setattr(node_client.shutil, "which", lambda name: None if name == missing else f"/usr/bin/{name}")
-    with pytest.raises(outcome, match=r"no Node\.js with npm here"):
+    with pytest.raises(outcome, match=r"Node\.js with npm is not installed"):
         node_client.install(tmp_path / "folder")

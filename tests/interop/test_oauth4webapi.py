@@ -1,12 +1,12 @@
-"""The emulator's grants, completed by `oauth4webapi` in Node.js: another language, and WebCrypto for the id tokens."""
+"""The emulator's grants with the client `oauth4webapi` in Node.js, which verifies ID tokens with WebCrypto."""
 
 from __future__ import annotations
 
 import pytest
 import pytest_asyncio
 
-from tests.helpers.foreign_time import ForeignTime
-from tests.helpers.node_client import install, running
+from tests.helpers.node_client import install, run_script
+from tests.helpers.virtual_sleep import VirtualSleep
 
 pytestmark = pytest.mark.asyncio
 
@@ -20,13 +20,13 @@ ALGORITHMS = pytest.mark.parametrize(
 @pytest.fixture(scope="session")
 def node_folder(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
-    # Workers of pytest-xdist have folders of their own below the one of the run.
+    # Each worker of pytest-xdist has its own folder inside the folder of the run.
     return install((base.parent if base.name.startswith("popen-") else base) / "oauth4webapi")
 
 
 @pytest.fixture
-def facts(emulator, emulator_options, rfc):
-    """What a script is told."""
+def options(emulator, emulator_options, rfc):
+    """Options for a script."""
     return {
         "issuer": emulator.issuer,
         "discovery": rfc.base_url + "/.well-known/openid-configuration",
@@ -37,37 +37,37 @@ def facts(emulator, emulator_options, rfc):
 
 
 @pytest_asyncio.fixture
-async def time(clock):
-    return ForeignTime(clock)
+async def sleep(clock):
+    return VirtualSleep(clock)
 
 
-async def converse(script, time, person):
-    """Answer a script until it tells how it ended; `person` is told each code and URL."""
+async def result_of(script, sleep, user):
+    """Reply to the messages of a script and return its result; `user` is called with each code and URL."""
     while True:
-        said = await script.listen()
-        if "wait" in said:
-            await time.wait(said["wait"])
-            script.answer()
-        elif {"done", "failed"} & set(said):
-            script.answer()
-            return said
+        message = await script.receive()
+        if "wait" in message:
+            await sleep.wait(message["wait"])
+            script.reply()
+        elif {"done", "failed"} & set(message):
+            script.reply()
+            return message
         else:
-            script.answer(await person(said))
+            script.reply(await user(message))
 
 
 @ALGORITHMS
 @pytest.mark.parametrize("confidential", [False, True])
-async def test_device_flow(node_folder, emulator, facts, time, confidential):
+async def test_device_flow_signs_in_and_refreshes(node_folder, emulator, options, sleep, confidential):
     if confidential:
-        facts["clientSecret"] = emulator.client_secret
+        options["clientSecret"] = emulator.client_secret
 
-    async def person(said):
-        time.before[3] = lambda: emulator.approve(said["code"]["user_code"])
-        assert said["code"]["verification_uri"].startswith(emulator.base_url)
+    async def user(message):
+        sleep.before_wait[3] = lambda: emulator.approve(message["code"]["user_code"])
+        assert message["code"]["verification_uri"].startswith(emulator.base_url)
 
-    async with running(node_folder, "device_flow.mjs", **facts) as script:
-        outcome = await converse(script, time, person)
-    assert time.waits == [5, 5, 5]
+    async with run_script(node_folder, "device_flow.mjs", **options) as script:
+        outcome = await result_of(script, sleep, user)
+    assert sleep.waits == [5, 5, 5]
     assert not emulator.requests.polled_faster_than(5)
     done = outcome["done"]
     assert done["claims"]["sub"] == done["user"]["sub"] == emulator.user.sid
@@ -79,44 +79,44 @@ async def test_device_flow(node_folder, emulator, facts, time, confidential):
     }
 
 
-async def test_device_flow_slows_down_for_good(node_folder, emulator, facts, time):
-    time.early[2] = 2.0
+async def test_device_flow_slow_down_raises_all_later_intervals(node_folder, emulator, options, sleep):
+    sleep.shortened_by[2] = 2.0
 
-    async def person(said):
-        time.before[4] = lambda: emulator.approve(said["code"]["user_code"])
+    async def user(message):
+        sleep.before_wait[4] = lambda: emulator.approve(message["code"]["user_code"])
 
-    async with running(node_folder, "device_flow.mjs", **facts) as script:
-        assert "done" in await converse(script, time, person)
-    assert time.waits == [5, 5, 10, 10]
+    async with run_script(node_folder, "device_flow.mjs", **options) as script:
+        assert "done" in await result_of(script, sleep, user)
+    assert sleep.waits == [5, 5, 10, 10]
     assert [request.error for request in emulator.requests.to("poll")].count("slow_down") == 1
 
 
-async def test_device_flow_denied(node_folder, emulator, facts, time):
-    async def person(said):
-        time.before[2] = lambda: emulator.deny(said["code"]["user_code"])
+async def test_denied_device_flow_fails_with_access_denied(node_folder, emulator, options, sleep):
+    async def user(message):
+        sleep.before_wait[2] = lambda: emulator.deny(message["code"]["user_code"])
 
-    async with running(node_folder, "device_flow.mjs", **facts) as script:
-        assert await converse(script, time, person) == {"failed": "access_denied", "status": 400}
-
-
-async def test_device_flow_expired(node_folder, emulator, facts, time):
-    async def person(said):
-        time.before[2] = lambda: emulator.expire(said["code"]["user_code"])
-
-    async with running(node_folder, "device_flow.mjs", **facts) as script:
-        assert await converse(script, time, person) == {"failed": "expired_token", "status": 400}
+    async with run_script(node_folder, "device_flow.mjs", **options) as script:
+        assert await result_of(script, sleep, user) == {"failed": "access_denied", "status": 400}
 
 
-async def test_device_flow_with_a_forged_id_token_is_refused(node_folder, emulator, facts, time):
-    """The peer does check what these tests rely on it to check."""
+async def test_expired_device_flow_fails_with_expired_token(node_folder, emulator, options, sleep):
+    async def user(message):
+        sleep.before_wait[2] = lambda: emulator.expire(message["code"]["user_code"])
+
+    async with run_script(node_folder, "device_flow.mjs", **options) as script:
+        assert await result_of(script, sleep, user) == {"failed": "expired_token", "status": 400}
+
+
+async def test_device_flow_with_a_forged_id_token_fails(node_folder, emulator, options, sleep):
+    """Shows that the client does check the signature, on which the other tests rely."""
     emulator.faults.on("poll").on_success().id_token(signed_by="other_key")
 
-    async def person(said):
-        await emulator.approve(said["code"]["user_code"])
+    async def user(message):
+        await emulator.approve(message["code"]["user_code"])
 
     with pytest.raises(pytest.fail.Exception, match="JWT signature verification failed"):
-        async with running(node_folder, "device_flow.mjs", **facts) as script:
-            await converse(script, time, person)
+        async with run_script(node_folder, "device_flow.mjs", **options) as script:
+            await result_of(script, sleep, user)
 
 
 def v2(emulator):
@@ -129,29 +129,29 @@ def v2(emulator):
 
 
 @ALGORITHMS
-async def test_authorization_code_with_pkce(node_folder, emulator, facts, time):
-    async def person(said):
-        return {"callback": await emulator.authorize(said["authorize"])}
+async def test_authorization_code_with_pkce_signs_in_and_refreshes(node_folder, emulator, options, sleep):
+    async def user(message):
+        return {"callback": await emulator.authorize(message["authorize"])}
 
-    async with running(node_folder, "code_flow.mjs", **facts, **v2(emulator)) as script:
-        outcome = await converse(script, time, person)
+    async with run_script(node_folder, "code_flow.mjs", **options, **v2(emulator)) as script:
+        outcome = await result_of(script, sleep, user)
     done = outcome["done"]
     assert done["claims"]["sub"] == emulator.user.sid
     assert done["token"]["expires_in"] == 3600
     assert done["refreshed"]["access_token"] != done["token"]["access_token"]
 
 
-async def test_authorization_code_with_a_wrong_verifier(node_folder, emulator, facts, time):
-    async def person(said):
-        return {"callback": await emulator.authorize(said["authorize"])}
+async def test_authorization_code_with_a_wrong_verifier_is_invalid_grant(node_folder, emulator, options, sleep):
+    async def user(message):
+        return {"callback": await emulator.authorize(message["authorize"])}
 
-    async with running(node_folder, "code_flow.mjs", **facts, **v2(emulator), wrongVerifier=True) as script:
-        assert await converse(script, time, person) == {"failed": "invalid_grant", "status": 400}
+    async with run_script(node_folder, "code_flow.mjs", **options, **v2(emulator), wrongVerifier=True) as script:
+        assert await result_of(script, sleep, user) == {"failed": "invalid_grant", "status": 400}
 
 
-async def test_authorization_code_denied(node_folder, emulator, facts, time):
-    async def person(said):
-        return {"callback": await emulator.authorize(said["authorize"], approve=False)}
+async def test_denied_authorization_request_fails_with_access_denied(node_folder, emulator, options, sleep):
+    async def user(message):
+        return {"callback": await emulator.authorize(message["authorize"], approve=False)}
 
-    async with running(node_folder, "code_flow.mjs", **facts, **v2(emulator)) as script:
-        assert (await converse(script, time, person))["failed"] == "access_denied"
+    async with run_script(node_folder, "code_flow.mjs", **options, **v2(emulator)) as script:
+        assert (await result_of(script, sleep, user))["failed"] == "access_denied"

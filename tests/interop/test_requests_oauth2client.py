@@ -1,4 +1,4 @@
-"""The emulator's device grant, completed by `requests_oauth2client`, which knows the RFCs and nothing of Twilio."""
+"""The emulator's device grant with the client `requests_oauth2client`, which knows only the RFCs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from requests_oauth2client import (
     polling,
 )
 
-from tests.helpers.contract_proxies import RfcFace
-from tests.helpers.foreign_time import ForeignTime
+from tests.helpers.contract_proxies import RfcProxy
+from tests.helpers.virtual_sleep import VirtualSleep
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
@@ -30,16 +30,16 @@ pytestmark = pytest.mark.asyncio
 
 
 class Device:
-    """A device that signs in with the foreign client, in a thread, at virtual speed."""
+    """A device that signs in with requests_oauth2client, in a thread, with the virtual clock."""
 
-    def __init__(self, emulator: Emulator, rfc: RfcFace, clock: VirtualClock, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, emulator: Emulator, rfc: RfcProxy, clock: VirtualClock, patch: pytest.MonkeyPatch) -> None:
         self.emulator = emulator
-        self._face = rfc
-        self.time = ForeignTime(clock)
-        patch.setattr(polling, "time", SimpleNamespace(sleep=self.time.sleep))
+        self._proxy = rfc
+        self.sleep = VirtualSleep(clock)
+        patch.setattr(polling, "time", SimpleNamespace(sleep=self.sleep.sleep))
         self.user_code = ""
         self.http = requests.Session()
-        self.http.trust_env = False  # nobody's proxy stands between two ends of a loopback
+        self.http.trust_env = False  # ignore proxy settings, because all requests stay on loopback
 
     async def client(self, secret: str | None = None) -> OAuth2Client:
         auth = self.emulator.client_sid if secret is None else (self.emulator.client_sid, secret)
@@ -50,19 +50,19 @@ class Device:
             issuer=self.emulator.issuer,
             auth=auth,
             authorization_server_jwks=jwks,
-            # The one endpoint that it does not take from the document by itself.
+            # The only endpoint that it does not read from the document.
             device_authorization_endpoint=discovery["device_authorization_endpoint"],
             session=self.http,
-            testing=True,  # plain HTTP, on loopback
+            testing=True,  # allows plain HTTP, here on loopback
         )
 
     async def get(self, path: str) -> Any:
-        async with self._face.http.get(self._face.base_url + path) as response:
+        async with self._proxy.http.get(self._proxy.base_url + path) as response:
             return await response.json()
 
-    def act(self, what: Callable[[str], Any], *, before_wait: int) -> None:
-        """Let the person do something before the client's wait of this number."""
-        self.time.before[before_wait] = lambda: what(self.user_code)
+    def act(self, action: Callable[[str], Any], *, before_wait: int) -> None:
+        """Call `action` with the user code before the client's wait of this number."""
+        self.sleep.before_wait[before_wait] = lambda: action(self.user_code)
 
     async def sign_in(self, client: OAuth2Client, scope: str = "openid offline_access") -> BearerToken:
         def run() -> BearerToken:
@@ -79,7 +79,7 @@ class Device:
 
 @pytest_asyncio.fixture
 async def device(
-    emulator: Emulator, rfc: RfcFace, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, rfc: RfcProxy, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Device]:
     device = Device(emulator, rfc, clock, monkeypatch)
     yield device
@@ -88,12 +88,12 @@ async def device(
 
 @pytest.mark.parametrize("confidential", [False, True])
 @pytest.mark.parametrize("emulator_options", [{"signing_algorithm": name} for name in ("ES256", "RS256")], ids=str)
-async def test_approval(device, emulator, confidential):
+async def test_approved_sign_in_has_a_valid_id_token_and_user_info(device, emulator, confidential):
     device.act(emulator.approve, before_wait=3)
     client = await device.client(emulator.client_secret if confidential else None)
     token = await device.sign_in(client)
 
-    assert device.time.waits == [5, 5, 5]
+    assert device.sleep.waits == [5, 5, 5]
     assert [request.error for request in emulator.requests.to("poll")] == ["authorization_pending"] * 2 + [None]
     assert not emulator.requests.polled_faster_than(5)
     assert 3590 <= token.expires_in <= 3600
@@ -105,12 +105,12 @@ async def test_approval(device, emulator, confidential):
     assert (user["sub"], user["email"]) == (token.id_token.subject, emulator.user.email)
 
 
-async def test_slow_down_for_good(device, emulator):
-    # The second poll comes two seconds early; server and client each add the 5 s of RFC 8628 3.5 from there on.
-    device.time.early[2] = 2.0
+async def test_slow_down_raises_all_later_intervals(device, emulator):
+    # The second poll is two seconds early. Then server and client both add the 5 s of RFC 8628 3.5.
+    device.sleep.shortened_by[2] = 2.0
     device.act(emulator.approve, before_wait=5)
     await device.sign_in(await device.client())
-    assert device.time.waits == [5, 5, 10, 10, 10]
+    assert device.sleep.waits == [5, 5, 10, 10, 10]
     assert [request.error for request in emulator.requests.to("poll")] == [
         "authorization_pending",
         "slow_down",
@@ -120,21 +120,21 @@ async def test_slow_down_for_good(device, emulator):
     ]
 
 
-async def test_denial(device, emulator):
+async def test_denied_sign_in_ends_polling(device, emulator):
     device.act(emulator.deny, before_wait=2)
     with pytest.raises(AccessDenied):
         await device.sign_in(await device.client())
-    assert device.time.waits == [5, 5]
+    assert device.sleep.waits == [5, 5]
 
 
-async def test_expiry(device, emulator):
+async def test_expired_code_ends_polling(device, emulator):
     with pytest.raises(ExpiredToken):
         await device.sign_in(await device.client())
-    assert sum(device.time.waits) == 300  # the code lives 299 s
+    assert sum(device.sleep.waits) == 300  # the code is valid for 299 s
     assert {request.error for request in emulator.requests.to("poll")} == {"authorization_pending", "expired_token"}
 
 
-async def test_refresh_rotation_and_reuse(device, emulator):
+async def test_reused_refresh_token_revokes_the_grant(device, emulator):
     device.act(emulator.approve, before_wait=1)
     client = await device.client()
     first = await device.sign_in(client)
@@ -146,7 +146,7 @@ async def test_refresh_rotation_and_reuse(device, emulator):
         await asyncio.to_thread(client.refresh_token, second)
 
 
-async def test_revocation(device, emulator):
+async def test_revoked_refresh_token_is_rejected(device, emulator):
     device.act(emulator.approve, before_wait=1)
     client = await device.client(emulator.client_secret)
     token = await device.sign_in(client)
@@ -155,7 +155,7 @@ async def test_revocation(device, emulator):
         await asyncio.to_thread(client.refresh_token, token)
 
 
-async def test_a_wrong_secret(device, emulator):
+async def test_wrong_client_secret_is_rejected(device, emulator):
     device.act(emulator.approve, before_wait=1)
     with pytest.raises(InvalidClient):
         await device.sign_in(await device.client("wrong"))

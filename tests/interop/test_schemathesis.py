@@ -1,4 +1,4 @@
-"""Schemathesis reads the project's contract file and bombards the emulator with what it allows and forbids."""
+"""Schemathesis sends valid and invalid requests to the emulator, which it generates from the API contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "tests" / "protocol" / "contract" / "oauth_v1.json"
 PATHS = json.loads(CONTRACT.read_text())["paths"]
 CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance,response_headers_conformance"
-"""Not the conformance of statuses: the contract names only those of successes."""
+"""Without the check of status codes, because the contract lists only those of successful responses."""
 FIXED = (
     "--phases=coverage,fuzzing",
     "--seed=8628",
@@ -26,12 +26,12 @@ FIXED = (
     "--no-shrink",
     "--warnings=off",
 )
-PATIENCE = 180.0
-"""Seconds; it takes about 10, on a machine that has nothing else to do."""
+TIMEOUT = 180.0
+"""Seconds. It takes about 10 on an idle machine."""
 
 
-async def bombard(emulator, folder, *options, **known):
-    """Run schemathesis in a process of its own; its exit code and its report."""
+async def run_schemathesis(emulator, folder, *options, **known):
+    """Run schemathesis in a separate process and return its exit code and its report."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "SCHEMATHESIS"))}
     environment |= {f"INTEROP_{name.upper()}": value for name, value in known.items()}
     process = await asyncio.create_subprocess_exec(
@@ -45,7 +45,7 @@ async def bombard(emulator, folder, *options, **known):
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        output, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
     finally:
         if process.returncode is None:
             process.kill()
@@ -55,14 +55,14 @@ async def bombard(emulator, folder, *options, **known):
 
 OPTIONS = {
     "seed": 1,
-    "rotate_refresh_tokens": False,  # it sends the same one many times
-    # The contract describes its dates as RFC 2822 and gives them the format of RFC 3339: a checker goes by the format.
+    "rotate_refresh_tokens": False,  # it sends the same refresh token many times
+    # The contract describes its dates as RFC 2822, but declares the format of RFC 3339, which the checker uses.
     "dates": "iso8601",
 }
 
 
 @pytest.mark.parametrize("emulator_options", [OPTIONS], ids=["seeded"])
-async def test_no_server_error_and_no_schema_violation(emulator, tmp_path):
+async def test_emulator_has_no_server_errors_and_no_schema_violations(emulator, tmp_path):
     e = emulator
     async with OAuthSession(e.account_sid, e.auth_token, base_url=e.base_url, clock=e.clock) as session:
         code = await session.create_device_code(client_sid=e.client_sid, scopes=["openid"])
@@ -73,7 +73,7 @@ async def test_no_server_error_and_no_schema_violation(emulator, tmp_path):
         waiting = await session.create_device_code(client_sid=e.client_sid, scopes=["openid"])
     e.requests.clear()
 
-    exit_code, output = await bombard(
+    exit_code, output = await run_schemathesis(
         emulator,
         tmp_path,
         *("--max-examples", "20"),
@@ -87,17 +87,17 @@ async def test_no_server_error_and_no_schema_violation(emulator, tmp_path):
     for path, operations in PATHS.items():
         for method, operation in operations.items():
             sent = [request for request in e.requests if (request.path, request.method.lower()) == (path, method)]
-            # It saw what a success looks like, not only refusals.
+            # There were successful responses, not only errors.
             assert {int(status) for status in operation["responses"]} & {request.status for request in sent}, path
             assert method == "get" or {request.status for request in sent} >= {201, 400}, path
     assert {"authorization_pending", "slow_down"} & {request.error for request in e.requests.to("poll")}
 
 
-async def test_it_would_notice(emulator, tmp_path):
+async def test_schemathesis_reports_server_errors_and_schema_violations(emulator, tmp_path):
     emulator.faults.on("certs").always().respond(500)
     emulator.faults.on("userinfo").always().change(user_sid="US1")
     only = [f"--include-path={path}" for path in ("/v1/certs", "/v1/userinfo")]
-    exit_code, output = await bombard(emulator, tmp_path, "--max-examples", "1", *only)
+    exit_code, output = await run_schemathesis(emulator, tmp_path, "--max-examples", "1", *only)
     assert exit_code == 1, output
     assert "Server error" in output
     assert "Response violates schema" in output
