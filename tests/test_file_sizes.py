@@ -1,4 +1,4 @@
-"""Files that a person reads in one sitting, and none that holds a single small function."""
+"""Modules are short enough to read at once, and long enough to be worth a file."""
 
 from pathlib import Path
 

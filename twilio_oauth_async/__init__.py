@@ -1,7 +1,7 @@
-"""Asyncio client for Twilio's OAuth API: sign people in by the device grant and keep their tokens alive.
+"""Asyncio client for Twilio's OAuth API: users sign in with the device grant, and their tokens stay valid.
 
-The names below are looked up when they are first used (PEP 562), so that importing the package costs next to
-nothing and loads nothing that is not needed.
+The public names are imported when they are first used (PEP 562), so that importing the package takes little time and
+loads nothing that is not used.
 """
 
 from __future__ import annotations
