@@ -1,4 +1,4 @@
-"""The methods that send one request: their parameters are those of the build functions, written once."""
+"""The endpoint methods of `OAuthSession`, which get their parameters from the build functions of `protocol`."""
 
 import inspect
 import typing
@@ -20,8 +20,8 @@ METHODS = {
 @pytest.mark.parametrize(("name", "build"), METHODS.items())
 def test_endpoint_method_has_the_parameters_of_its_build_function(name, build):
     method = getattr(OAuthSession, name)
-    own = [*inspect.signature(method).parameters.values()]
-    assert [own[0].name, *own[1:]] == ["self", *inspect.signature(build).parameters.values()]
+    parameters = [*inspect.signature(method).parameters.values()]
+    assert [parameters[0].name, *parameters[1:]] == ["self", *inspect.signature(build).parameters.values()]
     assert inspect.iscoroutinefunction(method)
     assert method.__doc__
     assert method.__qualname__ == f"OAuthSession.{name}"

@@ -1,4 +1,4 @@
-"""From a sign-in at the emulator to the claims of a person, and everything that must not get that far."""
+"""`IdTokenVerifier`: returns the claims of the user who signed in, and rejects every other token."""
 
 import asyncio
 import builtins
@@ -24,11 +24,11 @@ from twilio_oauth_async import (
 
 
 class SignedIn:
-    """A `world` whose user has signed in: `token` is theirs, `verifier` checks it."""
+    """A `World` whose user has signed in. `token` is the token of this user."""
 
     def __init__(self, world, token):
         self.world, self.token = world, token
-        self.clock, self.session, self.server, self.flow = world.clock, world.session, world.emulator, world.flow
+        self.clock, self.session, self.emulator, self.flow = world.clock, world.session, world.emulator, world.flow
         self.verifier = world.verifier()
 
     async def sign_in(self):
@@ -38,7 +38,8 @@ class SignedIn:
         token = token or self.token
         return await self.verifier.verify(token.id_token, access_token=token.access_token, **options)
 
-    async def refused(self, token=None, **options):
+    async def rejected_claim(self, token=None, **options):
+        """Verify a token that must be rejected; return the claim that the error names."""
         with pytest.raises(IdTokenError) as caught:
             await self.verify(token, **options)
         assert_safe_to_log(caught.value)
@@ -46,7 +47,7 @@ class SignedIn:
 
     @property
     def fetches(self):
-        return len(self.server.requests.to("certs"))
+        return len(self.emulator.requests.to("certs"))
 
 
 @contextlib.asynccontextmanager
@@ -57,79 +58,78 @@ async def signed_in(**options):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
-async def test_who_signed_in(algorithm):
-    async with signed_in(signing_algorithm=algorithm) as scene:
-        claims = await scene.verify()
-        assert claims.sub == scene.server.user.sid
-        assert claims.iss == scene.server.issuer
-        assert claims.aud == (scene.server.client_sid,)
-        assert claims.iat == scene.clock.now().replace(microsecond=0)
-        assert (claims.exp - claims.iat).total_seconds() == scene.server.policy.access_token_lifetime
+async def test_verify_valid_id_token_returns_claims_of_the_user(algorithm):
+    async with signed_in(signing_algorithm=algorithm) as setup:
+        claims = await setup.verify()
+        assert claims.sub == setup.emulator.user.sid
+        assert claims.iss == setup.emulator.issuer
+        assert claims.aud == (setup.emulator.client_sid,)
+        assert claims.iat == setup.clock.now().replace(microsecond=0)
+        assert (claims.exp - claims.iat).total_seconds() == setup.emulator.policy.access_token_lifetime
         assert claims.at_hash is not None
-        assert (await scene.session.fetch_user_info(subject=claims.sub)).user_sid == claims.sub
-        await asyncio.gather(*(scene.verify() for _ in range(20)))
-        assert scene.fetches == 1
+        assert (await setup.session.fetch_user_info(subject=claims.sub)).user_sid == claims.sub
+        await asyncio.gather(*(setup.verify() for _ in range(20)))
+        assert setup.fetches == 1
 
 
 @pytest.mark.asyncio
-async def test_until_it_expires():
-    async with signed_in(access_token_lifetime=600.0) as scene:
-        strict = scene.world.verifier(leeway=0)
-        await strict.verify(scene.token.id_token)
-        scene.clock.advance(600)
+async def test_verify_expired_id_token_raises_after_the_leeway():
+    async with signed_in(access_token_lifetime=600.0) as setup:
+        strict = setup.world.verifier(leeway=0)
+        await strict.verify(setup.token.id_token)
+        setup.clock.advance(600)
         with pytest.raises(IdTokenError, match="expired"):
-            await strict.verify(scene.token.id_token)
-        scene.clock.advance(59)
-        await scene.verify()
-        scene.clock.advance(1)
-        assert await scene.refused() == "exp"
+            await strict.verify(setup.token.id_token)
+        setup.clock.advance(59)
+        await setup.verify()
+        setup.clock.advance(1)
+        assert await setup.rejected_claim() == "exp"
 
 
 @pytest.mark.asyncio
-async def test_keys_that_rotate():
-    async with signed_in() as scene:
-        await scene.verify()
-        scene.server.rotate_keys()
-        new = await scene.sign_in()
-        await scene.verify(new)
-        await scene.verify()
-        assert scene.fetches == 2
-        # What is no longer published is believed for five minutes more, where nothing else asks for the keys.
-        scene.server.rotate_keys(keep=0)
-        await scene.verify()
-        scene.clock.advance(300)
-        assert await scene.refused() == "kid"
-        assert await scene.refused(new) == "kid"
+async def test_verify_after_key_rotation_fetches_new_keys_and_rejects_withdrawn_ones():
+    async with signed_in() as setup:
+        await setup.verify()
+        setup.emulator.rotate_keys()
+        new = await setup.sign_in()
+        await setup.verify(new)
+        await setup.verify()
+        assert setup.fetches == 2
+        # A withdrawn key is accepted until the next fetch, at most five minutes later.
+        setup.emulator.rotate_keys(keep=0)
+        await setup.verify()
+        setup.clock.advance(300)
+        assert await setup.rejected_claim() == "kid"
+        assert await setup.rejected_claim(new) == "kid"
 
 
 @pytest.mark.asyncio
-async def test_a_storm_of_made_up_key_ids_reaches_the_server_once():
-    async with signed_in() as scene:
-        await scene.verify()
-        forged = [token(header={"kid": f"made up {number}"}) for number in range(50)]
-        for one in forged:
+async def test_verify_many_unknown_key_ids_fetches_once():
+    async with signed_in() as setup:
+        await setup.verify()
+        for number in range(50):
             with pytest.raises(IdTokenError):
-                await scene.verifier.verify(one)
-        assert scene.fetches == 2
-        await scene.verify()
+                await setup.verifier.verify(token(header={"kid": f"unknown {number}"}))
+        assert setup.fetches == 2
+        await setup.verify()
 
 
 @pytest.mark.asyncio
-async def test_an_outage_of_the_certs_endpoint():
-    async with signed_in() as scene:
-        scene.server.faults.on("certs").respond(503)
+async def test_verify_during_certs_outage_uses_cached_keys():
+    async with signed_in() as setup:
+        setup.emulator.faults.on("certs").respond(503)
         with pytest.raises(ApiError):
-            await scene.verify()
-        await scene.verify()
-        outage = scene.server.faults.on("certs").always().reset()
-        scene.clock.advance(1800)
-        assert (await scene.verify()).sub == scene.server.user.sid
-        scene.server.rotate_keys()
+            await setup.verify()
+        await setup.verify()
+        outage = setup.emulator.faults.on("certs").always().reset()
+        setup.clock.advance(1800)
+        assert (await setup.verify()).sub == setup.emulator.user.sid
+        setup.emulator.rotate_keys()
         with pytest.raises(TransportError):
-            await scene.verify(await scene.sign_in())
-        scene.server.faults.remove(outage)
-        scene.clock.advance(60)
-        await scene.verify(await scene.sign_in())
+            await setup.verify(await setup.sign_in())
+        setup.emulator.faults.remove(outage)
+        setup.clock.advance(60)
+        await setup.verify(await setup.sign_in())
 
 
 @pytest.mark.asyncio
@@ -161,86 +161,91 @@ async def test_an_outage_of_the_certs_endpoint():
     ],
     ids=str,
 )
-async def test_each_forgery_is_refused_and_named(forgery, claim):
-    """Fault 32."""
-    async with signed_in() as scene:
-        await scene.verify()
-        scene.server.faults.on("token").on_success().id_token(**forgery)
-        assert await scene.refused(await scene.sign_in()) == claim
-        assert not scene.server.faults.unused
+async def test_verify_forged_id_token_raises_and_names_the_claim(forgery, claim):
+    """Fault 32 (docs/reliability.md)."""
+    async with signed_in() as setup:
+        await setup.verify()
+        setup.emulator.faults.on("token").on_success().id_token(**forgery)
+        assert await setup.rejected_claim(await setup.sign_in()) == claim
+        assert not setup.emulator.faults.unused
 
 
 @pytest.mark.asyncio
-async def test_an_access_token_is_no_id_token():
-    """RFC 8725 3.12: the same keys sign both."""
-    async with signed_in() as scene:
+async def test_verify_access_token_is_rejected():
+    """RFC 8725 3.12: the same keys sign access tokens and ID tokens."""
+    async with signed_in() as setup:
         with pytest.raises(IdTokenError) as caught:
-            await scene.verifier.verify(scene.token.access_token)
+            await setup.verifier.verify(setup.token.access_token)
         assert caught.value.claim == "typ"
 
 
 @pytest.mark.asyncio
-async def test_the_id_token_of_another_sign_in():
-    async with signed_in() as scene:
-        other = await scene.sign_in()
+async def test_verify_id_token_of_another_sign_in_is_rejected():
+    async with signed_in() as setup:
+        other = await setup.sign_in()
         with pytest.raises(IdTokenError) as caught:
-            await scene.verifier.verify(scene.token.id_token, access_token=other.access_token)
+            await setup.verifier.verify(setup.token.id_token, access_token=other.access_token)
         assert caught.value.claim == "at_hash"
-        assert await scene.refused(nonce="canary") == "nonce"
+        assert await setup.rejected_claim(nonce="canary") == "nonce"
 
 
 @pytest.mark.asyncio
-async def test_the_id_token_of_another_app():
-    async with signed_in() as scene:
-        other = scene.world.verifier(client_sid=scene.server.add_app("Other").sid)
+async def test_verify_id_token_of_another_app_is_rejected():
+    async with signed_in() as setup:
+        other = setup.world.verifier(client_sid=setup.emulator.add_app("Other").sid)
         with pytest.raises(IdTokenError) as caught:
-            await other.verify(scene.token.id_token)
+            await other.verify(setup.token.id_token)
         assert caught.value.claim == "aud"
 
 
 @pytest.mark.asyncio
-async def test_a_refreshed_id_token_is_of_the_same_person():
+async def test_verify_refreshed_with_other_subject_is_rejected():
     """Rule 31."""
-    async with signed_in() as scene:
-        scene.clock.advance(3 * 3600)
-        new = await scene.flow.refresh(scene.token)
-        claims = await scene.verifier.verify_refreshed(
-            new.id_token, previous=scene.token.id_token, access_token=new.access_token
+    async with signed_in() as setup:
+        setup.clock.advance(3 * 3600)
+        new = await setup.flow.refresh(setup.token)
+        claims = await setup.verifier.verify_refreshed(
+            new.id_token, previous=setup.token.id_token, access_token=new.access_token
         )
-        assert claims.sub == scene.server.user.sid
+        assert claims.sub == setup.emulator.user.sid
         with pytest.raises(IdTokenError) as caught:
-            await scene.verifier.verify_refreshed(new.id_token, previous=scene.token.id_token, access_token="other")
+            await setup.verifier.verify_refreshed(
+                new.id_token, previous=setup.token.id_token, access_token="another token"
+            )
         assert caught.value.claim == "at_hash"
-        scene.server.faults.on("refresh").on_success().id_token(claims={"sub": "US-canary"})
-        switched = await scene.flow.refresh(new)
-        assert (await scene.verify(switched)).sub == "US-canary"
+        setup.emulator.faults.on("refresh").on_success().id_token(claims={"sub": "US-canary"})
+        switched = await setup.flow.refresh(new)
+        assert (await setup.verify(switched)).sub == "US-canary"
         with pytest.raises(IdTokenError) as caught:
-            await scene.verifier.verify_refreshed(switched.id_token, previous=new.id_token)
+            await setup.verifier.verify_refreshed(switched.id_token, previous=new.id_token)
         assert caught.value.claim == "sub"
         assert_safe_to_log(caught.value)
 
 
 @pytest.mark.asyncio
-async def test_no_url_in_a_token_or_a_key_is_ever_opened():
-    """Rule 25: neither a stranger's server nor any path of ours but the one for keys."""
-    async with RawServer(http(200, {"keys": [jwk(name="stranger", kid="evil")]})) as evil, RawServer() as server:
-        where = evil.base_url
-        server.responses = [http(200, {"keys": [jwk(x5u=f"{where}/cert", x5c=["x"]), jwk(kid="b", x5u=f"{where}/b")]})]
+async def test_verify_opens_no_url_from_a_token_or_key():
+    """Rule 25, CVE-2018-0114: a key in the token itself was trusted. Here only the certs endpoint gets requests."""
+    async with (
+        RawServer(http(200, {"keys": [jwk(name="attacker", kid="attacker")]})) as attacker,
+        RawServer() as server,
+    ):
+        url = attacker.base_url
+        server.responses = [http(200, {"keys": [jwk(x5u=f"{url}/cert", x5c=["x"]), jwk(kid="b", x5u=f"{url}/b")]})]
         async with session_for(server, credentials=()) as session:
             verifier = IdTokenVerifier(session, client_sid=CLIENT)
-            urls = {"jku": f"{where}/keys", "x5u": f"{where}/cert", "jwk": jwk(name="stranger"), "x5c": ["eA=="]}
-            await verifier.verify(token(header=urls))
-            stranger = private_key("ES256", "stranger")
-            for kid in ("IC1", "evil", f"{where}/keys", ...):
-                for header in (urls, {"jku": where}, {"x5u": where}, {"jwk": urls["jwk"]}):
+            members = {"jku": f"{url}/keys", "x5u": f"{url}/cert", "jwk": jwk(name="attacker"), "x5c": ["eA=="]}
+            await verifier.verify(token(header=members))
+            attacker_key = private_key("ES256", "attacker")
+            for kid in ("IC1", "attacker", f"{url}/keys", ...):
+                for header in (members, {"jku": url}, {"x5u": url}, {"jwk": members["jwk"]}):
                     with pytest.raises(IdTokenError):
-                        await verifier.verify(token(header={"kid": kid, **header}, key=stranger))
-        assert evil.connections == 0
+                        await verifier.verify(token(header={"kid": kid, **header}, key=attacker_key))
+        assert attacker.connections == 0
         assert {request.target for request in server.requests} == {"/v1/certs"}
 
 
 @pytest.mark.asyncio
-async def test_the_issuer_is_the_session_s_unless_told_otherwise():
+async def test_verifier_without_issuer_requires_the_issuer_of_the_session():
     async with scripted(http(200, {"keys": [jwk()]}), issuer="https://other.example") as (_, session):
         with pytest.raises(IdTokenError):
             await IdTokenVerifier(session, client_sid=CLIENT).verify(token())
@@ -248,20 +253,20 @@ async def test_the_issuer_is_the_session_s_unless_told_otherwise():
 
 
 @pytest.mark.asyncio
-async def test_the_discovery_document_s_algorithms():
-    async with signed_in() as scene:
-        names = (await scene.session.fetch_openid_discovery()).id_token_signing_alg_values_supported
+async def test_verifier_accepts_algorithm_names_of_the_discovery_document():
+    async with signed_in() as setup:
+        names = (await setup.session.fetch_openid_discovery()).id_token_signing_alg_values_supported
         assert names == ("ECDSA", "RSA256")
-        verifier = scene.world.verifier(algorithms=names)
-        assert (await verifier.verify(scene.token.id_token)).sub == scene.server.user.sid
-        only = scene.world.verifier(algorithms=["RSA256"])
+        verifier = setup.world.verifier(algorithms=names)
+        assert (await verifier.verify(setup.token.id_token)).sub == setup.emulator.user.sid
+        rsa_verifier = setup.world.verifier(algorithms=["RSA256"])
         with pytest.raises(IdTokenError) as caught:
-            await only.verify(scene.token.id_token)
+            await rsa_verifier.verify(setup.token.id_token)
         assert caught.value.claim == "alg"
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "arguments",
     [
         {"client_sid": ""},
         {"client_sid": None},
@@ -278,33 +283,33 @@ async def test_the_discovery_document_s_algorithms():
     ],
     ids=str,
 )
-def test_what_cannot_be_right(wrong):
+def test_verifier_with_invalid_argument_raises(arguments):
     with pytest.raises(ConfigurationError):
-        IdTokenVerifier(OAuthSession(), **{"client_sid": CLIENT, **wrong})
+        IdTokenVerifier(OAuthSession(), **{"client_sid": CLIENT, **arguments})
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("value", [None, b"a.b.c", 5])
-async def test_what_is_no_token_at_all(value):
+async def test_verify_value_that_is_not_a_string_raises(value):
     with pytest.raises(ConfigurationError, match="openid"):
         await IdTokenVerifier(OAuthSession(), client_sid=CLIENT).verify(value)
 
 
-def test_without_the_extra(monkeypatch):
-    """Said when the verifier is made, not when the first person signs in."""
-    found = builtins.__import__
+def test_verifier_without_jwt_extra_raises_when_created(monkeypatch):
+    """The error is raised when the verifier is created, not when the first user signs in."""
+    original = builtins.__import__
 
-    def missing(name, *args, **kwargs):
+    def import_without_joserfc(name, *args, **kwargs):
         if name.partition(".")[0] == "joserfc":
             raise ModuleNotFoundError(name, name=name)
-        return found(name, *args, **kwargs)
+        return original(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setattr(builtins, "__import__", import_without_joserfc)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'twilio-oauth-async\[jwt\]'"):
         IdTokenVerifier(OAuthSession(), client_sid=CLIENT)
 
 
-def test_the_name_alone_loads_no_jose_library():
+def test_importing_the_verifier_loads_no_jose_library():
     code = (
         "import sys; from twilio_oauth_async import IdTokenVerifier, IdTokenClaims; "
         "print(*sorted({m.split('.')[0] for m in sys.modules} & {'joserfc', 'cryptography', 'cattrs'}))"
@@ -313,6 +318,6 @@ def test_the_name_alone_loads_no_jose_library():
     assert run.stdout.split() == []
 
 
-def test_it_shows_for_whom_it_verifies():
-    shown = repr(IdTokenVerifier(OAuthSession(), client_sid=CLIENT))
-    assert shown == f"IdTokenVerifier(client_sid={CLIENT!r}, issuer={ISSUER!r})"
+def test_verifier_repr_shows_client_and_issuer():
+    verifier = IdTokenVerifier(OAuthSession(), client_sid=CLIENT)
+    assert repr(verifier) == f"IdTokenVerifier(client_sid={CLIENT!r}, issuer={ISSUER!r})"

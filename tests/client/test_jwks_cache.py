@@ -1,10 +1,10 @@
-"""The issuer's keys over time (rule 30, fault 31)."""
+"""`JwksCache`: fetches, unknown keys and concurrent calls (rule 30 and fault 31, docs/reliability.md)."""
 
 import asyncio
 
 import pytest
 
-from tests.helpers.key_server import DOWN, ES256, Scene, certs
+from tests.helpers.key_server import DOWN, ES256, CacheSetup, certs
 from twilio_oauth_async import IdTokenError
 from twilio_oauth_async.client.jwks_cache import FRESH_FOR, SEARCH_GAP
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
@@ -12,171 +12,174 @@ from twilio_oauth_async.oidc.jwa import ALGORITHMS
 
 class TestFreshness:
     @pytest.mark.asyncio
-    async def test_nothing_is_fetched_before_it_is_needed_and_then_once(self):
-        async with Scene(certs("a")) as scene:
-            assert scene.fetches == 0
-            assert scene.keys.at_hand(ES256, "a") == ()
-            first = await scene.find()
+    async def test_find_fetches_on_first_call_only(self):
+        async with CacheSetup(certs("a")) as setup:
+            assert setup.fetches == 0
+            assert setup.cache.cached(ES256, "a") == ()
+            first = await setup.find()
             for _ in range(10):
-                assert await scene.find() is first
-                assert scene.keys.at_hand(ES256, "a") is first
-            assert scene.fetches == 1
-            assert {request.target for request in scene.server.requests} == {"/v1/certs"}
+                assert await setup.find() is first
+                assert setup.cache.cached(ES256, "a") is first
+            assert setup.fetches == 1
+            assert {request.target for request in setup.server.requests} == {"/v1/certs"}
 
     @pytest.mark.asyncio
-    async def test_after_five_minutes_they_are_fetched_anew(self):
-        async with Scene(certs("a"), certs("b")) as scene:
-            await scene.find("a")
-            scene.clock.advance(FRESH_FOR - 0.001)
-            await scene.find("a")
-            assert scene.fetches == 1
-            scene.clock.advance(0.001)
-            assert scene.keys.at_hand(ES256, "a") == ()
-            assert not await scene.has("a")
-            assert await scene.has("b")
-            assert scene.fetches == 2
+    async def test_find_after_five_minutes_fetches_again(self):
+        async with CacheSetup(certs("a"), certs("b")) as setup:
+            await setup.find("a")
+            setup.clock.advance(FRESH_FOR - 0.001)
+            await setup.find("a")
+            assert setup.fetches == 1
+            setup.clock.advance(0.001)
+            assert setup.cache.cached(ES256, "a") == ()
+            assert not await setup.has("a")
+            assert await setup.has("b")
+            assert setup.fetches == 2
 
     @pytest.mark.asyncio
-    async def test_time_is_the_monotonic_side_of_the_clock(self):
-        async with Scene(certs("a")) as scene:
-            await scene.find()
+    async def test_find_after_wall_clock_jump_does_not_fetch(self):
+        async with CacheSetup(certs("a")) as setup:
+            await setup.find()
             for jump in (86_400, -2 * 86_400):
-                scene.clock.shift_wall(jump)
-                await scene.find()
-            assert scene.fetches == 1
+                setup.clock.shift_wall(jump)
+                await setup.find()
+            assert setup.fetches == 1
 
 
 class TestUnknownKeys:
-    """Rule 30."""
+    """Rule 30 (docs/reliability.md)."""
 
     @pytest.mark.asyncio
-    async def test_a_new_key_is_found_at_once(self):
-        async with Scene(certs("a"), certs("b", "a")) as scene:
-            await scene.find("a")
-            assert await scene.has("b")
-            assert await scene.has("a")
-            assert scene.fetches == 2
+    async def test_find_new_key_id_fetches_at_once(self):
+        async with CacheSetup(certs("a"), certs("b", "a")) as setup:
+            await setup.find("a")
+            assert await setup.has("b")
+            assert await setup.has("a")
+            assert setup.fetches == 2
 
     @pytest.mark.asyncio
-    async def test_the_first_fetch_answers_for_the_call_that_started_it(self):
-        async with Scene(certs("a")) as scene:
-            assert not await scene.has("unknown")
-            assert scene.fetches == 1
+    async def test_find_unknown_key_id_on_first_call_fetches_only_once(self):
+        async with CacheSetup(certs("a")) as setup:
+            assert not await setup.has("unknown")
+            assert setup.fetches == 1
 
     @pytest.mark.asyncio
-    async def test_a_storm_of_random_key_ids_is_one_fetch_a_minute(self):
-        async with Scene(certs("a")) as scene:
-            await scene.find()
+    async def test_find_many_unknown_key_ids_fetches_once_a_minute(self):
+        async with CacheSetup(certs("a")) as setup:
+            await setup.find()
             for number in range(200):
-                assert not await scene.has(f"random {number}")
-            assert scene.fetches == 2
-            scene.clock.advance(SEARCH_GAP - 0.001)
-            assert not await scene.has("random")
-            assert scene.fetches == 2
-            scene.clock.advance(0.001)
-            found = await asyncio.gather(*(scene.has(f"random {number}") for number in range(200)))
+                assert not await setup.has(f"random {number}")
+            assert setup.fetches == 2
+            setup.clock.advance(SEARCH_GAP - 0.001)
+            assert not await setup.has("random")
+            assert setup.fetches == 2
+            setup.clock.advance(0.001)
+            found = await asyncio.gather(*(setup.has(f"random {number}") for number in range(200)))
             assert not any(found)
-            assert scene.fetches == 3
-            assert await scene.has("a")
+            assert setup.fetches == 3
+            assert await setup.has("a")
 
     @pytest.mark.asyncio
-    async def test_in_an_hour_of_storm(self):
-        async with Scene(certs("a")) as scene:
+    async def test_find_unknown_key_ids_for_an_hour_limits_the_fetches(self):
+        async with CacheSetup(certs("a")) as setup:
             for number in range(3600):
-                assert not await scene.has(f"random {number}")
-                scene.clock.advance(1)
-            # One a minute for the unknown ones, and those that would have been made anyway.
-            assert scene.fetches <= 3600 / SEARCH_GAP + 3600 / FRESH_FOR + 1
+                assert not await setup.has(f"random {number}")
+                setup.clock.advance(1)
+            # One fetch a minute for unknown key IDs, and the regular ones.
+            assert setup.fetches <= 3600 / SEARCH_GAP + 3600 / FRESH_FOR + 1
 
     @pytest.mark.asyncio
-    async def test_a_key_of_another_algorithm_is_unknown(self):
-        async with Scene(certs("a")) as scene:
-            await scene.find("a")
+    async def test_find_key_of_another_algorithm_raises(self):
+        async with CacheSetup(certs("a")) as setup:
+            await setup.find("a")
             with pytest.raises(IdTokenError) as caught:
-                await scene.keys.find(ALGORITHMS["RS256"], "a")
+                await setup.cache.find(ALGORITHMS["RS256"], "a")
             assert caught.value.claim == "kid"
-            assert scene.fetches == 2
+            assert setup.fetches == 2
 
 
-class TestSharing:
-    """One fetch at a time, for everybody who waits."""
+class TestConcurrentCalls:
+    """One fetch at a time, shared by all calls that wait for it."""
 
-    def scene(self):
+    def delayed_setup(self):
+        """Return a setup whose server does not respond before `gate` is set."""
         self.gate = asyncio.Event()
 
-        async def late(writer):
+        async def respond_later(writer):
             await self.gate.wait()
             writer.write(certs("a"))
 
-        return Scene(late)
+        return CacheSetup(respond_later)
 
-    async def waiters(self, scene, count):
-        tasks = [asyncio.create_task(scene.find()) for _ in range(count)]
-        while not scene.fetches:
+    async def start_calls(self, setup, count):
+        """Start `count` calls of `find` and return their tasks while the fetch is in progress."""
+        tasks = [asyncio.create_task(setup.find()) for _ in range(count)]
+        while not setup.fetches:
             await asyncio.sleep(0)
         return tasks
 
     @pytest.mark.asyncio
-    async def test_a_hundred_calls_are_one_fetch(self):
-        async with self.scene() as scene:
-            tasks = await self.waiters(scene, 100)
+    async def test_find_concurrent_calls_share_one_fetch(self):
+        async with self.delayed_setup() as setup:
+            tasks = await self.start_calls(setup, 100)
             self.gate.set()
             assert len({id(keys) for keys in await asyncio.gather(*tasks)}) == 1
-            assert scene.fetches == 1
+            assert setup.fetches == 1
 
     @pytest.mark.asyncio
-    async def test_a_hundred_calls_fail_with_one_fetch_and_an_error_each(self):
-        async with Scene(DOWN) as scene:
-            errors = await asyncio.gather(*(scene.find() for _ in range(100)), return_exceptions=True)
+    async def test_find_concurrent_calls_of_failed_fetch_raise_separate_errors(self):
+        async with CacheSetup(DOWN) as setup:
+            errors = await asyncio.gather(*(setup.find() for _ in range(100)), return_exceptions=True)
             assert {type(error).__name__ for error in errors} == {"ServerError"}
             assert len({id(error) for error in errors}) == 100
             assert {error.__context__ for error in errors} == {None}
-            assert scene.fetches == 1
+            assert setup.fetches == 1
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("first", [True, False])
-    async def test_a_cancelled_waiter_does_not_take_it_from_the_others(self, first):
-        async with self.scene() as scene:
-            tasks = await self.waiters(scene, 3)
-            gone = tasks.pop(0 if first else 1)
-            gone.cancel()
+    async def test_find_cancelled_call_does_not_cancel_the_fetch_of_other_calls(self, first):
+        async with self.delayed_setup() as setup:
+            tasks = await self.start_calls(setup, 3)
+            cancelled = tasks.pop(0 if first else 1)
+            cancelled.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await gone
+                await cancelled
             self.gate.set()
             assert all(await asyncio.gather(*tasks))
-            assert scene.fetches == 1
+            assert setup.fetches == 1
 
     @pytest.mark.asyncio
-    async def test_the_last_one_to_leave_ends_it(self):
-        async with self.scene() as scene:
-            tasks = await self.waiters(scene, 3)
+    async def test_find_all_calls_cancelled_cancels_the_fetch(self):
+        async with self.delayed_setup() as setup:
+            tasks = await self.start_calls(setup, 3)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             assert all(task.cancelled() for task in tasks)
-            # The request is over together with the last call, and nothing has to be closed.
+            # The fetch has ended with the last call. No close method is needed.
             assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "fetch certs"] == []
-            assert scene.keys.at_hand(ES256, "a") == ()
+            assert setup.cache.cached(ES256, "a") == ()
 
     @pytest.mark.asyncio
-    async def test_who_comes_when_all_have_left_starts_anew(self):
-        async with self.scene() as scene:
-            [last] = await self.waiters(scene, 1)
+    async def test_find_after_cancelled_fetch_starts_a_new_one(self):
+        async with self.delayed_setup() as setup:
+            [last] = await self.start_calls(setup, 1)
             last.cancel()
-            # It comes in the turn of the loop in which the last one leaves: what is being cancelled is not for it.
-            late = asyncio.create_task(scene.find())
+            # The new call starts in the iteration of the event loop in which the last call is cancelled. It must not
+            # join the cancelled fetch.
+            new = asyncio.create_task(setup.find())
             self.gate.set()
-            assert await late
+            assert await new
             with pytest.raises(asyncio.CancelledError):
                 await last
-            assert scene.fetches == 2
+            assert setup.fetches == 2
 
     @pytest.mark.asyncio
-    async def test_the_last_one_sees_it_end(self):
-        async with self.scene() as scene:
+    async def test_find_last_cancelled_call_waits_for_the_end_of_the_fetch(self):
+        async with self.delayed_setup() as setup:
             ended = asyncio.Event()
 
-            async def slow_to_leave(*_, timeout):
+            async def end_slowly(*_, timeout):
                 try:
                     await asyncio.Event().wait()
                 finally:
@@ -184,8 +187,8 @@ class TestSharing:
                         await asyncio.sleep(0)
                     ended.set()
 
-            scene.session.exchange = slow_to_leave
-            last = asyncio.create_task(scene.find())
+            setup.session.exchange = end_slowly
+            last = asyncio.create_task(setup.find())
             for _ in range(5):
                 await asyncio.sleep(0)
             last.cancel()
@@ -193,23 +196,23 @@ class TestSharing:
                 await last
             assert ended.is_set()
 
-    def test_a_loop_that_ends_in_the_middle(self):
-        """`asyncio.run` cancels what is left: the waiters and their fetch end, and none of them complains."""
-        kept = []
+    def test_find_event_loop_ends_during_fetch_ends_calls_and_fetch(self):
+        """`asyncio.run` cancels the remaining tasks: the calls and their fetch end without warnings."""
+        tasks = []
 
-        async def begin():
-            scene = self.scene()
-            await scene.__aenter__()
-            kept.extend(await self.waiters(scene, 2))
-            kept.append(next(task for task in asyncio.all_tasks() if task.get_name() == "fetch certs"))
-            await scene.server.__aexit__()
-            await scene.session.close()
+        async def main():
+            setup = self.delayed_setup()
+            await setup.__aenter__()
+            tasks.extend(await self.start_calls(setup, 2))
+            tasks.append(next(task for task in asyncio.all_tasks() if task.get_name() == "fetch certs"))
+            await setup.server.__aexit__()
+            await setup.session.close()
 
-        asyncio.run(begin())
-        assert [task.done() for task in kept] == [True] * 3
+        asyncio.run(main())
+        assert [task.done() for task in tasks] == [True] * 3
 
     @pytest.mark.asyncio
-    async def test_it_shows_nothing_but_where_and_how_many(self):
-        async with Scene(certs("a", "b")) as scene:
-            await scene.find()
-            assert repr(scene.keys) == f"<KeySet {scene.server.base_url}, 2 keys>"
+    async def test_cache_repr_shows_server_and_number_of_keys(self):
+        async with CacheSetup(certs("a", "b")) as setup:
+            await setup.find()
+            assert repr(setup.cache) == f"<JwksCache {setup.server.base_url}, 2 keys>"

@@ -1,10 +1,10 @@
-"""The issuer's keys while their endpoint is down (fault 31)."""
+"""`JwksCache` while the certs endpoint fails (fault 31, docs/reliability.md)."""
 
 import asyncio
 
 import pytest
 
-from tests.helpers.key_server import DOWN, Scene, certs
+from tests.helpers.key_server import DOWN, CacheSetup, certs
 from tests.helpers.raw_server import http, reset, silence
 from twilio_oauth_async import ApiError, ConfigurationError, ProtocolError, TransportError
 from twilio_oauth_async.client.jwks_cache import FRESH_FOR, REFRESH_TIMEOUT, RETRY_GAP, SEARCH_GAP, USABLE_FOR
@@ -12,138 +12,138 @@ from twilio_oauth_async.client.jwks_cache import FRESH_FOR, REFRESH_TIMEOUT, RET
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("down", [DOWN, reset, http(200, {}), http(200, {"keys": None}), http(200, b"<html>")])
-async def test_the_keys_at_hand_are_used_for_an_hour(down, caplog):
-    async with Scene(certs("a"), down) as scene:
-        await scene.find()
+async def test_find_during_outage_uses_cached_keys_for_an_hour(down, caplog):
+    async with CacheSetup(certs("a"), down) as setup:
+        await setup.find()
         for _ in range(59):
-            scene.clock.advance(60)
-            assert await scene.has("a")
+            setup.clock.advance(60)
+            assert await setup.has("a")
         assert "still using the cached keys" in caplog.text
-        # After the first five minutes it is asked again, once a minute.
-        assert 50 <= len(scene.asked) <= 57
-        scene.clock.advance(60)
+        # After the first five minutes the cache fetches once a minute.
+        assert 50 <= len(setup.timeouts) <= 57
+        setup.clock.advance(60)
         with pytest.raises((TransportError, ApiError, ProtocolError)):
-            await scene.find("a")
+            await setup.find("a")
 
 
 @pytest.mark.asyncio
-async def test_a_failed_fetch_is_not_repeated_for_a_minute():
-    async with Scene(certs("a"), DOWN, certs("b")) as scene:
-        await scene.find()
-        scene.clock.advance(FRESH_FOR)
+async def test_find_after_failed_fetch_does_not_fetch_for_a_minute():
+    async with CacheSetup(certs("a"), DOWN, certs("b")) as setup:
+        await setup.find()
+        setup.clock.advance(FRESH_FOR)
         for _ in range(10):
-            await scene.find("a")
-        assert scene.fetches == 2
-        scene.clock.advance(RETRY_GAP)
-        assert await scene.has("b")
-        assert scene.fetches == 3
+            await setup.find("a")
+        assert setup.fetches == 2
+        setup.clock.advance(RETRY_GAP)
+        assert await setup.has("b")
+        assert setup.fetches == 3
 
 
 @pytest.mark.asyncio
-async def test_an_unknown_key_while_it_is_down_is_no_verdict():
-    """Nobody knows whether there is such a key, whether this call asked or an earlier one."""
-    async with Scene(certs("a"), DOWN, DOWN, certs("b")) as scene:
-        await scene.find()
+async def test_find_unknown_key_id_during_outage_raises_the_error_of_the_fetch():
+    """The key may exist, so `IdTokenError` would be wrong, also for a call that sends no request itself."""
+    async with CacheSetup(certs("a"), DOWN, DOWN, certs("b")) as setup:
+        await setup.find()
         errors = []
         for _ in range(3):
             with pytest.raises(ApiError) as caught:
-                await scene.find("b")
+                await setup.find("b")
             errors.append(caught.value)
-        assert scene.fetches == 2
+        assert setup.fetches == 2
         assert len({id(error) for error in errors}) == 3
-        scene.clock.advance(SEARCH_GAP)
+        setup.clock.advance(SEARCH_GAP)
         with pytest.raises(ApiError):
-            await scene.find("b")
-        scene.clock.advance(SEARCH_GAP)
-        assert await scene.has("b")
-        # And a verdict again, now that the server has said what keys there are.
-        assert not await scene.has("c")
+            await setup.find("b")
+        setup.clock.advance(SEARCH_GAP)
+        assert await setup.has("b")
+        # After a successful fetch an unknown key ID is an `IdTokenError` again.
+        assert not await setup.has("c")
 
 
 @pytest.mark.asyncio
-async def test_without_any_keys_every_call_tries():
-    async with Scene(DOWN, http(200, {}), certs("a")) as scene:
+async def test_find_without_cached_keys_fetches_on_every_call():
+    async with CacheSetup(DOWN, http(200, {}), certs("a")) as setup:
         for kind in (ApiError, ProtocolError):
             with pytest.raises(kind):
-                await scene.find()
-        assert await scene.has("a")
+                await setup.find()
+        assert await setup.has("a")
 
 
 @pytest.mark.asyncio
-async def test_keys_that_have_ended_are_no_keys():
-    """Every call tries again, and waits as long as it would without any."""
-    async with Scene(certs("a"), DOWN, DOWN, certs("b")) as scene:
-        await scene.find()
-        scene.clock.advance(USABLE_FOR)
+async def test_find_with_unusable_old_keys_fetches_on_every_call():
+    """Each fetch has the full timeout of the session, as without any keys."""
+    async with CacheSetup(certs("a"), DOWN, DOWN, certs("b")) as setup:
+        await setup.find()
+        setup.clock.advance(USABLE_FOR)
         for _ in range(2):
             with pytest.raises(ApiError):
-                await scene.find("a")
-        assert await scene.has("b")
-        assert scene.asked == [None] * 4
+                await setup.find("a")
+        assert await setup.has("b")
+        assert setup.timeouts == [None] * 4
 
 
 @pytest.mark.asyncio
-async def test_an_empty_set_is_an_answer():
-    async with Scene(certs("a"), http(200, {"keys": []})) as scene:
-        await scene.find()
-        scene.clock.advance(FRESH_FOR)
-        assert not await scene.has("a")
+async def test_find_after_empty_key_set_drops_cached_keys():
+    async with CacheSetup(certs("a"), http(200, {"keys": []})) as setup:
+        await setup.find()
+        setup.clock.advance(FRESH_FOR)
+        assert not await setup.has("a")
 
 
 @pytest.mark.asyncio
-async def test_newer_keys_are_not_waited_for_long_where_there_are_some():
-    async with Scene(certs("a"), silence, timeout=0.15) as scene:
-        await scene.find()
-        scene.clock.advance(FRESH_FOR)
-        # The session's own limit is shorter here, for the sake of the test; what counts is what was asked for.
-        assert await scene.has("a")
-        assert scene.asked == [None, REFRESH_TIMEOUT]
+async def test_find_with_cached_keys_limits_the_wait_for_newer_ones():
+    async with CacheSetup(certs("a"), silence, timeout=0.15) as setup:
+        await setup.find()
+        setup.clock.advance(FRESH_FOR)
+        # The timeout of the session is shorter than REFRESH_TIMEOUT, so that the test is fast.
+        assert await setup.has("a")
+        assert setup.timeouts == [None, REFRESH_TIMEOUT]
 
 
 @pytest.mark.asyncio
-async def test_others_do_not_wait_for_newer_keys():
+async def test_find_concurrent_calls_with_cached_keys_do_not_wait_for_newer_ones():
     gate = asyncio.Event()
 
-    async def late(writer):
+    async def respond_later(writer):
         await gate.wait()
         writer.write(certs("b"))
 
-    async with Scene(certs("a"), late) as scene:
-        await scene.find()
-        scene.clock.advance(FRESH_FOR)
-        asking = asyncio.create_task(scene.has("a"))
-        while scene.fetches < 2:
+    async with CacheSetup(certs("a"), respond_later) as setup:
+        await setup.find()
+        setup.clock.advance(FRESH_FOR)
+        fetching = asyncio.create_task(setup.has("a"))
+        while setup.fetches < 2:
             await asyncio.sleep(0)
-        assert await scene.has("a")
-        # One that is unknown so far does wait, for the same answer.
-        waiting = asyncio.create_task(scene.has("b"))
+        assert await setup.has("a")
+        # A call for an unknown key waits for the same fetch.
+        waiting = asyncio.create_task(setup.has("b"))
         await asyncio.sleep(0.01)
         assert not waiting.done()
         gate.set()
         assert await waiting
-        assert not await asking
-        assert scene.fetches == 2
+        assert not await fetching
+        assert setup.fetches == 2
 
 
 @pytest.mark.asyncio
-async def test_keys_that_ended_while_newer_ones_were_waited_for():
-    async with Scene(certs("a"), silence, timeout=0.1) as scene:
-        await scene.find()
-        scene.clock.advance(USABLE_FOR - 1)
-        asking = asyncio.create_task(scene.find("a"))
-        while scene.fetches < 2:
+async def test_find_keys_become_unusable_during_failed_fetch_raises():
+    async with CacheSetup(certs("a"), silence, timeout=0.1) as setup:
+        await setup.find()
+        setup.clock.advance(USABLE_FOR - 1)
+        fetching = asyncio.create_task(setup.find("a"))
+        while setup.fetches < 2:
             await asyncio.sleep(0)
-        scene.clock.advance(2)
+        setup.clock.advance(2)
         with pytest.raises(TransportError):
-            await asking
+            await fetching
 
 
 @pytest.mark.asyncio
-async def test_a_closed_session():
-    async with Scene(certs("a")) as scene:
-        await scene.find("a")
-        await scene.session.close()
-        scene.clock.advance(FRESH_FOR)
-        assert await scene.has("a")
+async def test_find_after_session_close_uses_cached_keys_only():
+    async with CacheSetup(certs("a")) as setup:
+        await setup.find("a")
+        await setup.session.close()
+        setup.clock.advance(FRESH_FOR)
+        assert await setup.has("a")
         with pytest.raises(ConfigurationError, match="open"):
-            await scene.find("b")
+            await setup.find("b")

@@ -7,74 +7,75 @@ from twilio_oauth_async.client.retry import Attempt, send_with_retry
 
 @pytest.fixture
 def jitter(monkeypatch):
-    """The bounds that were asked for; the greatest wait is what comes out."""
-    asked = []
+    """Replace the random jitter by its maximum; return the list of the requested bounds."""
+    bounds = []
 
     def uniform(low, high):
-        asked.append((low, high))
+        bounds.append((low, high))
         return high
 
     monkeypatch.setattr(retry_module.random, "uniform", uniform)
-    return asked
+    return bounds
 
 
 def script(*attempts):
-    left = list(attempts)
+    """Return a function that returns `attempts` one after the other, and the list of those not returned yet."""
+    remaining = list(attempts)
 
     async def send():
-        return left.pop(0)
+        return remaining.pop(0)
 
-    return send, left
+    return send, remaining
 
 
 @pytest.mark.asyncio
-async def test_a_first_success_never_enters_backoff(monkeypatch):
+async def test_send_with_retry_first_success_does_not_call_backoff(monkeypatch):
     monkeypatch.setattr(retry_module.backoff, "on_exception", None)
-    send, left = script(Attempt("done", again=False), Attempt("not reached", again=False))
-    assert await send_with_retry(send, RetryPolicy(), VirtualClock(), 30) == (Attempt("done", again=False), 1)
-    assert len(left) == 1
+    send, remaining = script(Attempt("done", retryable=False), Attempt("not reached", retryable=False))
+    assert await send_with_retry(send, RetryPolicy(), VirtualClock(), 30) == (Attempt("done", retryable=False), 1)
+    assert len(remaining) == 1
 
 
 @pytest.mark.asyncio
-async def test_waits_double_up_to_the_cap_with_full_jitter(jitter):
-    clock, failed = VirtualClock(), Attempt("failed", again=True)
-    send, left = script(*[failed] * 5, Attempt("done", again=False))
+async def test_send_with_retry_doubles_waits_up_to_the_cap_with_full_jitter(jitter):
+    clock, failed = VirtualClock(), Attempt("failed", retryable=True)
+    send, remaining = script(*[failed] * 5, Attempt("done", retryable=False))
     policy = RetryPolicy(attempts=6, base=1, cap=4)
-    assert await send_with_retry(send, policy, clock, 1000) == (Attempt("done", again=False), 6)
+    assert await send_with_retry(send, policy, clock, 1000) == (Attempt("done", retryable=False), 6)
     assert jitter == [(0, 1), (0, 2), (0, 4), (0, 4), (0, 4)]
     assert clock.monotonic() == 15
-    assert left == []
+    assert remaining == []
 
 
 @pytest.mark.asyncio
-async def test_retry_after_is_a_floor_under_the_jitter(jitter):
+async def test_send_with_retry_adds_jitter_to_retry_after(jitter):
     clock = VirtualClock()
-    send, _ = script(Attempt("busy", again=True, retry_after=3.0), Attempt("done", again=False))
+    send, _ = script(Attempt("busy", retryable=True, retry_after=3.0), Attempt("done", retryable=False))
     await send_with_retry(send, RetryPolicy(base=0.5), clock, 1000)
     assert clock.monotonic() == 3.5
 
 
 @pytest.mark.asyncio
-async def test_attempts_are_counted_whole(jitter):
-    failed = Attempt("failed", again=True)
+async def test_send_with_retry_stops_after_the_given_number_of_attempts(jitter):
+    failed = Attempt("failed", retryable=True)
     for attempts in (1, 2, 4):
-        send, left = script(*[failed] * 10)
+        send, remaining = script(*[failed] * 10)
         assert await send_with_retry(send, RetryPolicy(attempts=attempts), VirtualClock(), 1000) == (failed, attempts)
-        assert len(left) == 10 - attempts
+        assert len(remaining) == 10 - attempts
 
 
 @pytest.mark.asyncio
-async def test_a_wait_past_the_deadline_is_not_begun(jitter):
+async def test_send_with_retry_wait_past_the_deadline_returns_at_once(jitter):
     clock = VirtualClock()
-    failed = Attempt("busy", again=True, retry_after=60.0)
-    send, left = script(failed, failed)
+    failed = Attempt("busy", retryable=True, retry_after=60.0)
+    send, remaining = script(failed, failed)
     assert await send_with_retry(send, RetryPolicy(), clock, 30) == (failed, 1)
     assert clock.monotonic() == 0
-    assert len(left) == 1
+    assert len(remaining) == 1
 
 
 @pytest.mark.asyncio
-async def test_backoff_is_handed_nothing_of_the_answer(monkeypatch, caplog):
+async def test_send_with_retry_passes_no_part_of_the_response_to_backoff(monkeypatch, caplog):
     details = []
     original = retry_module.backoff.on_exception
 
@@ -82,27 +83,32 @@ async def test_backoff_is_handed_nothing_of_the_answer(monkeypatch, caplog):
         assert options["logger"] is None
         assert options["jitter"] is None
 
-        async def handler(given):
-            details.append(repr(given) + repr(vars(given["exception"])))
-            await on_backoff(given)
+        async def handler(backoff_details):
+            details.append(repr(backoff_details) + repr(vars(backoff_details["exception"])))
+            await on_backoff(backoff_details)
 
         return original(*args, on_backoff=handler, **options)
 
     monkeypatch.setattr(retry_module.backoff, "on_exception", spy)
-    send, _ = script(Attempt("s3cr3t", again=True), Attempt("s3cr3t", again=False))
+    send, _ = script(Attempt("secret-canary", retryable=True), Attempt("secret-canary", retryable=False))
     with caplog.at_level(0):
         await send_with_retry(send, RetryPolicy(), VirtualClock(), 30)
     assert len(details) == 1
-    assert "s3cr3t" not in details[0] + caplog.text
+    assert "secret-canary" not in details[0] + caplog.text
 
 
-def test_policies():
+def test_retry_policy_has_defaults_and_a_form_without_retries():
     assert RetryPolicy.none().attempts == 1
     assert RetryPolicy() == RetryPolicy(attempts=4, base=0.2, cap=5.0)
-    for wrong in ({"attempts": 0}, {"base": 0}, {"base": -1}, {"base": float("nan")}, {"cap": 0.1}):
-        with pytest.raises(ConfigurationError):
-            RetryPolicy(**wrong)
 
 
-def test_waits_stay_finite_after_many_failures():
+@pytest.mark.parametrize(
+    "arguments", [{"attempts": 0}, {"base": 0}, {"base": -1}, {"base": float("nan")}, {"cap": 0.1}]
+)
+def test_retry_policy_with_invalid_value_raises(arguments):
+    with pytest.raises(ConfigurationError):
+        RetryPolicy(**arguments)
+
+
+def test_retry_policy_wait_after_many_failures_is_at_most_the_cap():
     assert 0 <= RetryPolicy().wait(10**6, None) <= 5

@@ -1,4 +1,4 @@
-"""Revocation, the second generation's token endpoint, and user info bound to a subject."""
+"""`OAuthSession`: revocation, the v2 token endpoint, and user info with an expected subject."""
 
 from urllib.parse import parse_qsl
 
@@ -26,7 +26,7 @@ def discovery(server, **members):
 class TestRevocation:
     @pytest.mark.asyncio
     @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":"ignored"}'])
-    async def test_any_success_is_one_and_discovery_is_fetched_once(self, body):
+    async def test_revoke_token_ignores_success_body_and_fetches_discovery_once(self, body):
         async with scripted() as (server, session):
             server.responses = [discovery(server), http(200, body, None)]
             await session.revoke_token("tok", client_sid="OQ1", client_secret="s")
@@ -44,43 +44,43 @@ class TestRevocation:
         ]
 
     @pytest.mark.asyncio
-    @pytest.mark.parametrize(("answer", "kind"), [(http(503, b"", None), ServerError), (hang_up, AnswerLostError)])
-    async def test_a_failure_is_told_and_not_tried_again(self, answer, kind):
+    @pytest.mark.parametrize(("response", "kind"), [(http(503, b"", None), ServerError), (hang_up, AnswerLostError)])
+    async def test_revoke_token_failure_raises_and_is_not_retried(self, response, kind):
         async with scripted() as (server, session):
-            server.responses = [discovery(server), answer]
+            server.responses = [discovery(server), response]
             with pytest.raises(kind):
                 await session.revoke_token("tok", client_sid="OQ1")
             assert len(server.requests) == 2
 
     @pytest.mark.asyncio
-    async def test_no_token_goes_to_a_place_that_a_tampered_document_names(self):
-        async with RawServer(http(200, b"")) as evil, scripted() as (server, session):
-            server.responses = [discovery(server, revocation_endpoint=evil.base_url + "/revoke")]
+    async def test_revoke_token_with_endpoint_on_foreign_host_sends_nothing(self):
+        async with RawServer(http(200, b"")) as attacker, scripted() as (server, session):
+            server.responses = [discovery(server, revocation_endpoint=attacker.base_url + "/revoke")]
             for _ in range(2):
                 with pytest.raises(ProtocolError):
                     await session.revoke_token("tok", client_sid="OQ1")
-            # What was refused is not kept: the next call asks again.
+            # A rejected document is not cached: each call fetches it.
             assert len(server.requests) == 2
-        assert evil.requests == []
+        assert attacker.requests == []
 
     @pytest.mark.asyncio
-    async def test_a_server_without_revocation(self):
+    async def test_revoke_token_without_revocation_endpoint_raises(self):
         async with scripted(http(200, {"issuer": ISSUER})) as (_, session):
             with pytest.raises(ConfigurationError, match="revocation_endpoint"):
                 await session.revoke_token("tok", client_sid="OQ1")
 
     @pytest.mark.asyncio
-    @pytest.mark.parametrize("given", [{"token": ""}, {"token": "a\n"}, {"client_sid": ""}])
-    async def test_bad_use(self, given):
+    @pytest.mark.parametrize("arguments", [{"token": ""}, {"token": "a\n"}, {"client_sid": ""}])
+    async def test_revoke_token_with_invalid_argument_raises(self, arguments):
         async with scripted() as (server, session):
             server.responses = [discovery(server)]
             with pytest.raises(ConfigurationError):
-                await session.revoke_token(given.get("token", "tok"), client_sid=given.get("client_sid", "OQ1"))
+                await session.revoke_token(**{"token": "tok", "client_sid": "OQ1", **arguments})
 
 
-class TestV2:
+class TestCreateTokenV2:
     @pytest.mark.asyncio
-    async def test_every_parameter_and_no_account(self):
+    async def test_create_token_v2_sends_all_parameters_without_session_credentials(self):
         async with (
             scripted(http(200, {"access_token": "a", "expires_in": 60})) as (server, session),
         ):
@@ -114,33 +114,33 @@ class TestV2:
         ]
 
     @pytest.mark.asyncio
-    async def test_what_twilio_answers_for_wrong_credentials(self):
-        answer = http(401, {"code": 321401, "message": "Invalid client", "status": 401})
-        async with scripted(answer) as (server, session):
+    async def test_create_token_v2_with_wrong_secret_raises_invalid_client_error(self):
+        response = http(401, {"code": 321401, "message": "Invalid client", "status": 401})
+        async with scripted(response) as (server, session):
             with pytest.raises(InvalidClientError):
                 await session.create_token_v2(grant_type="client_credentials", client_id="OQ1", client_secret="wrong")
             assert len(server.requests) == 1
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize(
-        "given", [{"client_id": ""}, {"grant_type": ""}, {"scope": ""}, {"code": "\n"}, {"account_sid": ""}]
+        "arguments", [{"client_id": ""}, {"grant_type": ""}, {"scope": ""}, {"code": "\n"}, {"account_sid": ""}]
     )
-    async def test_bad_use(self, given):
+    async def test_create_token_v2_with_invalid_argument_raises(self, arguments):
         async with scripted() as (server, session):
             with pytest.raises(ConfigurationError):
-                await session.create_token_v2(**{"grant_type": "g", "client_id": "OQ1", **given})
+                await session.create_token_v2(**{"grant_type": "g", "client_id": "OQ1", **arguments})
             assert server.requests == []
 
 
 class TestUserInfo:
     @pytest.mark.asyncio
-    async def test_of_the_subject(self):
+    async def test_fetch_user_info_with_same_subject_returns_user(self):
         async with scripted(http(200, {"user_sid": SUBJECT})) as (_, session):
             assert (await session.fetch_user_info(access_token="a", subject=SUBJECT)).user_sid == SUBJECT
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("body", [{"user_sid": "US" + "2" * 32}, {}])
-    async def test_of_somebody_else(self, body):
+    async def test_fetch_user_info_with_other_subject_raises(self, body):
         async with scripted(http(200, body)) as (_, session):
             with pytest.raises(IdTokenError) as caught:
                 await session.fetch_user_info(access_token="a", subject=SUBJECT)

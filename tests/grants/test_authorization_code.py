@@ -28,23 +28,23 @@ GENERATIONS = pytest.mark.parametrize("api", ["v1", "v2"])
         {"api": "v3"},
         {"timeout": 0},
         {"redirect_uri": "http://app.example/callback"},
-        {"redirect_uri": "https://app.example/callback#x"},
+        {"redirect_uri": "https://app.example/callback#fragment"},
         {"redirect_uri": "myapp:callback"},
     ],
 )
-def test_bad_use_is_told_at_once(arguments):
+def test_authorization_code_flow_with_invalid_argument_raises(arguments):
     with pytest.raises(ConfigurationError):
         AuthorizationCodeFlow(OAuthSession(), **{"client_sid": "OQ1", **arguments})
 
 
-def test_a_flow_shows_no_secret():
-    flow = AuthorizationCodeFlow(OAuthSession(), client_sid="OQ1", scopes=["openid"], client_secret="s3cr3t")
+def test_authorization_code_flow_repr_shows_no_secret():
+    flow = AuthorizationCodeFlow(OAuthSession(), client_sid="OQ1", scopes=["openid"], client_secret="secret-canary")
     assert repr(flow) == "AuthorizationCodeFlow(client_sid='OQ1', scopes=('openid',), api='v1')"
 
 
 @GENERATIONS
 @pytest.mark.asyncio
-async def test_start_and_finish_in_another_process(api):
+async def test_finish_of_authorization_started_in_another_process_returns_token(api):
     async with emulated(auto=False) as world:
         flow = world.code_flow(api=api)
         stored = (await flow.start()).to_json()
@@ -62,7 +62,7 @@ async def test_start_and_finish_in_another_process(api):
 
 @GENERATIONS
 @pytest.mark.asyncio
-async def test_refused_by_the_person(api):
+async def test_finish_after_user_denied_raises(api):
     async with emulated(auto=False) as world:
         flow = world.code_flow(api=api)
         pending = await flow.start()
@@ -74,7 +74,7 @@ async def test_refused_by_the_person(api):
 
 @GENERATIONS
 @pytest.mark.asyncio
-async def test_a_callback_is_good_once(api):
+async def test_finish_with_used_callback_raises_and_sends_nothing(api):
     async with emulated(auto=False) as world:
         flow = world.code_flow(api=api)
         pending = await flow.start()
@@ -86,55 +86,63 @@ async def test_a_callback_is_good_once(api):
 
 
 @pytest.mark.asyncio
-async def test_an_answer_to_somebody_else_s_request():
+async def test_finish_with_callback_of_another_request_raises():
     async with emulated(auto=False) as world:
         flow = world.code_flow()
-        mine, theirs = await flow.start(), await flow.start()
-        callback = await world.emulator.authorize(theirs.url)
+        first, second = await flow.start(), await flow.start()
+        callback = await world.emulator.authorize(second.url)
         with pytest.raises(AuthorizationError, match="another authorization request"):
-            await flow.finish(mine, callback)
-        await flow.finish(theirs, callback)
+            await flow.finish(first, callback)
+        await flow.finish(second, callback)
 
 
 @pytest.mark.asyncio
-async def test_a_stolen_code_without_its_verifier_is_worth_nothing():
+async def test_finish_with_stolen_code_without_its_verifier_raises():
+    """RFC 7636 1: the attack that PKCE prevents."""
     async with emulated(auto=False) as world:
         flow = world.code_flow()
-        victim, thief = await flow.start(), await flow.start()
+        victim, attacker = await flow.start(), await flow.start()
         callback = await world.emulator.authorize(victim.url)
         with pytest.raises(InvalidGrantError):
-            await flow.finish(thief, callback.replace(victim.state, thief.state))
+            await flow.finish(attacker, callback.replace(victim.state, attacker.state))
 
 
 @pytest.mark.asyncio
-async def test_a_flow_of_another_client_is_refused():
+async def test_finish_with_authorization_of_another_client_raises():
     async with emulated(auto=False) as world:
         flow = world.code_flow()
         other = AuthorizationCodeFlow(world.session, client_sid="OQ2")
         pending = await flow.start()
         with pytest.raises(ConfigurationError, match="another client_sid"):
             await other.finish(pending, CALLBACK)
-        with pytest.raises(ConfigurationError, match="redirect_uri"):
-            await other.start()
 
 
 @pytest.mark.asyncio
-async def test_discovery_that_was_tampered_with_sends_nobody_anywhere():
+async def test_start_without_redirect_uri_raises():
+    flow = AuthorizationCodeFlow(OAuthSession(), client_sid="OQ1")
+    with pytest.raises(ConfigurationError, match="redirect_uri"):
+        await flow.start()
+
+
+@pytest.mark.asyncio
+async def test_start_with_tampered_discovery_document_raises():
     async with emulated(auto=False) as world:
         flow = world.code_flow()
-        world.emulator.faults.on("discovery").always().change(authorization_endpoint="https://evil.example/authorize")
+        world.emulator.faults.on("discovery").always().change(
+            authorization_endpoint="https://attacker.example/authorize"
+        )
         with pytest.raises(ProtocolError, match="authorization_endpoint"):
             await flow.start()
     async with emulated(auto=False) as world:
         flow = world.code_flow()
-        world.emulator.faults.on("discovery").always().change(issuer="https://evil.example")
+        world.emulator.faults.on("discovery").always().change(issuer="https://attacker.example")
         with pytest.raises(ProtocolError, match="another issuer"):
             await flow.start()
 
 
 @GENERATIONS
 @pytest.mark.asyncio
-async def test_as_a_grant_of_a_manager(api):
+async def test_token_manager_with_authorization_code_flow_refreshes_and_revokes(api):
     browser = Browser()
     async with emulated(auto=False) as world:
         flow = world.code_flow(api=api, redirect_uri=None, open_browser=browser)
@@ -151,25 +159,28 @@ async def test_as_a_grant_of_a_manager(api):
 
 
 @pytest.mark.asyncio
-async def test_the_nonce_is_checked_by_a_verifier():
-    class Verifier:
+async def test_finish_passes_the_nonce_to_the_verifier():
+    class RejectingVerifier:
         async def verify(self, id_token, *, nonce=None, access_token=None):
-            self.seen = (id_token, nonce, access_token)
-            raise IdTokenError("no", claim="nonce")
+            self.arguments = (id_token, nonce, access_token)
+            raise IdTokenError("the nonce is wrong", claim="nonce")
 
-    verifier = Verifier()
+    verifier = RejectingVerifier()
     async with emulated(auto=False) as world:
         flow = world.code_flow(verifier=verifier)
         pending = await flow.start()
         callback = await world.emulator.authorize(pending.url)
         with pytest.raises(IdTokenError):
             await flow.finish(pending, callback)
-        assert verifier.seen[1] == pending.nonce
-        assert verifier.seen[0].count(".") == 2
+        assert verifier.arguments[1] == pending.nonce
+        assert verifier.arguments[0].count(".") == 2
 
 
 class Browser:
-    """A person's browser: asks the person's decision of the emulator, and goes where it is sent."""
+    """The browser of a user who approves or denies: opens the URL and follows the redirect.
+
+    `before` is called with the HTTP client and the callback URL before the callback is opened.
+    """
 
     def __init__(self, *, approve=True, before=None):
         self.approve, self.before = approve, before
@@ -189,7 +200,7 @@ class TestRun:
     @GENERATIONS
     @pytest.mark.asyncio
     @pytest.mark.parametrize("redirect_uri", [None, "http://127.0.0.1/app/back", "http://127.0.0.1:0"])
-    async def test_on_a_free_port_of_loopback(self, redirect_uri, api):
+    async def test_run_on_free_loopback_port_returns_token(self, redirect_uri, api):
         browser = Browser()
         async with emulated(auto=False) as world:
             flow = world.code_flow(api=api, redirect_uri=redirect_uri, open_browser=browser)
@@ -201,8 +212,8 @@ class TestRun:
         assert "You can close this window" in text
 
     @pytest.mark.asyncio
-    async def test_only_the_right_answer_counts(self):
-        async def strays(http, callback):
+    async def test_run_ignores_requests_other_than_its_callback(self):
+        async def send_unexpected_requests(http, callback):
             for url in (
                 callback.replace("state=", "state=x"),
                 callback.split("?")[0],
@@ -215,14 +226,14 @@ class TestRun:
             async with http.post(callback) as response:
                 assert response.status == 405
 
-        browser = Browser(before=strays)
+        browser = Browser(before=send_unexpected_requests)
         async with emulated(auto=False) as world:
             flow = world.code_flow(redirect_uri=None, open_browser=browser)
             browser.emulator = world.emulator
             assert (await flow.run()).access_token
 
     @pytest.mark.asyncio
-    async def test_refused(self):
+    async def test_run_after_user_denied_raises(self):
         browser = Browser(approve=False)
         async with emulated(auto=False) as world:
             flow = world.code_flow(redirect_uri=None, open_browser=browser)
@@ -231,17 +242,17 @@ class TestRun:
                 await flow.run()
 
     @pytest.mark.asyncio
-    async def test_a_plain_function_is_called_in_a_thread(self):
-        seen = []
+    async def test_run_with_plain_function_and_no_callback_raises_after_timeout(self):
+        urls = []
         async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=None, open_browser=seen.append, timeout=0.1)
+            flow = world.code_flow(redirect_uri=None, open_browser=urls.append, timeout=0.1)
             with pytest.raises(AuthorizationError, match="no callback from the browser") as caught:
                 await flow.run()
-        assert seen[0].startswith(world.emulator._backend.base_url)
+        assert urls[0].startswith(world.emulator._backend.base_url)
         assert caught.value.__context__ is None
 
     @pytest.mark.asyncio
-    async def test_nothing_is_opened_unasked(self):
+    async def test_run_without_open_browser_raises_and_sends_nothing(self):
         async with emulated(auto=False) as world:
             flow = world.code_flow(redirect_uri=None)
             with pytest.raises(ConfigurationError, match="open_browser"):
@@ -250,25 +261,25 @@ class TestRun:
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("redirect_uri", ["https://app.example/callback", "http://localhost:1/x"])
-    async def test_it_listens_on_loopback_only(self, redirect_uri):
+    async def test_run_with_redirect_uri_not_on_127_0_0_1_raises(self, redirect_uri):
         async with emulated(auto=False) as world:
             flow = world.code_flow(redirect_uri=redirect_uri, open_browser=print)
             with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1"):
                 await flow.run()
 
     @pytest.mark.asyncio
-    async def test_cancelling_closes_the_listener(self):
-        shown = asyncio.Event()
+    async def test_run_cancelled_closes_the_listener(self):
+        opened = asyncio.Event()
         urls = []
 
-        async def show(url):
+        async def open_browser(url):
             urls.append(url)
-            shown.set()
+            opened.set()
 
         async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=None, open_browser=show)
+            flow = world.code_flow(redirect_uri=None, open_browser=open_browser)
             running = asyncio.create_task(flow.run())
-            await shown.wait()
+            await opened.wait()
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running

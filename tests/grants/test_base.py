@@ -1,4 +1,4 @@
-"""What the grants share: identity, and a refresh that keeps what the response omits."""
+"""Identity and refresh, which all grants share."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_identity_of_each_grant_names_client_server_scopes_and_audiences():
     assert [grant.interactive for grant in (device, code, program)] == [True, True, False]
 
 
-def test_identity_is_of_the_server_that_the_session_talks_to():
+def test_identity_server_is_the_base_url_of_the_session():
     session = OAuthSession(base_url="http://127.0.0.1:5000")
     assert DeviceFlow(session, client_sid="OQ1", scopes=["a"]).identity.server == "http://127.0.0.1:5000"
 
@@ -40,14 +40,14 @@ def test_identity_holds_no_secret():
 @pytest.mark.asyncio
 async def test_refresh_without_refresh_token_sends_nothing():
     async def send(refresh_token):
-        pytest.fail("nothing to send")
+        pytest.fail("a request was sent")
 
     with pytest.raises(LoginRequired, match="no refresh token"):
         await refresh_with(send, Token(access_token="a"))
 
 
 @pytest.mark.asyncio
-async def test_refresh_response_that_omits_members_keeps_the_old_ones():
+async def test_refresh_keeps_members_that_the_response_omits():
     async def send(refresh_token):
         assert refresh_token == "r1"
         return Token(access_token="a2")

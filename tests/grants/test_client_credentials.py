@@ -17,24 +17,26 @@ from twilio_oauth_async.tokens.manager import TokenManager
 
 
 @pytest.mark.parametrize(
-    "given", [{"client_id": ""}, {"client_secret": ""}, {"scope": ""}, {"audience": "\n"}, {"account_sid": "ü"}]
+    "arguments", [{"client_id": ""}, {"client_secret": ""}, {"scope": ""}, {"audience": "\n"}, {"account_sid": "ü"}]
 )
-def test_bad_use_is_told_at_once(given):
+def test_client_credentials_with_invalid_argument_raises(arguments):
     with pytest.raises(ConfigurationError):
-        ClientCredentials(OAuthSession(), **{"client_id": "OQ1", "client_secret": "s", **given})
+        ClientCredentials(OAuthSession(), **{"client_id": "OQ1", "client_secret": "s", **arguments})
 
 
-def test_it_shows_no_secret():
-    assert "s3cr3t" not in repr(ClientCredentials(OAuthSession(), client_id="OQ1", client_secret="s3cr3t"))
+def test_client_credentials_repr_shows_no_secret():
+    assert "secret-canary" not in repr(
+        ClientCredentials(OAuthSession(), client_id="OQ1", client_secret="secret-canary")
+    )
 
 
 @pytest.mark.asyncio
-async def test_a_manager_renews_by_itself():
+async def test_token_manager_obtains_a_new_token_only_after_expiry():
     async with emulated(auto=False) as world:
         grant = world.client_credentials()
         manager = TokenManager(grant)
         first = await manager.token()
-        # Opaque or not, it is kept until expires_in says otherwise: not asked for anew with every request.
+        # The token is reused until it expires (expires_in); there is no request for each call.
         for _ in range(50):
             assert await manager.token() is first
         world.clock.advance(3600)
@@ -44,7 +46,7 @@ async def test_a_manager_renews_by_itself():
 
 
 @pytest.mark.asyncio
-async def test_what_is_sent():
+async def test_obtain_sends_all_parameters_without_session_credentials():
     async with scripted(http(200, {"access_token": "a", "expires_in": 60})) as (server, session):
         await ClientCredentials(
             session, client_id="OQ1", client_secret="s", scope="a b", audience="api", account_sid="AC2"
@@ -56,7 +58,7 @@ async def test_what_is_sent():
 
 
 @pytest.mark.asyncio
-async def test_wrong_credentials():
+async def test_obtain_with_wrong_secret_raises_invalid_client_error():
     async with emulated() as world:
         manager = TokenManager(world.client_credentials(client_secret="wrong"))
         with pytest.raises(InvalidClientError):
@@ -64,53 +66,51 @@ async def test_wrong_credentials():
 
 
 @pytest.mark.asyncio
-async def test_the_loop_goes_on_while_the_token_is_fetched():
-    """The official SDK's fetch stops the loop for as long as the endpoint takes."""
-    asked, go_on = asyncio.Event(), asyncio.Event()
+async def test_obtain_does_not_block_the_event_loop():
+    """In Twilio's own SDK the token request blocks the event loop until the response arrives."""
+    received, respond = asyncio.Event(), asyncio.Event()
 
     async def slow(writer):
-        asked.set()
-        await go_on.wait()
+        received.set()
+        await respond.wait()
         writer.write(http(200, {"access_token": "a", "expires_in": 60}))
 
     async with scripted(slow, credentials=()) as (server, session):
         manager = TokenManager(ClientCredentials(session, client_id="OQ1", client_secret="s"))
         waiting = [asyncio.create_task(manager.token()) for _ in range(3)]
-        await asked.wait()
-        go_on.set()  # we are here: the loop is ours
+        await received.wait()
+        respond.set()  # this line runs only if the event loop is not blocked
         await asyncio.gather(*waiting)
         assert len(server.requests) == 1
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    "answer", [http(200, {"access_token": None}), http(200, b"null"), http(200, {"access_token": ""})]
+    "response", [http(200, {"access_token": None}), http(200, b"null"), http(200, {"access_token": ""})]
 )
-async def test_never_a_bearer_none(answer):
-    async with scripted(answer, credentials=()) as (_, session):
+async def test_response_without_usable_access_token_raises_protocol_error(response):
+    """The header must never be ``Bearer None``."""
+    async with scripted(response, credentials=()) as (_, session):
         manager = TokenManager(ClientCredentials(session, client_id="OQ1", client_secret="s"))
         with pytest.raises(ProtocolError, match=r"access_token|not a JSON object"):
             await manager.access_token()
 
 
 @pytest.mark.asyncio
-async def test_proxy_and_timeout_hold_for_the_token_call():
+async def test_obtain_uses_proxy_and_timeout_of_the_session():
     async with RawServer(http(200, {"access_token": "a"})) as proxy:
         async with OAuthSession(base_url="http://127.0.0.1:9", proxy=proxy.base_url) as session:
             await ClientCredentials(session, client_id="OQ1", client_secret="s").obtain()
     assert proxy.requests[0].target == "http://127.0.0.1:9/v2/token"
 
-    async def never(writer):
+    async def never_respond(writer):
         await asyncio.Event().wait()
 
-    async with scripted(never, credentials=(), timeout=0.05) as (_, session):
+    async with scripted(never_respond, credentials=(), timeout=0.05) as (_, session):
         with pytest.raises(TransportError, match="time limit"):
             await ClientCredentials(session, client_id="OQ1", client_secret="s").obtain()
 
 
-def test_region_and_edge_hold_for_the_token_call():
-    session = OAuthSession(region="ie1", edge="dublin")
-    assert (
-        ClientCredentials(session, client_id="OQ1", client_secret="s").session.base_url
-        == "https://oauth.dublin.ie1.twilio.com"
-    )
+def test_client_credentials_uses_region_and_edge_of_the_session():
+    grant = ClientCredentials(OAuthSession(region="ie1", edge="dublin"), client_id="OQ1", client_secret="s")
+    assert grant.session.base_url == "https://oauth.dublin.ie1.twilio.com"

@@ -29,21 +29,21 @@ from twilio_oauth_async import (
         {"client_secret": ""},
         {"device_id": "a\n"},
         {"grant_type": ""},
-        {"prompt": "a text"},
+        {"prompt": "not callable"},
     ],
 )
-def test_bad_use_is_told_before_any_request(arguments):
+def test_device_flow_with_invalid_argument_raises(arguments):
     with pytest.raises(ConfigurationError):
         DeviceFlow(OAuthSession(), **{"client_sid": "OQ1", "scopes": ["openid"], **arguments})
 
 
-def test_a_flow_shows_no_secret():
-    flow = DeviceFlow(OAuthSession(), client_sid="OQ1", scopes=["openid"], client_secret="s3cr3t")
+def test_device_flow_repr_shows_no_secret():
+    flow = DeviceFlow(OAuthSession(), client_sid="OQ1", scopes=["openid"], client_secret="secret-canary")
     assert repr(flow) == "DeviceFlow(client_sid='OQ1', scopes=('openid',))"
 
 
 @pytest.mark.asyncio
-async def test_run_needs_a_prompt_and_asks_nobody_without_one():
+async def test_run_without_prompt_raises_and_sends_nothing():
     async with scripted_device_flow(TOKEN, prompt=None) as setup:
         with pytest.raises(ConfigurationError, match="prompt"):
             await setup.flow.run()
@@ -53,24 +53,24 @@ async def test_run_needs_a_prompt_and_asks_nobody_without_one():
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", ["function", "coroutine function"])
 async def test_run_shows_the_code_and_waits_for_the_token(kind):
-    seen = []
+    shown = []
 
     async def prompt(authorization):
         await asyncio.sleep(0)
-        seen.append(authorization)
+        shown.append(authorization)
 
     async with scripted_device_flow(
-        PENDING, PENDING, TOKEN, prompt=prompt if kind == "coroutine function" else seen.append
+        PENDING, PENDING, TOKEN, prompt=prompt if kind == "coroutine function" else shown.append
     ) as setup:
         assert (await setup.flow.run()).access_token == "acc-canary"
         assert setup.times == pytest.approx([5.05, 10.1, 15.15])
-    [authorization] = seen
+    [authorization] = shown
     assert authorization.user_code == "ABCD"
     assert authorization.verification_uri == setup.server.base_url + "/activate"
 
 
 @pytest.mark.asyncio
-async def test_what_a_poll_sends():
+async def test_poll_sends_grant_type_client_device_code_and_device_id():
     async with scripted_device_flow(TOKEN, client_secret="s", device_id="tv") as setup:
         await setup.flow.run()
         poll = setup.server.requests[1]
@@ -82,14 +82,14 @@ async def test_what_a_poll_sends():
 
 
 @pytest.mark.asyncio
-async def test_another_grant_type_can_be_given():
+async def test_poll_sends_the_given_grant_type():
     async with scripted_device_flow(TOKEN, grant_type="device_code") as setup:
         await setup.flow.run()
         assert setup.server.requests[1].body.startswith(b"GrantType=device_code&")
 
 
 @pytest.mark.asyncio
-async def test_slow_down_counts_for_all_later_polls():
+async def test_slow_down_lengthens_all_later_intervals():
     async with scripted_device_flow(PENDING, SLOW_DOWN, PENDING, PENDING, TOKEN) as setup:
         await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 5.05, 10.1, 10.1, 10.1])
@@ -106,14 +106,14 @@ async def test_slow_down_counts_for_all_later_polls():
         http(429, b"", None),
     ],
 )
-async def test_no_single_fault_kills_a_flow(fault):
+async def test_run_continues_after_temporary_failures(fault):
     async with scripted_device_flow(PENDING, fault, fault, PENDING, TOKEN) as setup:
         await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 5.05, 10.1, 20.2, 5.05])
 
 
 @pytest.mark.asyncio
-async def test_a_silent_server_is_polled_ever_less_often_up_to_a_cap():
+async def test_silent_server_is_polled_at_growing_intervals_up_to_a_cap():
     async with scripted_device_flow(*[silence] * 4, TOKEN, code={**CODE_BODY, "expires_in": 3600}) as setup:
         setup.session.timeout = 0.02
         await setup.flow.run()
@@ -121,7 +121,7 @@ async def test_a_silent_server_is_polled_ever_less_often_up_to_a_cap():
 
 
 @pytest.mark.asyncio
-async def test_retry_after_of_a_poll():
+async def test_retry_after_of_a_poll_delays_the_next_poll():
     async with scripted_device_flow(
         http(503, b"", None, Retry_After="30"), http(429, b"", None, Retry_After="1"), TOKEN
     ) as setup:
@@ -131,7 +131,7 @@ async def test_retry_after_of_a_poll():
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("response", "kind"),
     [
         (http(400, {"error": "access_denied"}), AccessDeniedError),
         (http(400, {"error": "expired_token"}), DeviceCodeExpiredError),
@@ -140,8 +140,8 @@ async def test_retry_after_of_a_poll():
         (http(403, {"code": 1}), ApiError),
     ],
 )
-async def test_a_refusal_ends_it(answer, kind):
-    async with scripted_device_flow(PENDING, answer, TOKEN) as setup:
+async def test_run_with_final_error_raises_and_stops_polling(response, kind):
+    async with scripted_device_flow(PENDING, response, TOKEN) as setup:
         with pytest.raises(kind) as caught:
             await setup.flow.run()
         assert len(setup.times) == 2
@@ -150,19 +150,19 @@ async def test_a_refusal_ends_it(answer, kind):
 
 
 @pytest.mark.asyncio
-async def test_no_request_after_expiry():
+async def test_run_sends_no_poll_after_expiry_and_raises_at_once():
     async with scripted_device_flow(PENDING, code={**CODE_BODY, "expires_in": 12}) as setup:
         with pytest.raises(DeviceCodeExpiredError) as caught:
             await setup.flow.run()
         assert caught.value.status is None
         assert setup.times == pytest.approx([5.05, 10.1])
-        # Nobody waits for a poll that cannot come any more.
+        # The error is raised as soon as no further poll is possible, not at expiry.
         assert setup.clock.monotonic() == pytest.approx(10.1)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("expires_in", [0, -5])
-async def test_a_code_that_is_born_dead_is_never_polled(expires_in):
+async def test_run_with_code_expired_on_receipt_sends_no_poll(expires_in):
     async with scripted_device_flow(TOKEN, code={**CODE_BODY, "expires_in": expires_in}) as setup:
         with pytest.raises(DeviceCodeExpiredError):
             await setup.flow.run()
@@ -170,7 +170,7 @@ async def test_a_code_that_is_born_dead_is_never_polled(expires_in):
 
 
 @pytest.mark.asyncio
-async def test_a_slow_down_storm_ends_at_expiry():
+async def test_run_with_endless_slow_down_ends_at_expiry():
     async with scripted_device_flow(SLOW_DOWN) as setup:
         with pytest.raises(DeviceCodeExpiredError):
             await setup.flow.run()
@@ -180,23 +180,23 @@ async def test_a_slow_down_storm_ends_at_expiry():
 
 
 @pytest.mark.asyncio
-async def test_a_code_used_up_by_a_lost_answer_says_so():
+async def test_invalid_grant_after_lost_response_reports_the_loss():
     async with scripted_device_flow(hang_up, http(400, {"error": "invalid_grant"})) as setup:
         with pytest.raises(AnswerLostError, match="whose response was lost"):
             await setup.flow.run()
 
 
 @pytest.mark.asyncio
-async def test_an_attempt_never_outlives_its_flow():
+async def test_poll_timeout_is_limited_by_the_code_expiry():
     async with scripted_device_flow(silence, code={**CODE_BODY, "interval": 1, "expires_in": 1.1}) as setup:
-        # 0.05 s are left at the first poll, of a session that would wait for 30.
+        # At the first poll 0.05 s are left. The timeout of the session is 30 s.
         with pytest.raises(DeviceCodeExpiredError):
             await asyncio.wait_for(setup.flow.run(), 5)
         assert len(setup.times) == 1
 
 
 @pytest.mark.asyncio
-async def test_odd_numbers_of_the_server_are_logged_and_survived(caplog):
+async def test_invalid_interval_and_missing_lifetime_are_logged_and_replaced(caplog):
     async with scripted_device_flow(PENDING, TOKEN, code={**CODE_BODY, "interval": 0, "expires_in": None}) as setup:
         with caplog.at_level(logging.WARNING):
             await setup.flow.run()
@@ -205,7 +205,7 @@ async def test_odd_numbers_of_the_server_are_logged_and_survived(caplog):
 
 
 @pytest.mark.asyncio
-async def test_the_wall_clock_may_jump():
+async def test_wait_is_not_affected_by_wall_clock_jumps():
     async with scripted_device_flow(PENDING, PENDING, TOKEN) as setup:
         authorization = await setup.flow.start()
         waiting = asyncio.create_task(setup.flow.wait(authorization))
@@ -220,7 +220,7 @@ async def test_the_wall_clock_may_jump():
 
 
 @pytest.mark.asyncio
-async def test_a_suspended_machine_polls_once_on_waking():
+async def test_run_on_suspended_machine_polls_once_after_resume():
     async with scripted_device_flow(PENDING, PENDING, TOKEN) as setup:
         setup.clock.auto = False
         waiting = asyncio.create_task(setup.flow.run())
@@ -238,7 +238,7 @@ async def test_a_suspended_machine_polls_once_on_waking():
 
 
 @pytest.mark.asyncio
-async def test_one_flow_object_serves_many_at_once():
+async def test_wait_concurrent_calls_on_one_flow_object_return_the_token():
     async with scripted_device_flow(*[PENDING] * 20, TOKEN) as setup:
         state = await setup.flow.start()
         tokens = await asyncio.gather(*(setup.flow.wait(state) for _ in range(20)))
@@ -248,18 +248,18 @@ async def test_one_flow_object_serves_many_at_once():
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("moment", ["prompt", "between polls", "during a poll"])
-async def test_cancelling_is_prompt_and_clean(moment):
-    reached = asyncio.Event()
+async def test_run_cancelled_ends_at_once_and_leaves_no_sleeper(moment):
+    prompted = asyncio.Event()
 
-    async def stuck(authorization):
-        reached.set()
+    async def never_return(authorization):
+        prompted.set()
         await asyncio.Event().wait()
 
-    prompt = stuck if moment == "prompt" else (lambda authorization: reached.set())
+    prompt = never_return if moment == "prompt" else (lambda authorization: prompted.set())
     async with scripted_device_flow(silence if moment == "during a poll" else PENDING, prompt=prompt) as setup:
         setup.clock.auto = moment == "during a poll"
         running = asyncio.create_task(setup.flow.run())
-        await reached.wait()
+        await prompted.wait()
         if moment == "during a poll":
             while not setup.times:
                 await asyncio.sleep(0)
@@ -272,7 +272,7 @@ async def test_cancelling_is_prompt_and_clean(moment):
 
 
 @pytest.mark.asyncio
-async def test_a_session_closed_in_the_middle_ends_the_flow():
+async def test_run_with_session_closed_between_polls_raises():
     async with scripted_device_flow(PENDING) as setup:
         setup.clock.auto = False
         waiting = asyncio.create_task(setup.flow.run())
@@ -284,12 +284,12 @@ async def test_a_session_closed_in_the_middle_ends_the_flow():
 
 
 @pytest.mark.asyncio
-async def test_what_is_logged(caplog):
+async def test_run_logs_start_polls_and_end_without_secrets(caplog):
     async with scripted_device_flow(PENDING, http(500, b""), TOKEN) as setup:
         with caplog.at_level(logging.DEBUG):
             await setup.flow.run()
-    ours = [record for record in caplog.records if record.name == "twilio_oauth_async.grants.device_flow"]
-    assert [(record.levelname, record.getMessage().split(": ")[-1]) for record in ours] == [
+    records = [record for record in caplog.records if record.name == "twilio_oauth_async.grants.device_flow"]
+    assert [(record.levelname, record.getMessage().split(": ")[-1]) for record in records] == [
         ("INFO", "polling every 5.0 s until 2026-01-01T00:05:00+00:00"),
         ("DEBUG", "Pending"),
         ("DEBUG", "Unreachable"),

@@ -24,21 +24,20 @@ from twilio_oauth_async import (
 
 class TestAcrossProcesses:
     @pytest.mark.asyncio
-    async def test_another_process_finishes_with_the_raised_interval(self):
+    async def test_wait_in_another_process_keeps_the_longer_interval(self):
         async with scripted_device_flow(SLOW_DOWN, hang_up, PENDING, TOKEN) as setup:
             state = await setup.flow.start()
             for _ in range(2):
                 await setup.clock.sleep((state.next_poll_at - setup.clock.now()).total_seconds())
                 state = (await setup.flow.poll(state)).authorization
-            text = state.to_json()
+            stored = DeviceAuthorization.from_json(state.to_json())
             other = setup.another()
-            stored = DeviceAuthorization.from_json(text)
             assert (stored.interval, stored.faults, stored.answer_lost) == (10.0, 1, True)
             assert (await other.wait(stored)).access_token == "acc-canary"
             assert setup.gaps == pytest.approx([5.05, 10.1, 20.2, 10.1])
 
     @pytest.mark.asyncio
-    async def test_what_was_stored_is_judged_by_the_wall_clock(self):
+    async def test_stored_flow_expires_by_the_wall_clock(self):
         async with scripted_device_flow(TOKEN) as setup:
             state = await setup.flow.start()
             setup.clock.shift_wall(301)
@@ -49,7 +48,7 @@ class TestAcrossProcesses:
             assert setup.times == []
 
     @pytest.mark.asyncio
-    async def test_a_flow_of_another_client_is_refused(self):
+    async def test_flow_of_another_client_raises_and_sends_nothing(self):
         async with scripted_device_flow(TOKEN) as setup:
             state = attrs.evolve(await setup.flow.start(), client_sid="OQ2")
             for call in (setup.flow.wait(state), setup.flow.poll(state), anext(setup.flow.events(state))):
@@ -60,7 +59,7 @@ class TestAcrossProcesses:
 
 class TestPoll:
     @pytest.mark.asyncio
-    async def test_nothing_is_sent_before_it_is_time(self):
+    async def test_poll_before_it_is_due_sends_nothing(self):
         async with scripted_device_flow(TOKEN) as setup:
             state = await setup.flow.start()
             assert await setup.flow.poll(state) == Pending(state)
@@ -71,7 +70,7 @@ class TestPoll:
             assert (await setup.flow.poll(state)).token.access_token == "acc-canary"
 
     @pytest.mark.asyncio
-    async def test_each_result(self):
+    async def test_poll_returns_a_step_for_each_response_or_raises(self):
         async with scripted_device_flow(
             PENDING, SLOW_DOWN, http(500, b""), http(400, {"error": "access_denied"})
         ) as setup:
@@ -90,7 +89,7 @@ class TestPoll:
 
 class TestEvents:
     @pytest.mark.asyncio
-    async def test_all_that_happens_in_order(self):
+    async def test_events_yields_the_code_and_each_poll_result_in_order(self):
         async with scripted_device_flow(PENDING, SLOW_DOWN, hang_up, TOKEN) as setup:
             events = [event async for event in setup.flow.events()]
         assert [type(event) for event in events] == [CodeIssued, Pending, SlowedDown, Unreachable, Approved]
@@ -100,14 +99,14 @@ class TestEvents:
         assert "canary" not in repr(events)
 
     @pytest.mark.asyncio
-    async def test_a_flow_under_way_is_taken_up(self):
+    async def test_events_of_pending_flow_continues_it(self):
         async with scripted_device_flow(TOKEN) as setup:
             state = await setup.flow.start()
             events = [event async for event in setup.flow.events(state)]
         assert events == [CodeIssued(state), Approved(Token(access_token="acc-canary"))]
 
     @pytest.mark.asyncio
-    async def test_the_end_is_raised(self):
+    async def test_events_raises_at_expiry(self):
         async with scripted_device_flow(PENDING, code={**CODE_BODY, "expires_in": 7}) as setup:
             events = setup.flow.events()
             assert [type(await anext(events)) for _ in range(2)] == [CodeIssued, Pending]
@@ -115,7 +114,7 @@ class TestEvents:
                 await anext(events)
 
     @pytest.mark.asyncio
-    async def test_leaving_early_leaves_nothing(self):
+    async def test_events_closed_early_leaves_no_task_or_sleeper(self):
         async with scripted_device_flow(PENDING) as setup:
             events = setup.flow.events()
             async for event in events:

@@ -1,11 +1,11 @@
-"""A key set and its server, which sends scripted responses; on a virtual clock."""
+"""A `JwksCache` and its server, which sends scripted responses; both use one virtual clock."""
 
 import asyncio
 
 from tests.helpers.jose import jwk
 from tests.helpers.raw_server import RawServer, http
 from twilio_oauth_async import IdTokenError, OAuthSession, RetryPolicy, VirtualClock
-from twilio_oauth_async.client.jwks_cache import KeySet
+from twilio_oauth_async.client.jwks_cache import JwksCache
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 
 ES256 = ALGORITHMS["ES256"]
@@ -13,12 +13,15 @@ DOWN = http(503, b"", None)
 
 
 def certs(*kids):
-    """Return a successful response with one key for each key id."""
+    """Return a successful response with one key for each key ID."""
     return http(200, {"keys": [jwk(kid=kid) for kid in kids]})
 
 
-class Scene:
-    """A key set and its server. The server sends `responses` in order, then repeats the last one."""
+class CacheSetup:
+    """A `JwksCache` and its server. The server sends `responses` in order, then repeats the last one.
+
+    `timeouts` records the `timeout` argument of each fetch.
+    """
 
     def __init__(self, *responses, auto=True, timeout=30.0):
         self.clock = VirtualClock(auto=auto)
@@ -31,12 +34,12 @@ class Scene:
             base_url=self.server.base_url, clock=self.clock, retry=RetryPolicy.none(), timeout=self.timeout
         )
         await self.session.open()
-        self.keys = KeySet(self.session)
-        self.asked = []
+        self.cache = JwksCache(self.session)
+        self.timeouts = []
         exchange = self.session.exchange
 
         async def spy(*args, timeout=None):
-            self.asked.append(timeout)
+            self.timeouts.append(timeout)
             return await exchange(*args, timeout=timeout)
 
         self.session.exchange = spy
@@ -45,7 +48,7 @@ class Scene:
     async def __aexit__(self, *_):
         await self.session.close()
         await self.server.__aexit__()
-        # No task of the key set is still running.
+        # No task of the cache is still running.
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     @property
@@ -53,9 +56,10 @@ class Scene:
         return len(self.server.requests)
 
     async def find(self, kid="a"):
-        return await self.keys.find(ES256, kid)
+        return await self.cache.find(ES256, kid)
 
     async def has(self, kid="a"):
+        """Return whether `find` returns a key; False if it raises because the key ID is unknown."""
         try:
             return len(await self.find(kid)) > 0
         except IdTokenError as error:

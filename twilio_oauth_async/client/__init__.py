@@ -1,4 +1,4 @@
-"""All that talks to the authorization server: `OAuthSession`, its transport and retries, key set and ID token verifier.
+"""Requests to the authorization server: `OAuthSession`, its transport and retries, key set cache, ID token verifier.
 
 The only folder that opens an `aiohttp.ClientSession` to the authorization server.
 

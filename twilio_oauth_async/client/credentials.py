@@ -1,4 +1,4 @@
-"""Credentials of an account or API key, from arguments or the environment, and the server that they are for."""
+"""Credentials of an account or API key, from arguments or the environment, and the server that they are sent to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiohttp
 from twilio_oauth_async.errors import ConfigurationError
 
 _PAIRS = (("TWILIO_API_KEY", "TWILIO_API_SECRET"), ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"))
-"""An API key is preferred to the auth token, as in Twilio's own SDKs: it can be revoked alone."""
+"""An API key is preferred to the auth token, as in Twilio's own SDKs, because it can be revoked separately."""
 
 
 def basic_authorization(username: str | None, password: str | None) -> str | None:
@@ -19,13 +19,15 @@ def basic_authorization(username: str | None, password: str | None) -> str | Non
         ConfigurationError: one argument is None and the other is not, one is empty, or `username` has a colon.
     """
     if (username is None) != (password is None):
-        raise ConfigurationError("username and password belong together: give both or neither")
+        raise ConfigurationError("username and password belong together: pass both or neither")
     if username is None or password is None:
         return None
     if not username or not password:
         raise ConfigurationError("username and password must not be empty")
     if ":" in username:
-        raise ConfigurationError("username must not contain a colon (RFC 7617 2); is it a SID?")
+        raise ConfigurationError(
+            "username must not contain a colon (RFC 7617 2): pass the SID of an account or an API key"
+        )
     return aiohttp.encode_basic_auth(username, password)
 
 
@@ -48,10 +50,11 @@ def credentials_from(environ: Mapping[str, str]) -> tuple[str, str]:
 def server_from(
     environ: Mapping[str, str], base_url: str | None, region: str | None, edge: str | None
 ) -> tuple[str | None, str | None, str | None]:
-    """Return base URL, region and edge; a variable of `environ` counts only where the arguments leave it open.
+    """Return base URL, region and edge: the arguments, or variables of `environ` in place of missing arguments.
 
-    The credentials are sent to this server, so an argument that names one is never mixed with a variable that names
-    another one.
+    ``TWILIO_OAUTH_URL`` is used only if all three arguments are None, ``TWILIO_REGION`` and ``TWILIO_EDGE`` only
+    without a base URL. The credentials are sent to this server, so a variable must not replace a server that the caller
+    has chosen.
     """
     if base_url is None and region is None and edge is None:
         base_url = environ.get("TWILIO_OAUTH_URL") or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twilio_oauth_async.client.jwks_cache import KeySet
+from twilio_oauth_async.client.jwks_cache import JwksCache
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.oidc import id_token_validation as rules
@@ -19,8 +19,9 @@ from twilio_oauth_async.protocol.parameters import check_client
 class IdTokenVerifier:
     """Verifies the ID tokens of one client (OpenID Connect Core 3.1.3.7). Needs the extra ``jwt``.
 
-    Create one and keep it: it caches the keys of the server. It fetches them over the session when it first needs
-    them, and again when they are older than five minutes. Any number of tasks of one event loop can use it at once.
+    Create one verifier and reuse it, because it caches the keys of the server. It fetches them over the session when
+    it first needs them, and again when they are older than five minutes. Any number of tasks of one event loop can use
+    it at once.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class IdTokenVerifier:
             client_sid: the SID of the OAuth app that the tokens are issued to.
             issuer: the required issuer, compared exactly; None: the issuer of the session.
             algorithms: the accepted signature algorithms, by the names of RFC 7518 or of Twilio's discovery document.
-            leeway: seconds by which the clocks of issuer and session may differ, at most 60.
+            leeway: the allowed difference between the clocks of issuer and session, in seconds; at most 60.
 
         Raises:
             ConfigurationError: `client_sid` is empty, `issuer` is not an https URL, `algorithms` is empty or names one
@@ -57,7 +58,7 @@ class IdTokenVerifier:
         self._session = session
         self._allowed = allowed_algorithms(algorithms)
         self._leeway = float(leeway)
-        self._keys = KeySet(session)
+        self._keys = JwksCache(session)
 
     async def verify(
         self, id_token: str, *, nonce: str | None = None, access_token: str | None = None
@@ -71,8 +72,7 @@ class IdTokenVerifier:
 
         Raises:
             IdTokenError: the ID token is invalid.
-            TransportError: the keys of the server are needed and could not be fetched; `ProtocolError` and `ApiError`
-                likewise.
+            TransportError, ProtocolError, ApiError: the keys of the server could not be fetched.
             ConfigurationError: `id_token` is not a string.
         """
         if not isinstance(id_token, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -82,7 +82,7 @@ class IdTokenVerifier:
         message = read_compact(id_token, self._allowed)
         rules.check_type(message)  # before the keys are fetched
         algorithm, kid = message.algorithm, message.kid
-        keys = self._keys.at_hand(algorithm, kid) or await self._keys.find(algorithm, kid)
+        keys = self._keys.cached(algorithm, kid) or await self._keys.find(algorithm, kid)
         return rules.verify(
             message,
             keys,
@@ -99,12 +99,13 @@ class IdTokenVerifier:
 
         Args:
             id_token: the new ID token.
-            previous: the ID token before it, which was verified when it was received and stored safely since then.
+            previous: the ID token before it. It is not verified again: the caller verified it when it was received, and
+                has stored it safely since then.
             access_token: the access token of the same response.
 
         Raises:
             IdTokenError: as `verify`, or ``iss``, ``sub`` or ``aud`` has changed (OpenID Connect Core 12.2).
-            TransportError: as `verify`.
+            TransportError, ProtocolError, ApiError: as `verify`.
         """
         claims = await self.verify(id_token, access_token=access_token)
         rules.check_refreshed(claims, rules.read_stored(previous))

@@ -1,8 +1,8 @@
-"""The cached key set of the issuer, fetched when it is needed (OpenID Connect Core 10.1.1).
+"""`JwksCache`: the key set of the issuer, fetched when it is needed (OpenID Connect Core 10.1.1).
 
 Concurrent calls share one request. The request runs in a task of its own, so that a cancelled call does not cancel it
-for the others. The last call that waits for the task cancels it and waits for its end. So no task outlives the calls
-that it was started for, and nothing has to be closed.
+for the other calls. If all calls that wait for the task are cancelled, the last of them cancels the task and waits for
+its end. No task outlives the calls that wait for it, so the cache does not need to be closed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from twilio_oauth_async.protocol import discovery
 from twilio_oauth_async.protocol.models import Certs
 
 FRESH_FOR = 300.0
-"""Seconds after which the keys are fetched again; a withdrawn key is accepted for no longer than this."""
+"""Seconds after which the keys are fetched again. A withdrawn key is accepted for no longer than this, unless a fetch
+fails (`USABLE_FOR`)."""
 
 SEARCH_GAP = 60.0
-"""Seconds between two fetches because of an unknown key ID; an attacker can invent any number of key IDs."""
+"""Minimum seconds between two fetches for unknown key IDs, because an attacker can invent any number of key IDs."""
 
 RETRY_GAP = 60.0
-"""Seconds after a failed fetch in which the cached keys are used without another attempt."""
+"""Seconds after a failed fetch during which the cached keys are used without another attempt."""
 
 USABLE_FOR = 3600.0
-"""Seconds that cached keys are used while newer ones cannot be fetched.
+"""Seconds for which cached keys are used while newer ones cannot be fetched.
 
-An outage of one hour, about the lifetime of an ID token, locks no user out. An attacker who blocks the endpoint cannot
-keep a withdrawn key in use for longer.
+One hour is about the lifetime of an ID token. Users can sign in during an outage of this length. An attacker who blocks
+the endpoint cannot keep a withdrawn key in use for longer.
 """
 
 REFRESH_TIMEOUT = 5.0
@@ -53,8 +54,8 @@ class _Fetch:
     """The number of calls that wait for it."""
 
 
-class KeySet:
-    """The key set of the server of one session. Any number of tasks of one event loop can use it at once.
+class JwksCache:
+    """The cached key set of the server of one session. Any number of tasks of one event loop can use it at once.
 
     All times are those of the monotonic clock of the session.
     """
@@ -63,12 +64,12 @@ class KeySet:
         """Create an empty cache; nothing is fetched."""
         self._session = session
         self._keys = PublicKeys(())
-        self._refresh_at = self._usable_until = self._search_at = -math.inf
+        self._refresh_at = self._usable_until = self._search_allowed_at = -math.inf
         self._failure: TwilioOAuthError | None = None
-        self._under_way: _Fetch | None = None
+        self._last_fetch: _Fetch | None = None
 
-    def at_hand(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
-        """Return the keys that `find` would return without a request; empty if the cache has to be refreshed."""
+    def cached(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
+        """Return the keys that `find` would return without a request; empty if it has to send one."""
         if self._session.clock.monotonic() >= self._refresh_at:
             return ()
         return self._keys.candidates(algorithm, kid)
@@ -82,15 +83,15 @@ class KeySet:
 
         Raises:
             IdTokenError: the key set has no such key.
-            TransportError: the key set could not be fetched; `ProtocolError` and `ApiError` likewise.
+            TransportError, ProtocolError, ApiError: the key set could not be fetched.
         """
         now = self._session.clock.monotonic()
         fetched = True
         if now >= self._usable_until:
-            # There are no usable keys: every call tries, also after a failure.
+            # Without usable keys every call fetches, even right after a failed fetch.
             await self._fetch(None)
         elif now >= self._refresh_at and self._pending is None:
-            # One call fetches newer keys. Other calls use the cached keys meanwhile.
+            # One call fetches newer keys. Meanwhile other calls use the cached keys.
             await self._fetch(REFRESH_TIMEOUT)
         else:
             fetched = False
@@ -101,7 +102,7 @@ class KeySet:
         if keys:
             return keys
         if self._failure is not None:
-            # A copy for each caller: an exception collects the frames that it passes through.
+            # Each caller gets a copy, because raising an exception adds frames to its traceback.
             raise copy.copy(self._failure)
         raise IdTokenError("the key set has no key for this ID token", claim="kid")
 
@@ -111,23 +112,26 @@ class KeySet:
         return self._keys.candidates(algorithm, kid)
 
     def _may_search(self, now: float) -> bool:
-        """Whether a fetch is allowed for an unknown key ID: it may be a new key, or an invention of an attacker."""
+        """Return whether an unknown key ID may cause a fetch; if it may, the next `SEARCH_GAP` begins.
+
+        The key ID may be new, or invented by an attacker.
+        """
         if self._pending is None:
-            if now < self._search_at:
+            if now < self._search_allowed_at:
                 return False
-            self._search_at = now + SEARCH_GAP
+            self._search_allowed_at = now + SEARCH_GAP
         return True
 
     @property
     def _pending(self) -> _Fetch | None:
-        fetch = self._under_way
+        fetch = self._last_fetch
         return fetch if fetch is not None and not fetch.task.done() else None
 
     async def _fetch(self, timeout: float | None) -> None:
-        """Wait for the request in progress, or start one; the attributes then hold its result."""
+        """Wait for the request in progress, or start one; its result is in the attributes afterwards."""
         fetch = self._pending
         if fetch is None:
-            fetch = self._under_way = _Fetch(asyncio.create_task(self._load(timeout), name="fetch certs"))
+            fetch = self._last_fetch = _Fetch(asyncio.create_task(self._load(timeout), name="fetch certs"))
         fetch.waiting += 1
         try:
             # Unlike `await task`, this does not cancel the task when the caller is cancelled.
@@ -136,20 +140,21 @@ class KeySet:
             fetch.waiting -= 1
             if not fetch.waiting and not fetch.task.done():
                 # Removed before it is cancelled, so that no other call joins a cancelled task.
-                self._under_way = None
+                self._last_fetch = None
                 fetch.task.cancel()
                 await asyncio.wait({fetch.task})
         fetch.task.result()
 
     async def _load(self, timeout: float | None) -> None:
+        """Send the request and store its result: new keys, or the failure."""
         outcome: Certs | TwilioOAuthError
         try:
             outcome = await self._session.exchange(discovery.build_certs(), discovery.parse_certs, timeout=timeout)
         except TwilioOAuthError as error:
             outcome = error.with_traceback(None)
         if isinstance(outcome, Certs) and outcome.keys is None:
-            # An empty list is a valid response. A response without a list must not delete the cached keys.
-            outcome = ProtocolError("the key set has no keys")
+            # An empty list is valid and replaces the cached keys. A response without a list must not delete them.
+            outcome = ProtocolError("the key set response has no list of keys")
         now = self._session.clock.monotonic()
         if isinstance(outcome, TwilioOAuthError):
             self._failure = outcome
@@ -163,4 +168,4 @@ class KeySet:
         self._usable_until = now + USABLE_FOR
 
     def __repr__(self) -> str:
-        return f"<KeySet {self._session.base_url}, {len(self._keys)} keys>"
+        return f"<JwksCache {self._session.base_url}, {len(self._keys)} keys>"

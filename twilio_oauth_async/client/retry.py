@@ -31,7 +31,7 @@ class RetryPolicy:
     base: float = 0.2
     """Seconds. The wait before attempt n+1 is random, between 0 and ``min(cap, base * 2**(n-1))``."""
     cap: float = 5.0
-    """Seconds."""
+    """Seconds. The longest wait, except for the seconds of ``Retry-After``, which are added."""
 
     def __attrs_post_init__(self) -> None:
         if self.attempts < 1 or not self.base > 0 or not self.cap >= self.base:
@@ -45,8 +45,8 @@ class RetryPolicy:
     def wait(self, failures: int, retry_after: float | None) -> float:
         """Return the seconds to wait after `failures` failed attempts.
 
-        Full jitter spreads clients that failed together. It is added to ``Retry-After``: the server refuses a request
-        that comes earlier.
+        Full jitter spreads the retries of clients that failed at the same time. It is added to ``Retry-After``, because
+        the server rejects requests before that time.
         """
         jitter = random.uniform(0.0, min(self.cap, self.base * 2.0 ** min(failures - 1, 32)))  # noqa: S311 - no secret
         return jitter + (retry_after or 0.0)
@@ -57,8 +57,8 @@ class Attempt(Generic[T]):
     """The result of one attempt."""
 
     outcome: T
-    again: bool
-    """The attempt failed in a way that may not happen again: a retry is useful."""
+    retryable: bool
+    """The attempt failed, and the next one may succeed."""
     retry_after: float | None = None
     """Seconds, from the response header."""
 
@@ -66,8 +66,8 @@ class Attempt(Generic[T]):
 Send: TypeAlias = Callable[[], Awaitable[Attempt[T]]]
 
 
-class _RetryNeeded(Exception):  # noqa: N818 - a signal to backoff, never raised to a caller
-    """Carries the wait and nothing of the response: backoff passes it to every handler."""
+class _RetryNeeded(Exception):  # noqa: N818 - a signal to backoff that never reaches a caller
+    """Tells backoff to retry. Holds only the wait, no part of the response: backoff passes it to every handler."""
 
     def __init__(self, wait: float) -> None:
         super().__init__()
@@ -80,14 +80,14 @@ async def send_with_retry(send: Send[T], policy: RetryPolicy, clock: Clock, dead
     Args:
         send: makes one attempt.
         policy: the number of attempts and the waits between them.
-        clock: sleeps.
-        deadline: a time of the monotonic clock, in seconds.
+        clock: waits, and measures the time until `deadline`.
+        deadline: a reading of the monotonic clock, in seconds.
 
     Returns:
         The last attempt and the number of attempts.
     """
     attempt = await send()
-    if not attempt.again or policy.attempts == 1:
+    if not attempt.retryable or policy.attempts == 1:
         return attempt, 1
     return await _retry(attempt, send, policy, clock, deadline)
 
@@ -98,14 +98,14 @@ async def _retry(
     made = 1
     is_replay = True
 
-    async def once() -> None:
+    async def next_attempt() -> None:
         nonlocal attempt, made, is_replay
         if is_replay:
-            is_replay = False  # backoff's first call stands for the attempt that has failed already
+            is_replay = False  # backoff makes the first call for the attempt that has failed already
         else:
             attempt = await send()
             made += 1
-        if attempt.again:
+        if attempt.retryable:
             raise _RetryNeeded(policy.wait(made, attempt.retry_after))
 
     async def sleep(details: Any) -> None:
@@ -126,5 +126,5 @@ async def _retry(
         on_backoff=sleep,
         raise_on_giveup=False,
         logger=None,
-    )(once)()
+    )(next_attempt)()
     return attempt, made

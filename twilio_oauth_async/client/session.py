@@ -37,14 +37,14 @@ _log = logging.getLogger(__name__)
 def _sends(
     build: Callable[P, Request], parse: Parse[T], model: type[T]
 ) -> Callable[[Callable[[OAuthSession], None]], Endpoint[P, T]]:
-    """Turn an empty method into an endpoint with the parameters of `build`, so that they are written once."""
+    """Return a decorator that gives an empty method the parameters of `build`, and makes it send the request."""
 
     def decorate(method: Callable[[OAuthSession], None]) -> Endpoint[P, T]:
         @functools.wraps(method)
         async def endpoint(self: OAuthSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return _raised(await self.exchange(build(*args, **kwargs), parse))
+            return _model_or_raise(await self.exchange(build(*args, **kwargs), parse))
 
-        # What help(), editors and Sphinx show.
+        # help(), editors and Sphinx read the signature and the annotations.
         own, built = inspect.signature(method), inspect.signature(build)
         parameters = [*own.parameters.values(), *built.parameters.values()]
         endpoint.__dict__["__signature__"] = built.replace(parameters=parameters, return_annotation=model.__name__)
@@ -91,14 +91,14 @@ class OAuthSession(Secretive):
             password: the auth token, or the secret of the API key.
             base_url: the URL of the API; None: ``https://oauth[.edge][.region].twilio.com``.
             region: a Twilio region, for example ``ie1``.
-            edge: a Twilio edge, for example ``dublin``; implies region ``us1`` where no region is given.
+            edge: a Twilio edge, for example ``dublin``; without a region, the region is ``us1``.
             issuer: the required issuer of ID tokens and of the discovery document.
             timeout: seconds for a whole call, with its retries and the waits between them.
-            retry: how requests are retried that may be sent more than once.
+            retry: the retries of requests that may be sent more than once.
             http: a session whose connector is shared. Its headers, cookies and credentials are neither used nor
                 changed, and it is not closed.
-            proxy: the URL of an HTTP proxy; the environment is not searched for one.
-            ssl_context: an SSL context, for example with the certificates of a company; it must verify the server.
+            proxy: the URL of an HTTP proxy; the proxy variables of the environment are ignored.
+            ssl_context: an SSL context, for example with the CA certificates of a company; it must verify the server.
             trace_configs: passed to aiohttp.
             max_response_bytes: the largest response body that is read, in bytes after decompression.
             clock: the source of time.
@@ -118,7 +118,7 @@ class OAuthSession(Secretive):
         self.clock = clock
         self._retry = retry
         self._authorization = basic_authorization(username, password)
-        # Masked wherever the server repeats them: the password, and the header that holds it in base64.
+        # Masked where a response repeats them: the password, and the header value that holds it in base64.
         self._secrets = tuple(filter(None, (password, (self._authorization or "").removeprefix("Basic "))))
         self._discovery: OpenidDiscovery | None = None
         self._transport = Transport(
@@ -150,9 +150,9 @@ class OAuthSession(Secretive):
         """Create a session from the environment variables that Twilio's own SDKs read.
 
         ``TWILIO_API_KEY`` with ``TWILIO_API_SECRET`` is preferred to ``TWILIO_ACCOUNT_SID`` with
-        ``TWILIO_AUTH_TOKEN``. Where `base_url`, `region` and `edge` are all missing, ``TWILIO_OAUTH_URL`` names the
-        server (``twilio-oauth emulator`` prints it). Where that is not set either, ``TWILIO_REGION`` and
-        ``TWILIO_EDGE`` replace missing arguments.
+        ``TWILIO_AUTH_TOKEN``. ``TWILIO_OAUTH_URL`` (``twilio-oauth emulator`` prints it) is used as `base_url` if
+        `base_url`, `region` and `edge` are all missing. If there is no base URL then, ``TWILIO_REGION`` and
+        ``TWILIO_EDGE`` replace a missing `region` and `edge`.
 
         Raises:
             ConfigurationError: the variables hold no complete pair of credentials, or as the constructor.
@@ -203,15 +203,15 @@ class OAuthSession(Secretive):
 
     @_sends(discovery.build_openid_discovery, discovery.parse_openid_discovery, OpenidDiscovery)
     def fetch_openid_discovery(self) -> None:
-        """Send ``GET /v1/.well-known/openid-configuration``; retried."""
+        """Send ``GET /v1/.well-known/openid-configuration``, with retries."""
 
     @_sends(discovery.build_certs, discovery.parse_certs, Certs)
     def fetch_certs(self) -> None:
-        """Send ``GET /v1/certs``; retried."""
+        """Send ``GET /v1/certs``, with retries."""
 
     @_sends(device_authorization.build_device_code, device_authorization.parse_device_code, DeviceCode)
     def create_device_code(self) -> None:
-        """Send ``POST /v1/device/code`` (RFC 8628 3.1); retried.
+        """Send ``POST /v1/device/code`` (RFC 8628 3.1), with retries.
 
         Args:
             client_sid: the SID of the OAuth app.
@@ -240,16 +240,17 @@ class OAuthSession(Secretive):
         """
 
     async def fetch_user_info(self, *, access_token: str | None = None, subject: str | None = None) -> UserInfo:
-        """Send ``GET /v1/userinfo``; retried.
+        """Send ``GET /v1/userinfo``, with retries.
 
         Args:
             access_token: sent as a Bearer token; None: the credentials of the session are sent.
-            subject: the ``sub`` claim of the ID token that was issued with the access token; must match.
+            subject: the ``sub`` claim of the ID token that was issued with the access token; the response must have the
+                same subject. None: the subject is not compared.
 
         Raises:
             IdTokenError: the response is about another user than `subject` (OIDC Core 5.3.2).
         """
-        found = _raised(await self.exchange(user_info.build_user_info(access_token), user_info.parse_user_info))
+        found = _model_or_raise(await self.exchange(user_info.build_user_info(access_token), user_info.parse_user_info))
         if subject is not None:
             user_info.check_subject(found, subject)
         return found
@@ -258,20 +259,20 @@ class OAuthSession(Secretive):
         """Revoke an access or refresh token (RFC 7009); the request is sent exactly once.
 
         Args:
-            token: with a refresh token, the server revokes its access tokens too.
+            token: the token; with a refresh token, the server revokes its access tokens too.
             client_sid: the SID of the OAuth app that the token was issued to.
             client_secret: the secret of a confidential app.
 
         Raises:
             ConfigurationError: the server has no revocation endpoint.
-            ServerError: with status 503 the token is still valid (RFC 7009 2.2.1).
+            ServerError: the server failed; with status 503 the token is still valid (RFC 7009 2.2.1).
         """
         url = await self.discovered_endpoint("revocation_endpoint")
         request = revocation.build_revocation(url, token, client_sid=client_sid, client_secret=client_secret)
-        _raised(await self.exchange(request, revocation.parse_revocation))
+        _model_or_raise(await self.exchange(request, revocation.parse_revocation))
 
     async def discovered_endpoint(self, name: discovery.DiscoveredEndpoint) -> str:
-        """Return the URL of an endpoint that the contract does not fix; discovery is fetched once and kept.
+        """Return the URL of an endpoint that only the discovery document names; it is fetched once and cached.
 
         Raises:
             ProtocolError: the discovery document has another issuer, or the URL is not on an allowed host.
@@ -285,13 +286,13 @@ class OAuthSession(Secretive):
     async def exchange(
         self, request: Request, parse: Parse[T], *, timeout: float | None = None
     ) -> T | TwilioOAuthError:
-        """Send one request and return its outcome as a value: the model, or the error, which is not raised.
+        """Send one request and return its outcome: the model, or the error, which is not raised.
 
         Args:
             request: from a build function of `protocol`.
             parse: the parse function that belongs to it.
-            timeout: seconds for all attempts and the waits between them; None or more than the timeout of the
-                session: the timeout of the session.
+            timeout: seconds for all attempts and the waits between them; None: the timeout of the session, which is
+                also the maximum.
 
         Raises:
             ConfigurationError: the session is not open.
@@ -321,11 +322,11 @@ class OAuthSession(Secretive):
             left = max(deadline - self.clock.monotonic(), 0.001)
             response = await self._transport.send(self.base_url, request, headers, left)
             if isinstance(response, Failure):
-                return Attempt(response.error, again=response.retryable)
+                return Attempt(response.error, retryable=response.retryable)
             context = Context(now=self.clock.now(), base_url=self.base_url, sent=sent)
             outcome: T | TwilioOAuthError = parse(response, context)
             retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
-            return Attempt(outcome, again=response.status in RETRIED_STATUSES, retry_after=retry_after)
+            return Attempt(outcome, retryable=response.status in RETRIED_STATUSES, retry_after=retry_after)
 
         if request.repeatable:
             last, attempts = await send_with_retry(attempt, self._retry, self.clock, deadline)
@@ -341,8 +342,8 @@ class OAuthSession(Secretive):
         return outcome, attempts
 
 
-def _raised(outcome: T | TwilioOAuthError) -> T:
-    """Return a model, raise an error."""
+def _model_or_raise(outcome: T | TwilioOAuthError) -> T:
+    """Return `outcome` if it is a model; raise it if it is an error."""
     if isinstance(outcome, TwilioOAuthError):
         raise outcome
     return outcome

@@ -29,7 +29,7 @@ READ_TIMEOUT = 15.0
 """Seconds without a byte from the server: half of the default deadline, so that there is time for a second attempt."""
 
 MAX_CONNECTIONS = 256
-"""Open connections of our own connector: 10,000 flows with an interval of 5 s are 2,000 short requests a second."""
+"""The limit of our own connector: 10,000 flows with an interval of 5 s are 2,000 short requests a second."""
 
 _CHUNK = 64 * 1024
 
@@ -99,10 +99,10 @@ class Transport:
             raise ConfigurationError("the aiohttp.ClientSession given as http= is closed")
         else:
             connector = self._borrowed.connector
-        self._session = self._open_over(connector, aiohttp.ClientResponse, owner=self._borrowed is None)
-        self._single_use = self._open_over(connector, _ClosingResponse, owner=False)
+        self._session = self._create_session(connector, aiohttp.ClientResponse, owner=self._borrowed is None)
+        self._single_use = self._create_session(connector, _ClosingResponse, owner=False)
 
-    def _open_over(
+    def _create_session(
         self, connector: aiohttp.BaseConnector, response_class: type[aiohttp.ClientResponse], *, owner: bool
     ) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -179,7 +179,7 @@ class Transport:
         return failure
 
     def _verification(self, target: URL) -> ssl.SSLContext | bool:
-        """Return aiohttp's ``ssl`` argument; True: the setting of the connector, and our own connector verifies."""
+        """Return aiohttp's ``ssl`` argument. True means the setting of the connector; our own connector verifies."""
         if self._ssl_context is None and self._borrowed is not None and target.scheme == "https":
             # A borrowed connector may have verification turned off. A context in the request overrides that.
             self._ssl_context = ssl.create_default_context()
@@ -206,10 +206,11 @@ class _ClosingResponse(aiohttp.ClientResponse):
 
 
 def _failure(error: Exception, request: Request) -> Failure:
-    """Return the failure that `error` stands for: whether the request may have been sent, and whether to retry.
+    """Convert an exception of aiohttp or the system to a `Failure`.
 
-    Messages name only the kind of failure. Exception texts of aiohttp and of the system are not included, because they
-    may hold secrets.
+    The error is `AnswerLostError` if the server may have processed a request that must not be repeated.
+
+    Messages name only the kind of failure. The texts of the exceptions are not included, because they may hold secrets.
     """
     if isinstance(error, aiohttp.ClientSSLError):
         return Failure(TransportError("the TLS handshake failed: the certificate of the server is not trusted"), False)
@@ -220,7 +221,7 @@ def _failure(error: Exception, request: Request) -> Failure:
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
         return Failure(TransportError("no connection to the server"), True)
     if isinstance(error, aiohttp.ClientResponseError):
-        return Failure(ProtocolError("the head of the response is not HTTP, or too large"), False)
+        return Failure(ProtocolError("the head of the response is invalid HTTP or too large"), False)
     # From here on, all or a part of the request may have been sent.
     reason = (
         "no complete response within the time limit" if isinstance(error, TimeoutError) else "the connection failed"

@@ -1,6 +1,6 @@
 """Ways to obtain a token: device grant, authorization code, client credentials.
 
-Each is a `base.Grant` and keeps no token.
+Each implements `base.Grant`. None of them stores a token.
 
 May import: `client`, `protocol`, `clock`, `telemetry`, `errors`. Not `stores`.
 """

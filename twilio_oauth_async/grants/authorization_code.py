@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OpenBrowser: TypeAlias = Callable[[str], Awaitable[Any] | Any]
 
 _MAX_USED_STATES = 10_000
-"""The number of used ``state`` values that are kept, so that each callback counts once."""
+"""The number of used ``state`` values that are remembered, so that each callback is accepted only once."""
 
 
 class AuthorizationCodeFlow(GrantBase):
@@ -55,14 +55,14 @@ class AuthorizationCodeFlow(GrantBase):
                 127.0.0.1 (RFC 8252 7.3).
             scopes: the scopes to request.
             client_secret: the secret of a confidential app.
-            api: the generation of endpoints to use.
-            open_browser: called by `run` with the URL, for example ``webbrowser.open``; no browser is opened unless it
-                is given. A plain function is called in a thread.
+            api: the version of the endpoints to use.
+            open_browser: called by `run` with the URL, for example ``webbrowser.open``; without it, no browser is
+                opened. A plain function is called in a thread.
             timeout: seconds that `run` waits for the callback.
             verifier: verifies the ID token, with its nonce, before a token is returned.
 
         Raises:
-            ConfigurationError: `client_sid` is empty, a scope cannot be sent, `api` is unknown, `timeout` is not
+            ConfigurationError: `client_sid` is empty, `scopes` is invalid, `api` is unknown, `timeout` is not
                 positive, or `redirect_uri` is neither https nor on loopback, or has a fragment.
         """
         check_client(client_sid)
@@ -81,44 +81,47 @@ class AuthorizationCodeFlow(GrantBase):
         self._open_browser = open_browser
         self._timeout = timeout
         self._verifier = verifier
-        self._used: OrderedDict[str, None] = OrderedDict()
+        self._used_states: OrderedDict[str, None] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"AuthorizationCodeFlow(client_sid={self.client_sid!r}, scopes={self.scopes!r}, api={self._api!r})"
 
     async def start(self) -> PendingAuthorization:
-        """Create an authorization request: redirect the browser to its ``url``, and store it for this browser only.
+        """Create an authorization request.
+
+        Redirect the browser to its ``url``, and store the request in the session of this browser for `finish`.
 
         Raises:
             ConfigurationError: the flow has no `redirect_uri`.
             TransportError, ProtocolError, ApiError: the authorization endpoint could not be discovered (v1).
         """
         if self._redirect_uri is None:
-            raise ConfigurationError("start() needs a redirect_uri; only run() can listen on a port of its own")
+            raise ConfigurationError("start() needs a redirect_uri; only run() can choose one itself")
         return await self._begin(self._redirect_uri)
 
     async def finish(self, pending: PendingAuthorization, callback_url: str) -> Token:
         """Exchange the code of the callback for a token; the request is sent once, over a new connection.
 
         Args:
-            pending: the result of `start` for this browser. It can be used once.
+            pending: the result of `start` for the same browser. It can be used once.
             callback_url: the URL of the callback, or its path and query.
 
         Raises:
+            ConfigurationError: `pending` belongs to another client.
             AuthorizationError: ``state`` or ``iss`` is wrong, the callback was used before, or the user denied (see
                 ``error``).
             IdTokenError: the ID token is invalid.
-            AnswerLostError: the code may be used up; start again.
+            AnswerLostError: the response was lost and the code may be used up; start again.
             TransportError, ProtocolError, ApiError: the exchange failed.
         """
         if pending.client_sid != self.client_sid:
             raise ConfigurationError("this authorization was started for another client_sid")
         code = authorization_response.parse_callback(pending, callback_url)
-        if pending.state in self._used:
+        if pending.state in self._used_states:
             raise AuthorizationError("this callback was used before")
-        self._used[pending.state] = None
-        if len(self._used) > _MAX_USED_STATES:
-            self._used.popitem(last=False)
+        self._used_states[pending.state] = None
+        if len(self._used_states) > _MAX_USED_STATES:
+            self._used_states.popitem(last=False)
         token = await self._send_code(pending, code)
         if self._verifier is not None and token.id_token is not None:
             await self._verifier.verify(token.id_token, nonce=pending.nonce, access_token=token.access_token)
@@ -128,8 +131,10 @@ class AuthorizationCodeFlow(GrantBase):
         """Open the browser, wait on loopback for the callback, and exchange the code.
 
         Raises:
-            ConfigurationError: there is no `open_browser`, or `redirect_uri` is not on 127.0.0.1.
-            AuthorizationError: no callback arrived in time; or as `finish`, with everything that it raises.
+            ConfigurationError: there is no `open_browser`, or `redirect_uri` is not ``http`` on 127.0.0.1.
+            OSError: the port cannot be opened.
+            AuthorizationError: no callback arrived in time.
+            TwilioOAuthError: as `start` and `finish`.
         """
         if self._open_browser is None:
             raise ConfigurationError(
@@ -144,7 +149,7 @@ class AuthorizationCodeFlow(GrantBase):
             pending = await self._begin(listener.redirect_uri)
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._show(self._open_browser, pending.url)
+                    await self._open_url(self._open_browser, pending.url)
                     callback = await listener.callback()
             except TimeoutError:
                 callback = None
@@ -202,16 +207,16 @@ class AuthorizationCodeFlow(GrantBase):
             return LoopbackListener(accepts=accepts)
         parts = urlsplit(self._redirect_uri)
         if parts.scheme != "http" or parts.hostname != "127.0.0.1":
-            raise ConfigurationError("run() listens on 127.0.0.1: give a redirect_uri with that host, or None")
+            raise ConfigurationError("run() listens on 127.0.0.1: pass an http redirect_uri with that host, or None")
         # RFC 8252 7.3: without a port in the redirect URI, any port is allowed.
         return LoopbackListener(port=parts.port or 0, path=parts.path or "/", accepts=accepts)
 
     @staticmethod
-    async def _show(open_browser: OpenBrowser, url: str) -> None:
+    async def _open_url(open_browser: OpenBrowser, url: str) -> None:
         if inspect.iscoroutinefunction(open_browser):
             await open_browser(url)
             return
         # In a thread: webbrowser.open may block until the browser has started.
-        shown = await asyncio.to_thread(open_browser, url)
-        if inspect.isawaitable(shown):
-            await shown
+        result = await asyncio.to_thread(open_browser, url)
+        if inspect.isawaitable(result):
+            await result

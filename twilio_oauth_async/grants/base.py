@@ -15,7 +15,7 @@ from twilio_oauth_async.protocol.refresh_response import completed
 
 @attrs.frozen(kw_only=True)
 class GrantIdentity:
-    """Which client obtains tokens from which server, and for what. Holds no secret."""
+    """The client and server that tokens belong to, and the requested scopes and audiences. Holds no secret."""
 
     client_sid: str
     """The SID of the OAuth app; ``client_id`` in RFC 6749."""
@@ -45,9 +45,9 @@ class Grant(Protocol):
         ...
 
     async def refresh(self, token: Token) -> Token:
-        """Obtain the next token without a user (RFC 6749 6).
+        """Obtain a new token without a user (RFC 6749 6).
 
-        The request is sent exactly once. The result is complete: what the response omits is taken from `token`.
+        The request is sent exactly once. Members that the response omits are taken from `token`.
 
         Raises:
             LoginRequired: `token` has no refresh token; nothing was sent.
@@ -102,11 +102,11 @@ class GrantBase:
 
     @property
     def interactive(self) -> bool:
-        """Whether `obtain` needs a user: True, except for a grant that says otherwise."""
+        """Whether `obtain` needs a user: True, unless a subclass overrides it."""
         return True
 
     async def refresh(self, token: Token) -> Token:
-        """Obtain the next token with the refresh token; raises as `Grant.refresh`."""
+        """Obtain a new token with the refresh token; raises as `Grant.refresh`."""
         return await refresh_with(self._send_refresh, token)
 
     async def revoke(self, token: Token) -> None:
@@ -117,7 +117,7 @@ class GrantBase:
         )
 
     async def _send_refresh(self, refresh_token: str) -> Token:
-        """Send the refresh token to the server; return what the response holds."""
+        """Send the refresh token to the server; return the token of the response, which may omit members."""
         return await self.session.create_token(
             grant_type="refresh_token",
             client_sid=self.client_sid,
@@ -127,7 +127,7 @@ class GrantBase:
 
 
 async def refresh_with(send: Callable[[str], Awaitable[Token]], token: Token) -> Token:
-    """Refresh `token` with `send`, and take what the response omits from `token`.
+    """Refresh `token` with `send`; members that the response omits are taken from `token`.
 
     Args:
         send: sends the refresh token to the server and returns the token of the response.
@@ -137,5 +137,5 @@ async def refresh_with(send: Callable[[str], Awaitable[Token]], token: Token) ->
         LoginRequired: `token` has no refresh token; nothing was sent.
     """
     if token.refresh_token is None:
-        raise LoginRequired("the token cannot be refreshed: the server issued no refresh token with it")
+        raise LoginRequired("the token cannot be refreshed: the server issued no refresh token with it; sign in again")
     return completed(await send(token.refresh_token), token)

@@ -1,4 +1,4 @@
-"""`ClientCredentials`: the program obtains a token for itself (RFC 6749 4.4), from the v2 endpoint."""
+"""`ClientCredentials`: the program obtains a token for itself (RFC 6749 4.4) from the v2 token endpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twilio_oauth_async.protocol.models import Token
 
 
 class ClientCredentials(GrantBase):
-    """A grant without a user. `TokenManager` runs it when a token is needed, before the present one expires."""
+    """A grant without a user. `TokenManager` obtains a new token with it shortly before the current one expires."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class ClientCredentials(GrantBase):
             client_secret: the client secret of the OAuth app.
             scope: scopes, separated by spaces; None: the default scopes of the app.
             audience: the intended audience of the token.
-            account_sid: the account of an organization that the token is for.
+            account_sid: the SID of an account of an organization; the token is for that account.
 
         Raises:
             ConfigurationError: `client_id` or `client_secret` is empty, or a value is not printable ASCII.
@@ -88,5 +88,5 @@ class ClientCredentials(GrantBase):
         )
 
     async def refresh(self, token: Token) -> Token:  # noqa: ARG002 - the signature of a grant
-        """Obtain a new token: the response has no refresh token (RFC 6749 4.4.3), and no user has to be asked."""
+        """Obtain a new token: the response has no refresh token (RFC 6749 4.4.3), and no user is needed."""
         return await self.obtain()

@@ -17,7 +17,7 @@ from twilio_oauth_async import telemetry
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grants.base import GrantBase
-from twilio_oauth_async.grants.device_poller import DevicePoller, steady
+from twilio_oauth_async.grants.device_poller import DevicePoller, monotonic_now
 from twilio_oauth_async.protocol import device_authorization, parameters, polling, token_endpoint
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import Token
@@ -63,11 +63,12 @@ class DeviceFlow(GrantBase):
             client_secret: the secret of a confidential app.
             device_id: the ID of the device that will hold the refresh token.
             grant_type: the value of ``GrantType`` in a poll.
-            prompt: shows the user what to do, usually ``authorization.instructions()``; a function or a coroutine
-                function, which returns before the first poll is sent. `run` needs it.
+            prompt: a function or coroutine function that shows the user what to do, usually
+                ``authorization.instructions()``. The first poll is sent after it returns. `run` needs it.
 
         Raises:
-            ConfigurationError: `client_sid` or `scopes` is empty, a value cannot be sent, or `prompt` is not callable.
+            ConfigurationError: `client_sid` or `scopes` is empty, a value is not printable ASCII, or `prompt` is not
+                callable.
         """
         if prompt is not None and not callable(prompt):
             raise ConfigurationError("prompt must be a function that takes the DeviceAuthorization")
@@ -136,10 +137,11 @@ class DeviceFlow(GrantBase):
     async def wait(self, authorization: DeviceAuthorization) -> Token:
         """Poll until the user approves or denies, or the code expires.
 
-        Another process may have started the flow. The flow ends when no further poll is possible before expiry.
+        Another process may have started the flow. `wait` raises `DeviceCodeExpiredError` as soon as no further poll is
+        possible before expiry.
 
         Raises:
-            As `run`, except for what concerns the prompt.
+            As `run`, but no prompt is needed.
         """
         with telemetry.observe("twilio_oauth.device_flow", self.session.clock):
             poller, state = self.poller(authorization), authorization
@@ -151,13 +153,13 @@ class DeviceFlow(GrantBase):
                 state = step.authorization
 
     async def poll(self, authorization: DeviceAuthorization) -> Step:
-        """Send one poll if it is due, for a caller that keeps time and state itself.
+        """Send one poll if it is due, for a caller that waits and stores the state itself.
 
-        Before ``authorization.next_poll_at``, by the wall clock, nothing is sent and the result is `Pending` with the
-        same state. The result carries the state to store for the next call.
+        Before ``authorization.next_poll_at`` (wall clock) nothing is sent, and the result is `Pending` with the same
+        state. The result contains the state to store for the next call.
 
         Raises:
-            As `run`, except for what concerns the prompt.
+            As `run`, but no prompt is needed.
         """
         poller = self._poller(authorization, self.session.clock.now)
         return Pending(authorization) if poller.seconds_to_poll(authorization) > 0 else await poller.poll(authorization)
@@ -166,10 +168,10 @@ class DeviceFlow(GrantBase):
         """Yield the events of a flow: `CodeIssued`, then the result of each poll, at the end `Approved`.
 
         Args:
-            authorization: a pending flow; None: start a new one.
+            authorization: the state of a pending flow; None: start a new flow.
 
         Raises:
-            As `run`, except for what concerns the prompt.
+            As `run`, but no prompt is needed.
         """
         state = authorization if authorization is not None else await self.start()
         poller = self.poller(state)
@@ -185,12 +187,12 @@ class DeviceFlow(GrantBase):
     def poller(self, authorization: DeviceAuthorization) -> DevicePoller:
         """Return a poller that waits and polls as `wait` does, one step at a time.
 
-        It is for a caller that must know whether a poll is in progress.
+        For a caller that must know whether a poll is in progress.
 
         Raises:
             ConfigurationError: `authorization` belongs to another client.
         """
-        return self._poller(authorization, steady(self.session.clock))
+        return self._poller(authorization, monotonic_now(self.session.clock))
 
     def _poller(self, authorization: DeviceAuthorization, now: Callable[[], datetime]) -> DevicePoller:
         if authorization.client_sid != self.client_sid:

@@ -18,10 +18,10 @@ from twilio_oauth_async.protocol.polling import Approved, Step
 _log = logging.getLogger("twilio_oauth_async.grants.device_flow")  # one logger for all records of a device flow
 
 
-def steady(clock: Clock) -> Callable[[], datetime]:
-    """Return a function that reads the time as the monotonic clock advances it, unaffected by steps of the wall clock.
+def monotonic_now(clock: Clock) -> Callable[[], datetime]:
+    """Return a function that returns the current time and is not affected by later changes of the wall clock.
 
-    The wall clock is read once, now.
+    The wall clock is read once, here. The returned function adds the time that has passed on the monotonic clock.
     """
     wall, start = clock.now(), clock.monotonic()
     return lambda: wall + timedelta(seconds=clock.monotonic() - start)
@@ -38,7 +38,8 @@ class DevicePoller:
         Args:
             session: sends the polls.
             request: the token request.
-            now: reads the time: `steady` for a flow that is polled to its end, the wall clock for a single poll.
+            now: returns the time: `monotonic_now` for a flow that is polled to its end, the wall clock for a
+                single poll.
         """
         self._session = session
         self._request = request

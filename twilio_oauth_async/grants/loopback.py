@@ -15,7 +15,7 @@ _PAGE = """<!doctype html>
 <title>{title}</title></head>
 <body><main><h1>{title}</h1><p>{text}</p></main></body></html>
 """
-_DONE = _PAGE.format(title="Sign-in complete", text="You can close this window and return to the application.")
+_ACCEPTED = _PAGE.format(title="You can close this window", text="Return to the application to continue.")
 _UNEXPECTED = _PAGE.format(title="Unexpected request", text="The application does not expect this request.")
 
 _HEADERS = {
@@ -27,9 +27,9 @@ _HEADERS = {
 
 
 class LoopbackListener:
-    """Waits for one request to `path` for which `accepts` is true; other requests get an error and change nothing.
+    """Waits for one request to `path` for which `accepts` returns True; other requests get an error response.
 
-    Any page that the user has open can send requests here. Only the one with the right ``state`` counts.
+    Any web page in the user's browser can send requests to this listener. `accepts` compares the ``state``.
     """
 
     def __init__(self, *, port: int = 0, path: str = "/callback", accepts: Callable[[str], bool]) -> None:
@@ -85,7 +85,7 @@ class LoopbackListener:
         if accepted and self._callback is not None and not self._callback.done():
             self._callback.set_result(request.path_qs)
         return web.Response(
-            text=_DONE if accepted else _UNEXPECTED,
+            text=_ACCEPTED if accepted else _UNEXPECTED,
             status=200 if accepted else 400,
             content_type="text/html",
             headers=_HEADERS,
