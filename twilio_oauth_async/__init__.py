@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
     from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Unreachable
     from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
+    from twilio_oauth_async.sign_in.base import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.sign_in.pool import DeviceFlowPool
-    from twilio_oauth_async.sign_in.sign_in import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
     from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring
     from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
@@ -179,9 +179,9 @@ _MODULE_OF = {
     "DEVICE_CODE_GRANT": "protocol.token_endpoint",
     "RetryPolicy": "client.retry",
     "OAuthSession": "client.session",
-    "DeviceFlowRunner": "sign_in.sign_in",
-    "SignIn": "sign_in.sign_in",
-    "SignInEvent": "sign_in.sign_in",
+    "DeviceFlowRunner": "sign_in.base",
+    "SignIn": "sign_in.base",
+    "SignInEvent": "sign_in.base",
     "FlowStore": "stores.base",
     "StoredFlow": "stores.base",
     "StoredToken": "stores.base",

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the fixtures that need pytest-asyncio; pytest has loaded that plugin by now if it is installed."""
-    from twilio_oauth_async import pytest_fixtures
+    from twilio_oauth_async import pytest_async_fixtures
 
-    config.pluginmanager.register(pytest_fixtures, "twilio_oauth_fixtures")
+    config.pluginmanager.register(pytest_async_fixtures, "twilio_oauth_fixtures")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Behaviour of the aiohttp adapter only; the shared rules are in test_origin_rules and test_refusal_rules."""
+"""Behaviour of the aiohttp adapter only; the shared rules are in test_origin_rules and test_unauthorized_rules."""
 
 import asyncio
 import contextlib

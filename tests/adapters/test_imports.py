@@ -12,7 +12,7 @@ import twilio_oauth_async
 ADAPTERS = Path(twilio_oauth_async.__file__).parent / "adapters"
 
 
-@pytest.mark.parametrize("module", ["bearer", "origins", "refusals"])
+@pytest.mark.parametrize("module", ["bearer_policy", "origins", "unauthorized"])
 def test_shared_rules_import_only_pure_modules(module):
     imports = {
         name.split(".")[0]
@@ -29,8 +29,8 @@ def test_shared_rules_import_only_pure_modules(module):
     ("module", "loaded"),
     [
         ("origins", []),
-        ("refusals", []),
-        ("bearer", []),
+        ("unauthorized", []),
+        ("bearer_policy", []),
         ("aiohttp", ["aiohttp"]),
         ("httpx", ["httpx", "httpx2"]),
         ("twilio", ["twilio"]),

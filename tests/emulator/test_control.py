@@ -12,9 +12,9 @@ from tests.helpers.emulator_caller import CONTROL_TOKEN as TOKEN
 from tests.helpers.emulator_caller import Remote
 from twilio_oauth_async.clock import SystemClock
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.control import http
+from twilio_oauth_async.emulator.control import http_routes
 from twilio_oauth_async.emulator.control.commands import COMMANDS
-from twilio_oauth_async.emulator.control.http import HttpControl
+from twilio_oauth_async.emulator.control.http_routes import HttpControl
 
 pytestmark = pytest.mark.asyncio
 
@@ -92,7 +92,7 @@ async def test_root_command_counts_device_codes(remote: Remote) -> None:
 
 async def test_docstring_table_lists_all_commands_and_their_arguments() -> None:
     # The columns have the width of the rulers. Continuation lines have an empty first column.
-    rows = [line for line in str(http.__doc__).splitlines() if re.match(r"(GET |POST) /_control/", line)]
+    rows = [line for line in str(http_routes.__doc__).splitlines() if re.match(r"(GET |POST) /_control/", line)]
     documented = {re.sub(r"\s+", " ", row[:27]).strip(): row[28:81] for row in rows}
     assert list(documented) == [f"{command.method} /_control/{name}" for name, command in COMMANDS.items()]
     for (_, arguments), (name, command) in zip(documented.items(), COMMANDS.items(), strict=True):

@@ -53,7 +53,7 @@ def test_run_without_fixtures_imports_only_the_plugin(project, argument):
     asyncio = ("-p", "pytest_asyncio.plugin")
     more = modules(project, argument, *asyncio, "-p", "twilio_oauth") - modules(project, argument, *asyncio)
     own = {"twilio_oauth_async"} | {
-        f"twilio_oauth_async.{name}" for name in ("extras", "pytest_fixtures", "pytest_plugin")
+        f"twilio_oauth_async.{name}" for name in ("extras", "pytest_async_fixtures", "pytest_plugin")
     }
     # Some releases of pytest load no plugin for --version.
     assert more == own or (argument == "--version" and more <= own)

@@ -15,8 +15,8 @@ from typing import Final
 from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from yarl import URL
 
-from twilio_oauth_async.adapters import refusals
-from twilio_oauth_async.adapters.bearer import BearerAuthBase, authorization
+from twilio_oauth_async.adapters import unauthorized
+from twilio_oauth_async.adapters.bearer_policy import BearerAuthBase, authorization
 
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 """The statuses that aiohttp follows."""
@@ -104,7 +104,7 @@ async def _means_invalid_token(response: ClientResponse) -> bool:
     try:
         # One byte more than the limit shows whether the body ends at the limit. A body that is read to its end also
         # releases its connection before the manager needs one.
-        while chunk := await content.read(refusals.MAX_BODY + 1 - len(head)):
+        while chunk := await content.read(unauthorized.MAX_BODY + 1 - len(head)):
             head += chunk
     except ClientError:
         # The stream keeps the error and raises it when the caller reads, as without this middleware.
@@ -115,7 +115,7 @@ async def _means_invalid_token(response: ClientResponse) -> bool:
         warnings.simplefilter("ignore", DeprecationWarning)
         content.unread_data(body)
     challenges = response.headers.getall(hdrs.WWW_AUTHENTICATE, ())
-    return refusals.means_invalid_token(challenges, body if len(body) <= refusals.MAX_BODY else None)
+    return unauthorized.means_invalid_token(challenges, body if len(body) <= unauthorized.MAX_BODY else None)
 
 
 def _target_without_token(response: ClientResponse, url: URL, *, was_redirected: bool) -> URL | None:

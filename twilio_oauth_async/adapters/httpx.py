@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 
-from twilio_oauth_async.adapters import refusals
-from twilio_oauth_async.adapters.bearer import BearerAuthBase, authorization
+from twilio_oauth_async.adapters import unauthorized
+from twilio_oauth_async.adapters.bearer_policy import BearerAuthBase, authorization
 from twilio_oauth_async.adapters.httpx_body import PeekedStream, decode
 from twilio_oauth_async.adapters.httpx_versions import BYTE_STREAMS, AsyncByteStream, Auth
 from twilio_oauth_async.errors import ConfigurationError
@@ -109,8 +109,8 @@ def _origin(request: httpx2.Request) -> _Origin:
 
 
 async def _means_invalid_token(response: httpx2.Response, peeked: PeekedStream) -> bool:
-    raw = await peeked.peek(refusals.MAX_BODY)
+    raw = await peeked.peek(unauthorized.MAX_BODY)
     body = None
     if raw is not None:
-        body = decode(raw, response.headers.get("Content-Encoding", ""), refusals.MAX_BODY)
-    return refusals.means_invalid_token(response.headers.get_list("WWW-Authenticate"), body)
+        body = decode(raw, response.headers.get("Content-Encoding", ""), unauthorized.MAX_BODY)
+    return unauthorized.means_invalid_token(response.headers.get_list("WWW-Authenticate"), body)

@@ -24,7 +24,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 
-from twilio_oauth_async.adapters.bearer import TokenSource, authorization
+from twilio_oauth_async.adapters.bearer_policy import TokenSource, authorization
 from twilio_oauth_async.errors import ConfigurationError, TransportError
 from twilio_oauth_async.extras import from_requirement
 

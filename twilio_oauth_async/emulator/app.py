@@ -7,7 +7,7 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from twilio_oauth_async.emulator.control.http import HttpControl
+from twilio_oauth_async.emulator.control.http_routes import HttpControl
 from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.middleware import EndpointMiddleware, Handler
 from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH, Api

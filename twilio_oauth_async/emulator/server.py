@@ -13,7 +13,7 @@ from aiohttp import web
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.emulator.app import build_app
-from twilio_oauth_async.emulator.control.http import CONTROL_PATH, HttpControl
+from twilio_oauth_async.emulator.control.http_routes import CONTROL_PATH, HttpControl
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
 from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm, SigningKeys

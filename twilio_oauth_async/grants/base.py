@@ -11,6 +11,7 @@ from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import LoginRequired
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.refresh_response import completed
+from twilio_oauth_async.protocol.revocation import token_to_revoke
 
 
 @attrs.frozen(kw_only=True)
@@ -111,9 +112,8 @@ class GrantBase:
 
     async def revoke(self, token: Token) -> None:
         """Revoke `token` at the server (RFC 7009); raises as `OAuthSession.revoke_token`."""
-        # RFC 7009 2.1: the server revokes the access tokens of a refresh token too.
         await self.session.revoke_token(
-            token.refresh_token or token.access_token, client_sid=self.client_sid, client_secret=self._client_secret
+            token_to_revoke(token), client_sid=self.client_sid, client_secret=self._client_secret
         )
 
     async def _send_refresh(self, refresh_token: str) -> Token:

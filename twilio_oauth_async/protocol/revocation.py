@@ -6,8 +6,14 @@ from urllib.parse import urlsplit
 
 from twilio_oauth_async.protocol.error_responses import read_error
 from twilio_oauth_async.protocol.messages import Context, Request, Response
+from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.parameters import FORM_HEADERS, check_client, encode_form, given
 from twilio_oauth_async.protocol.response_parsing import Parsed
+
+
+def token_to_revoke(token: Token) -> str:
+    """Return the part of `token` to send: with a refresh token, the server revokes its access tokens (RFC 7009 2.1)."""
+    return token.refresh_token or token.access_token
 
 
 def build_revocation(url: str, token: str, *, client_sid: str, client_secret: str | None = None) -> Request:

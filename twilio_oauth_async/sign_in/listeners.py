@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import attrs
 
 from twilio_oauth_async.errors import TwilioOAuthError
-from twilio_oauth_async.sign_in.sign_in import SignIn, SignInEvent, SignInState
+from twilio_oauth_async.sign_in.base import SignIn, SignInEvent, SignInState
 from twilio_oauth_async.stores.base import StoredFlow
 
 

@@ -25,8 +25,8 @@ from twilio_oauth_async.protocol import polling
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.polling import Approved, Unreachable
+from twilio_oauth_async.sign_in.base import SignInState
 from twilio_oauth_async.sign_in.listeners import RunningSignIn
-from twilio_oauth_async.sign_in.sign_in import SignInState
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
 from twilio_oauth_async.tokens.manager import TokenManager
 

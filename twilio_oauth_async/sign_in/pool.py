@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, StoreError
 from twilio_oauth_async.grants.device_flow import DeviceFlow
+from twilio_oauth_async.sign_in.base import SignIn, SignInEvent
 from twilio_oauth_async.sign_in.listeners import RunningSignIn
 from twilio_oauth_async.sign_in.one_flow import Ending, SignInDriver, problem_of
-from twilio_oauth_async.sign_in.sign_in import SignIn, SignInEvent
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
 from twilio_oauth_async.stores.memory import MemoryFlowStore
 

@@ -14,6 +14,7 @@ from twilio_oauth_async.emulator.messages.forms import Form
 from twilio_oauth_async.emulator.rules.authorization_server import Issuance
 from twilio_oauth_async.emulator.rules.client_authentication import authenticate_client
 from twilio_oauth_async.emulator.rules.model import App
+from twilio_oauth_async.emulator.rules.scopes import allow_refresh_token
 
 _GRANT_PARAMETERS = ("audience", "code", "code_verifier", "redirect_uri", "refresh_token", "scope")
 
@@ -41,8 +42,7 @@ class ApiV2:
             issuance = self._refresh(form, app, authenticated=authenticated)
         else:
             raise ErrorResponse("unsupported_grant_type", "There is no such grant type.", twilio_code=321403)
-        # A refresh token is issued only with offline_access or after a refresh.
-        with_refresh = issuance.refreshed or "offline_access" in issuance.scopes
+        with_refresh = allow_refresh_token(issuance.scopes, refreshed=issuance.refreshed)
         tokens = self._backend.token_issuer.issue(issuance, self._backend.now(), with_refresh=with_refresh)
         body = {
             "access_token": tokens.access_token,

@@ -1,4 +1,4 @@
-"""Checks of requested scopes and audiences."""
+"""Checks of requested scopes and audiences, and the scope that a refresh token needs."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def check_audiences(app: App, audiences: Iterable[str]) -> tuple[str, ...]:
     if app.audiences is not None and not app.audiences.issuperset(requested):
         raise ErrorResponse("invalid_target", "The client may not request one of these audiences.")
     return requested
+
+
+def allow_refresh_token(scopes: Iterable[str], *, refreshed: bool) -> bool:
+    """Return whether version 2 issues a refresh token: with the scope ``offline_access``, or after a refresh."""
+    return refreshed or "offline_access" in scopes

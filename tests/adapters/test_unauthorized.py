@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from twilio_oauth_async.adapters.refusals import MAX_BODY, means_invalid_token
+from twilio_oauth_async.adapters.unauthorized import MAX_BODY, means_invalid_token
 
 
 @pytest.mark.parametrize(
