@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.http_clients import client_for, signed_in
 from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED_BODY, ResourceServer, ok, redirect, unauthorized
-from tests.helpers.scripted_manager import ScriptedManager as Managed
+from tests.helpers.scripted_manager import ScriptedManager
 from twilio_oauth_async import ConfigurationError, LoginRequired
 
 pytestmark = pytest.mark.asyncio
@@ -51,7 +51,7 @@ async def test_url_with_backslash_sends_no_token_to_another_host(kind):
 
 
 async def test_default_origins_are_hosts_below_twilio_com_only(kind):
-    async with kind(kind.BearerAuth(Managed().manager)) as client:
+    async with kind(kind.BearerAuth(ScriptedManager().manager)) as client:
         for url in ("https://twilio.com", "https://eviltwilio.com", "https://api.twilio.com.evil.example"):
             with pytest.raises(ConfigurationError, match="not an allowed origin"):
                 await client.send("GET", url)
@@ -130,7 +130,7 @@ async def test_authorization_header_of_the_caller_is_kept(kind):
 
 async def test_login_required_sends_nothing(kind):
     async with ResourceServer(ok()) as server:
-        auth = kind.BearerAuth(Managed().manager, origins=[server.base_url])
+        auth = kind.BearerAuth(ScriptedManager().manager, origins=[server.base_url])
         async with kind(auth) as client:
             with pytest.raises(LoginRequired):
                 await client.send("GET", server.base_url)
@@ -159,4 +159,4 @@ async def test_repr_and_exceptions_do_not_contain_the_token(kind):
 @pytest.mark.parametrize("wrong", [{"foreign": "ignore"}, {"origins": []}, {"origins": ["http://api.twilio.com"]}])
 async def test_invalid_arguments_raise_configuration_error(kind, wrong):
     with pytest.raises(ConfigurationError):
-        kind.BearerAuth(Managed().manager, **wrong)
+        kind.BearerAuth(ScriptedManager().manager, **wrong)

@@ -18,7 +18,7 @@ from twilio.rest import Client
 
 from tests.helpers.http_clients import signed_in
 from tests.helpers.resource_server import ResourceServer, ok, unauthorized
-from tests.helpers.scripted_manager import ScriptedManager as Managed
+from tests.helpers.scripted_manager import ScriptedManager
 from twilio_oauth_async import ConfigurationError, InvalidClientError, LoginRequired, TransportError
 from twilio_oauth_async.adapters.aiohttp import BearerAuth
 from twilio_oauth_async.adapters.twilio import BearerCredentials
@@ -130,7 +130,7 @@ async def test_background_refresh_keeps_a_token_ready():
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_login_required_sends_nothing(in_thread):
     async with ResourceServer(ok(MESSAGE)) as server:
-        credentials = BearerCredentials(Managed().manager)
+        credentials = BearerCredentials(ScriptedManager().manager)
         if in_thread:
             with blocking_client(server, credentials) as client, pytest.raises(LoginRequired):
                 await asyncio.to_thread(send, client)
@@ -192,7 +192,7 @@ async def test_thread_with_another_event_loop_waits_for_the_token():
 
 def test_event_loop_that_is_not_running_raises_configuration_error():
     loop = asyncio.new_event_loop()
-    strategy = BearerCredentials(Managed().manager, loop=loop).to_auth_strategy()
+    strategy = BearerCredentials(ScriptedManager().manager, loop=loop).to_auth_strategy()
     with pytest.raises(ConfigurationError, match="not running"):
         strategy.get_auth_string()
     loop.close()
@@ -241,9 +241,9 @@ async def test_credentials_implement_the_interface_of_the_sdk():
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
 def test_invalid_arguments_raise_configuration_error(timeout):
     with pytest.raises(ConfigurationError, match="loop"):
-        BearerCredentials(Managed().manager)
+        BearerCredentials(ScriptedManager().manager)
     with pytest.raises(ConfigurationError, match="timeout"):
-        BearerCredentials(Managed().manager, timeout=timeout)
+        BearerCredentials(ScriptedManager().manager, timeout=timeout)
 
 
 @pytest.mark.asyncio

@@ -8,7 +8,7 @@ import attrs
 import httpx
 import httpx2
 
-from tests.helpers.scripted_manager import ScriptedManager as Managed
+from tests.helpers.scripted_manager import ScriptedManager
 from twilio_oauth_async.adapters import aiohttp as for_aiohttp
 from twilio_oauth_async.adapters import httpx as for_httpx
 
@@ -103,7 +103,7 @@ CLIENTS = [Aiohttp, Httpx2, Httpx1]
 
 async def signed_in(*script):
     """A manager whose first token is ``acc-canary-1``; `script` has the results of its refreshes."""
-    setup = Managed({}, *script)
+    setup = ScriptedManager({}, *script)
     await setup.manager.login()
     return setup
 
