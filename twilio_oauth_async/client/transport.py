@@ -219,7 +219,7 @@ def _failure(error: Exception, request: Request) -> Failure:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Failure(TransportError("the host name could not be resolved"), True)
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
-        return Failure(TransportError("no connection to the server"), True)
+        return Failure(TransportError("no connection to the server; check the network and the URL of the server"), True)
     if isinstance(error, aiohttp.ClientResponseError):
         return Failure(ProtocolError("the head of the response is invalid HTTP or too large"), False)
     # From here on, all or a part of the request may have been sent.

@@ -73,7 +73,8 @@ def _checked_base_url(base_url: str) -> str:
         raise ConfigurationError("base_url must be printable ASCII without spaces")
     if not is_secure(base_url):
         raise ConfigurationError(
-            "base_url must be https://host[:port][/path]; plain http:// is only for 127.0.0.1, [::1] and localhost"
+            "base_url (or TWILIO_OAUTH_URL) must be https://host[:port][/path]; "
+            "plain http:// is allowed only for 127.0.0.1, [::1] and localhost"
         )
     parts = urlsplit(base_url)
     # The message does not quote the URL: the part before the @ may be a password.

@@ -70,7 +70,7 @@ class TokenManager:
         if not all(callable(getattr(grant, name, None)) for name in ("obtain", "refresh", "revoke")):
             raise ConfigurationError("grant must be a DeviceFlow, an AuthorizationCodeFlow, or another Grant")
         if store is not None and not key:
-            raise ConfigurationError("a store may hold many tokens: name this one with key=")
+            raise ConfigurationError("key must not be empty: it is the name of this token in the store")
         if not leeway >= 0:
             raise ConfigurationError("leeway must not be negative (seconds)")
         self._clock: Clock = clock or clock_of(grant)

@@ -84,7 +84,7 @@ async def test_an_odd_umask_takes_nothing_from_the_owner(store, path):
 async def test_a_file_that_others_can_use_is_refused(store, path, loose):
     await store.save("a", stored())
     path.chmod(loose)
-    await refused(store, f"tokens.json is open to others \\(mode {loose:04o}\\): chmod 600")
+    await refused(store, f"tokens.json is open to other users \\(mode {loose:04o}\\): chmod 600")
     path.chmod(0o600)
     assert await store.load("a") == stored()
 
@@ -93,7 +93,7 @@ async def test_a_file_that_others_can_use_is_refused(store, path, loose):
 async def test_a_folder_that_others_can_use_is_refused(store, path, loose):
     await store.save("a", stored())
     path.parent.chmod(loose)
-    await refused(store, f"private is open to others \\(mode {loose:04o}\\): chmod 700")
+    await refused(store, f"private is open to other users \\(mode {loose:04o}\\): choose a folder")
     path.parent.chmod(0o700)
     assert await store.load("a") == stored()
 

@@ -161,7 +161,7 @@ class PosixFile:
         path = self.path.parent
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            _check_owner_and_mode(path, os.fstat(folder), "chmod 700 it, or choose a folder of its own")
+            _check_owner_and_mode(path, os.fstat(folder), "choose a folder for this program only, or chmod 700 it")
             yield folder
         finally:
             os.close(folder)
@@ -232,14 +232,14 @@ def _read_all(file: int) -> bytes:
 def _check_file(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(f"{path} is not a regular file")
-    _check_owner_and_mode(path, status, "chmod 600 it if nobody can have read it, else sign in anew")
+    _check_owner_and_mode(path, status, "chmod 600 it if no other user can have read it, else sign in again")
 
 
 def _check_owner_and_mode(path: Path, status: os.stat_result, remedy: str) -> None:
     if status.st_uid != os.geteuid():
         raise StoreError(f"{path} belongs to another user (uid {status.st_uid})")
     if status.st_mode & _OTHERS:
-        raise StoreError(f"{path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}): {remedy}")
+        raise StoreError(f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}): {remedy}")
 
 
 def _free_name(folder: int, name: str) -> str:
