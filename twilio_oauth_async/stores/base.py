@@ -1,8 +1,7 @@
 """The contract of token stores and flow stores, and the values that they store.
 
-A store keeps refresh tokens. If one is lost, the user has to sign in again. The test suites
-``tests/helpers/token_store_contract.py`` and ``tests/helpers/flow_store_contract.py`` check the contract; they can be
-run against any store, also one of your own.
+A store keeps refresh tokens. If one is lost, the user has to sign in again. The test suites in
+``tests/helpers/store_contract.py`` check the contract; they can be run against any store, also one of your own.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class StoredToken(Storable):
     """UTC."""
     unanswered: int = 0
     """Number of refreshes with this refresh token that were started and got no definite response. It is increased
-    before each request. A token from a definite response starts again at 0."""
+    before each request. A new token starts at 0."""
 
 
 class TokenStore(Protocol):
@@ -59,7 +58,7 @@ class TokenStore(Protocol):
         ...
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
-        """Return a lock on `key` that excludes all other users of the storage: tasks, processes and, if shared, hosts.
+        """Return a lock on `key` that excludes all other tasks, processes and (if the storage is shared) hosts.
 
         The lock is not reentrant. The wait for it is limited in time. Leaving the context releases it, and so does the
         end of the holder's process.
@@ -84,7 +83,7 @@ class StoredFlow(Storable):
     owner: str | None = None
     """The process that has the lease, that is, the right to poll this flow; None: no process has had it yet."""
     claimed_until: datetime | None = None
-    """UTC. End of the lease; afterwards another process may take it."""
+    """UTC. End of the lease; another process may take the lease after this time."""
 
 
 class FlowStore(Protocol):
@@ -106,11 +105,11 @@ class FlowStore(Protocol):
         ...
 
     async def list_due(self) -> Sequence[StoredFlow]:
-        """Return the flows without a valid lease: it was never taken, or it has expired."""
+        """Return the flows whose lease was never taken or has expired."""
         ...
 
     async def claim(self, id: str, owner: str, until: datetime) -> bool:  # noqa: A002
-        """Give `owner` the lease of a flow until `until` (UTC), atomically. An owner extends its own lease in this way.
+        """Give `owner` the lease of a flow until `until` (UTC), atomically. An owner can extend its own lease.
 
         Returns:
             Whether `owner` has the lease now; False if another owner has it or the flow does not exist.

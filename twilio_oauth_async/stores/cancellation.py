@@ -1,8 +1,7 @@
 """Wait for work to finish before raising CancelledError.
 
-A thread cannot be cancelled, and a command that was sent cannot be taken back. If a cancelled task did not wait for
-them, it would release a lock while its work still writes. So the task waits first and raises the cancellation
-afterwards.
+A thread cannot be cancelled, and a command that was sent cannot be withdrawn. If a cancelled task did not wait for
+them, it would release a lock while they still write. So the task waits first and raises the cancellation afterwards.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def wait_until_done(*works: asyncio.Future[Any]) -> asyncio.CancelledError | None:
-    """Wait until all `works` are done, with a result or an exception, also when cancelled.
+async def wait_until_done(*futures: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Wait until all `futures` are done, with a result or an exception, also when cancelled.
 
     Returns:
         The cancellation that arrived meanwhile, which the caller must raise; None if there was none.
     """
     cancelled: asyncio.CancelledError | None = None
-    for work in works:
-        while not work.done():
+    for future in futures:
+        while not future.done():
             try:
-                await asyncio.wait([work])
+                await asyncio.wait([future])
             except asyncio.CancelledError as error:
                 cancelled = error
     return cancelled

@@ -14,19 +14,21 @@ from twilio_oauth_async.errors import StoreError
 @attrs.define
 class _Entry:
     lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
-    users: int = 0
+    tasks: int = 0
+    """Number of tasks that hold the lock or wait for it."""
 
 
 class KeyedLocks:
     """Locks that are created when a key is first used and deleted when no task uses it.
 
-    Waiting tasks get the lock in order. A store that polls for a lock between processes uses this one first: then only
-    one task per key polls, and the others wait here at no cost.
+    Tasks get the lock in the order in which they asked for it. A store that polls for a lock between processes uses
+    this one first: then only one task per key polls, and the others wait here at no cost.
     """
 
     def __init__(self) -> None:
-        # The loop is part of the key: a contended asyncio.Lock belongs to one loop for ever, and a store may be used
-        # in several loops, one after the other (asyncio.run twice) or at the same time (one per thread).
+        # The loop is part of the key: an asyncio.Lock is bound to one loop once a task has waited for it,
+        # and a store may be used in several loops, one after the other (asyncio.run twice) or at the same time (one per
+        # thread).
         self._entries: dict[tuple[asyncio.AbstractEventLoop, str], _Entry] = {}
 
     @contextlib.asynccontextmanager
@@ -35,14 +37,14 @@ class KeyedLocks:
 
         Args:
             key: any string.
-            timeout: seconds to wait for it.
+            timeout: seconds to wait for the lock.
 
         Raises:
-            StoreError: other tasks held it for the whole `timeout`.
+            StoreError: other tasks held the lock for the whole `timeout`.
         """
-        at = (asyncio.get_running_loop(), key)
-        entry = self._entries.setdefault(at, _Entry())
-        entry.users += 1
+        loop_and_key = (asyncio.get_running_loop(), key)
+        entry = self._entries.setdefault(loop_and_key, _Entry())
+        entry.tasks += 1
         try:
             timed_out = False
             try:
@@ -57,6 +59,6 @@ class KeyedLocks:
             finally:
                 entry.lock.release()
         finally:
-            entry.users -= 1
-            if not entry.users:
-                del self._entries[at]
+            entry.tasks -= 1
+            if not entry.tasks:
+                del self._entries[loop_and_key]

@@ -9,20 +9,20 @@ from twilio_oauth_async.errors import ConfigurationError
 
 
 def check_key(key: object, name: str = "key") -> None:
-    """Raise unless `key` can be a key in every store.
+    """Check that `key` can be a key in every store.
 
     Raises:
         ConfigurationError: `key` is not a string, is empty, or is not valid Unicode.
     """
     if not isinstance(key, str) or not key:
-        # An empty key is more often a missing user id than a choice.
+        # An empty key is usually a missing user id.
         raise ConfigurationError(f"{name} must be a string that is not empty")
     if any("\ud800" <= character <= "\udfff" for character in key):
         raise ConfigurationError(f"{name} must not contain a lone surrogate")
 
 
 def check_aware(date: object, name: str) -> None:
-    """Raise unless `date` is an aware datetime.
+    """Check that `date` is an aware datetime.
 
     Raises:
         ConfigurationError: `date` is not a ``datetime``, or has no time zone.

@@ -1,4 +1,4 @@
-"""Which process may poll a pending flow. Pure: the same rules for every store."""
+"""Rules of the lease, which allows one process to poll a pending flow. Pure; every store uses them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_leased(flow: StoredFlow, now: datetime) -> bool:
 
 
 def check_lease(present: StoredFlow | None, flow: StoredFlow, now: datetime) -> None:
-    """Raise unless `flow` may replace `present`, the stored flow.
+    """Check that `flow` may replace `present`, the stored flow.
 
     Raises:
         StoreConflict: another owner has the lease.
@@ -26,7 +26,7 @@ def check_lease(present: StoredFlow | None, flow: StoredFlow, now: datetime) -> 
 
 
 def with_lease(present: StoredFlow | None, owner: str, until: datetime, now: datetime) -> StoredFlow | None:
-    """Return `present` with a lease for `owner`; None if it does not exist or another owner has the lease."""
+    """Return `present` with a lease for `owner`; None if `present` is None or another owner has the lease."""
     if present is None or (is_leased(present, now) and present.owner != owner):
         return None
     return attrs.evolve(present, owner=owner, claimed_until=until)

@@ -18,7 +18,7 @@ from twilio_oauth_async.stores.leases import check_lease, is_leased, with_lease
 class MemoryTokenStore(Secretive):
     """A `TokenStore` for one event loop; tokens are lost when the process ends.
 
-    The tasks of the loop share it. Its lock does not exclude the tasks of another loop in another thread.
+    All tasks of the loop can use it. Its lock does not exclude tasks of an event loop in another thread.
     """
 
     def __init__(self, *, lock_timeout: float = LOCK_TIMEOUT) -> None:

@@ -1,4 +1,4 @@
-"""Stored values as JSON text and back."""
+"""Conversion of stored values to JSON text and back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def to_text(value: StoredToken | StoredFlow) -> str:
     """Return `value` as JSON text that can be encoded as UTF-8.
 
     Raises:
-        ConfigurationError: it contains a lone surrogate. This is checked here because the error of the UTF-8 encoder
-            would hold the whole text.
+        ConfigurationError: `value` contains a lone surrogate. The check is here because the error of the UTF-8
+            encoder would hold the whole text.
     """
     text = value.to_json()
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):

@@ -1,8 +1,8 @@
 """Runs Lua scripts on a Redis server: each call has a deadline, and every failure is a `StoreError` without secrets.
 
-Every command is an ``EVAL``. A script runs atomically. It is sent to the primary, also by a client that reads from
-replicas, which may hold an old token. Unlike ``EVALSHA`` it needs no script cache, which a restart or a failover
-clears.
+Every command is an ``EVAL``. Redis runs a script atomically. Clients always send ``EVAL`` to the primary, even if they
+read from replicas, whose tokens may be old. ``EVAL`` needs no script cache; ``EVALSHA`` needs one, and a restart or a
+failover clears it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CALL_TIMEOUT = 5.0
 """Default number of seconds for one call, including the client's own retries and its wait for a free connection."""
 
 MAX_CONCURRENT_CALLS = 32
-"""Commands that one store sends at the same time. Each needs a connection; an exhausted connection pool raises."""
+"""Commands that one store sends at the same time. Each needs a connection, and an empty pool makes the client raise."""
 
 _MAX_TAG_LENGTH = 128
 
@@ -36,20 +36,20 @@ class RedisClient(Protocol):
 
 
 class RedisScripts(Secretive):
-    """Runs scripts on a client of the caller, which is neither closed nor changed."""
+    """Runs scripts on the caller's client. The client is neither closed nor changed."""
 
     def __init__(self, redis: RedisClient, *, prefix: str, timeout: float) -> None:
         """Check the arguments. No command is sent.
 
         Args:
             redis: the caller's client.
-            prefix: of the names of all keys.
+            prefix: the prefix of all names in Redis.
             timeout: seconds for one call.
 
         Raises:
             ConfigurationError: the client is not asynchronous, `prefix` is empty or contains braces or unprintable
                 characters, or `timeout` is not positive.
-            ModuleNotFoundError: the extra ``redis`` is not installed.
+            MissingExtraError: the extra ``redis`` is not installed.
         """
         with from_extra("redis", "redis"):
             import redis as package
@@ -62,7 +62,7 @@ class RedisScripts(Secretive):
         self._redis = redis
         self._prefix = prefix
         self._timeout = timeout
-        # A semaphore that a task waited for belongs to one loop for ever; a store may be used in several loops.
+        # An asyncio.Semaphore is bound to one loop once a task has waited for it; a store may be used in several loops.
         self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     @property
@@ -89,9 +89,9 @@ class RedisScripts(Secretive):
                 return await self._redis.eval(script, len(names), *names, *arguments)
         except TimeoutError:
             reason = f"no response within {self._timeout:g} s"
-        except Exception as error:  # noqa: BLE001 - the caller's client may raise anything, with what was sent in it
+        except Exception as error:  # noqa: BLE001 - the caller's client may raise anything
             reason = _describe(error)
-        # Raised outside the except block, so that the client's error is not chained: its frames hold what was sent.
+        # Raised after the except blocks, so that the client's error is not chained: it may hold a token.
         raise StoreError(f"Redis: {reason}")
 
     def _semaphore(self) -> asyncio.Semaphore:

@@ -1,4 +1,4 @@
-"""`RedisFlowStore`."""
+"""`RedisFlowStore`: a store of pending flows on a Redis server or cluster."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from twilio_oauth_async.stores.redis.scripts import COMPARE_AND_SET, DELETE_FLOW
 from twilio_oauth_async.stores.serialization import from_text, to_text
 
 FLOW_RETENTION = 86_400
-"""Seconds that a flow is kept after its device code has expired, if no process deletes it before."""
+"""Minimum seconds that a flow is kept after its device code has expired, if no process deletes it before.
+
+All flows of a prefix are in one hash, so each later flow extends this time.
+"""
 
 _MAX_ATTEMPTS = 50
-"""How often an update is tried if other processes change the same flow meanwhile."""
+"""Maximum number of attempts of one update while other processes change the same flow."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +50,13 @@ class RedisFlowStore(Secretive):
 
         Args:
             redis: a ``redis.asyncio.Redis`` or ``RedisCluster``, with ``decode_responses`` or without.
-            prefix: of the names of all keys, followed by a colon; without braces.
+            prefix: the prefix of all names in Redis, without the colon that follows it; it must not contain braces.
             timeout: seconds that one command may take, including the client's own retries.
             clock: decides when a lease has expired; None: the system clock.
 
         Raises:
             ConfigurationError: the client is not asynchronous, or `prefix` or `timeout` is invalid.
-            ModuleNotFoundError: the extra ``redis`` is not installed.
+            MissingExtraError: the extra ``redis`` is not installed.
         """
         self._scripts = RedisScripts(redis, prefix=prefix, timeout=timeout)
         self._names = [self._scripts.name("flows", part) for part in ("pending", "due")]
@@ -77,7 +80,7 @@ class RedisFlowStore(Secretive):
     async def list_due(self) -> Sequence[StoredFlow]:
         """As `FlowStore.list_due`."""
         now = self._clock.now()
-        replies = await self._scripts.run(LIST_DUE, self._names, _milliseconds(now))
+        replies = await self._scripts.run(LIST_DUE, self._names, _unix_milliseconds(now))
         flows = [from_text(decode_reply(reply), StoredFlow) for reply in replies]
         if None in flows:
             _log.warning("damaged pending flows were skipped: %d", flows.count(None))
@@ -99,12 +102,15 @@ class RedisFlowStore(Secretive):
         return f"RedisFlowStore(prefix={self._scripts.prefix!r})"
 
     async def _load(self, id_: str) -> str | bytes | None:
-        """Return the reply as the client gives it: `COMPARE_AND_SET` also compares what is not text."""
+        """Return the stored text exactly as the client returns it, for the comparison in `COMPARE_AND_SET`."""
         reply: str | bytes | None = await self._scripts.run(LOAD, self._names[:1], id_)
         return reply
 
     async def _update(self, id_: str, change: Callable[[StoredFlow | None], StoredFlow | None]) -> bool:
-        """Replace the stored flow by the result of `change`, if no other process changed it; return False for None."""
+        """Replace the stored flow by the result of `change`; retry if another process changed the flow meanwhile.
+
+        Return False, and store nothing, if `change` returns None.
+        """
         for _ in range(_MAX_ATTEMPTS):
             present = await self._load(id_)
             flow = change(from_text(decode_reply(present), StoredFlow))
@@ -116,13 +122,13 @@ class RedisFlowStore(Secretive):
 
     async def _compare_and_set(self, id_: str, present: str | bytes | None, flow: StoredFlow) -> bool:
         """Store `flow` if `present` is still stored. The command is completed also when the task is cancelled."""
-        due = 0 if flow.owner is None or flow.claimed_until is None else _milliseconds(flow.claimed_until)
+        due = 0 if flow.owner is None or flow.claimed_until is None else _unix_milliseconds(flow.claimed_until)
         left = (flow.authorization.expires_at - self._clock.now()).total_seconds()
         retention = round((max(left, 0.0) + FLOW_RETENTION) * 1000)
         command = self._scripts.run(COMPARE_AND_SET, self._names, id_, present or "", to_text(flow), due, retention)
         return bool(await finish(asyncio.ensure_future(command)))
 
 
-def _milliseconds(date: datetime) -> int:
-    """Return milliseconds since 1970, rounded up. Whether a lease has expired is decided with the exact dates."""
+def _unix_milliseconds(date: datetime) -> int:
+    """Return milliseconds since 1970, rounded up. They only select flows; `is_leased` compares the exact dates."""
     return math.ceil(date.timestamp() * 1000)

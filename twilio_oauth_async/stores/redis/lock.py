@@ -1,4 +1,4 @@
-"""Locks on a Redis server. A lock expires after some seconds, is renewed while held, and is fenced if lost."""
+"""Locks on a Redis server. A lock expires after some seconds, is renewed while held, and is fenced if it is lost."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from twilio_oauth_async.stores.redis.calls import RedisScripts
 from twilio_oauth_async.stores.redis.scripts import ACQUIRE, RELEASE, RENEW
 
 LOCK_LIFETIME = 15.0
-"""Default number of seconds after which the lock of a killed process is free. A holder renews it three times in that
-time."""
+"""Default number of seconds after which the lock of a killed process is free. A holder renews its lock after every
+third of that time."""
 
 RETRY_INTERVAL = 0.025
 """Average number of seconds between two attempts to acquire a lock that another process holds."""
 
 _FENCE_LIFETIME_MS = 7 * 86_400_000
-"""Milliseconds that the counter is kept after the last lock. This is much longer than any lock is held."""
+"""Milliseconds that the counter of fencing tokens is kept after the last lock; no lock is held for so long."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ _held_locks: ContextVar[Mapping[tuple[RedisLocks, str], HeldLock]] = ContextVar(
 
 
 class RedisLocks(Secretive):
-    """Locks of one store."""
+    """Locks of one `RedisTokenStore`."""
 
     def __init__(self, scripts: RedisScripts, *, timeout: float, lifetime: float) -> None:
         """Check the arguments. No command is sent.
@@ -86,7 +86,7 @@ class RedisLocks(Secretive):
         """Hold the lock of `key`.
 
         Raises:
-            StoreError: another holder had it for the whole timeout, or the server did not respond.
+            StoreError: another task or process held the lock for the whole timeout, or the server did not respond.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
         async with self._local_locks.hold(key, self._timeout):
@@ -115,7 +115,7 @@ class RedisLocks(Secretive):
         return held
 
     async def _try_acquire(self, key: str, held: HeldLock) -> bool:
-        """Try to acquire the lock once. A command that was sent cannot be taken back, so its result is awaited."""
+        """Try to acquire the lock once. A command that was sent cannot be withdrawn, so its result is awaited."""
         names = [self._scripts.name(key, "lock"), self._scripts.name(key, "fence")]
         command = asyncio.ensure_future(
             self._scripts.run(ACQUIRE, names, held.value, _milliseconds(self._lifetime), _FENCE_LIFETIME_MS)

@@ -1,7 +1,8 @@
 """The Lua scripts. Redis runs each one atomically.
 
-A client may send a script again if it lost the reply. So each script has the same effect when it is repeated. It also
-returns the same reply, except `COMPARE_AND_SET`, whose caller then reads the flow again.
+A client may send a script again if it lost the reply. So a second run of a script must not change anything more. Its
+reply may differ. After `COMPARE_AND_SET` the caller reads the flow again; the reply of `SET_ASIDE` decides only about a
+log message; the replies of `RELEASE` and `DELETE_FLOW` are not used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ end
 if ARGV[4] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[4] then
     -- The lock was lost. Only save a rotation that its holder has just received: without it the newest refresh token
     -- is lost. Any other save could undo the work of the current holder. Of two rotations with the same generation
-    -- the one with the greater fence is newer.
+    -- the one with the greater fencing token is newer.
     local rotated = generation > tonumber(ARGV[6])
     local newest = not present or generation > present
         or tonumber(ARGV[5]) > (tonumber(redis.call('HGET', KEYS[1], 'fence') or '') or 0)
@@ -35,11 +36,11 @@ else
 end
 return {'saved', ''}
 """
-"""Save a token. Return ``saved``, ``conflict`` with the stored generation, or ``fenced`` with the last fence.
+"""Save a token. Return ``saved``, ``conflict`` with the stored generation, or ``fenced`` with the newest fencing token.
 
 Keys: the token, its lock, its fence. Arguments: the text; its generation; milliseconds to keep it, or an empty string
-for no limit; the value of the caller's lock, or an empty string if it holds none; the caller's fence; the greatest
-generation that the caller has loaded or saved under its lock.
+for no limit; the value of the caller's lock, or an empty string if it holds none; the caller's fencing token; the
+greatest generation that the caller has loaded or saved under its lock.
 """
 
 DELETE = """
@@ -80,9 +81,10 @@ redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return fence
 """
-"""Acquire a lock. Return its fence, or 0 if another process holds it.
+"""Acquire a lock. Return its fencing token, or 0 if another process holds the lock.
 
-Keys: the lock, its fence. Arguments: the value; milliseconds of the lock; milliseconds of the fence.
+Keys: the lock, its fence (the counter of fencing tokens). Arguments: the random value of the lock; milliseconds after
+which the lock expires; milliseconds after which the fence expires.
 """
 
 RENEW = """
@@ -91,7 +93,10 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 return 0
 """
-"""Renew a lock; return 1 if the caller still holds it. Keys: the lock. Arguments: its value; milliseconds."""
+"""Renew a lock; return 1 if the caller still holds it.
+
+Keys: the lock. Arguments: its value; milliseconds after which it expires.
+"""
 
 RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -117,7 +122,7 @@ return 1
 """Replace a flow. Return 1 if it was replaced, 0 if it did not have the expected text.
 
 Keys: the flows, the sorted set of their lease ends. Arguments: the flow's id; its expected text, or an empty string;
-its new text; the end of its lease in milliseconds since 1970; milliseconds to keep it.
+its new text; the end of its lease in milliseconds since 1970; milliseconds for which both keys are kept at least.
 """
 
 DELETE_FLOW = """
@@ -133,7 +138,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1])) do
 end
 return found
 """
-"""Return the texts of the flows whose lease ends by the given time.
+"""Return the texts of the flows whose lease ends at or before the given time.
 
 Keys: as for `COMPARE_AND_SET`. Arguments: milliseconds since 1970.
 """

@@ -1,4 +1,4 @@
-"""`RedisTokenStore`."""
+"""`RedisTokenStore`: a store of tokens on a Redis server or cluster."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class RedisTokenStore(Secretive):
     connection pool. Every wait is limited in time, and every failure is a `StoreError`.
 
     A lock is renewed while it is held. If it is lost (a failover, a flush, a suspended process), it is fenced: a later
-    save or delete under it raises `StoreError`. The exception is a save of a new rotation, that is, a generation
-    greater than every one that the holder or the server has seen: if that one were lost, the grant would be lost. The
-    script that saves decides this on the server.
+    save or delete under it raises `StoreError`. Only a new rotation is still saved, because without its refresh token
+    the grant would be lost. A new rotation has a generation greater than every one that the holder has loaded or saved,
+    and it is newer than the stored token. The script `SAVE` decides this on the server.
 
     How durable a save is depends on the server's configuration. Without ``appendonly yes`` a crash undoes the last
     saves; a failover undoes those that were not replicated. Tokens are not encrypted.
@@ -55,7 +55,7 @@ class RedisTokenStore(Secretive):
 
         Args:
             redis: a ``redis.asyncio.Redis`` or ``RedisCluster``, with ``decode_responses`` or without.
-            prefix: of the names of all keys, followed by a colon; without braces.
+            prefix: the prefix of all names in Redis, without the colon that follows it; it must not contain braces.
             timeout: seconds that one command may take, including the client's own retries.
             lock_timeout: seconds that `lock` waits for another holder.
             lock_lifetime: seconds after which the lock of a killed process is free.
@@ -63,7 +63,7 @@ class RedisTokenStore(Secretive):
 
         Raises:
             ConfigurationError: the client is not asynchronous, or `prefix` or a number of seconds is invalid.
-            ModuleNotFoundError: the extra ``redis`` is not installed.
+            MissingExtraError: the extra ``redis`` is not installed.
         """
         self._scripts = RedisScripts(redis, prefix=prefix, timeout=timeout)
         self._locks = RedisLocks(self._scripts, timeout=lock_timeout, lifetime=lock_lifetime)
@@ -107,7 +107,7 @@ class RedisTokenStore(Secretive):
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """As `TokenStore.lock`, between all hosts; the lock of a killed process is free after `lock_lifetime`.
 
-        It applies to the calls to this store by the task that holds it and by tasks that this task starts meanwhile.
+        It applies to calls to this store by the task that holds it, and by the tasks that this task starts meanwhile.
         """
         check_key(key)
         return self._locks.hold(key)
@@ -116,7 +116,7 @@ class RedisTokenStore(Secretive):
         return f"RedisTokenStore(prefix={self._scripts.prefix!r})"
 
     async def _run_to_end(self, script: str, key: str, *arguments: str | int) -> tuple[str | None, str | None]:
-        """Run a script and wait for its end, also when cancelled: the lock must not be released before."""
+        """Run a script and wait for its end, also when cancelled: the lock must not be released earlier."""
         names = [self._scripts.name(key, part) for part in ("token", "lock", "fence")]
         outcome, detail = await finish(asyncio.ensure_future(self._scripts.run(script, names, *arguments)))
         return decode_reply(outcome), decode_reply(detail)
