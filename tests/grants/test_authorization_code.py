@@ -136,7 +136,7 @@ async def test_start_with_tampered_discovery_document_raises():
     async with emulated(auto=False) as world:
         flow = world.code_flow()
         world.emulator.faults.on("discovery").always().change(issuer="https://attacker.example")
-        with pytest.raises(ProtocolError, match="another issuer"):
+        with pytest.raises(ProtocolError, match="not the issuer of the session"):
             await flow.start()
 
 

@@ -1,4 +1,4 @@
-"""Validation of the claims of an id token (rules 27 to 29 and 31, docs/reliability.md)."""
+"""Validation of the claims of an ID token (rules 27 to 29 and 31, docs/reliability.md)."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Examples of the JOSE RFCs: valid signatures verify, and forms that are not allowed for an id token are rejected."""
+"""Examples of the JOSE RFCs: valid signatures verify, and forms that are not allowed for an ID token are rejected."""
 
 import base64
 import json

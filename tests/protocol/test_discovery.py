@@ -54,7 +54,7 @@ def test_trusted_endpoint_on_other_origin_raises(url):
 
 @pytest.mark.parametrize("issuer", [None, "https://iam.twilio.com/", "https://IAM.twilio.com", "https://evil.example"])
 def test_trusted_endpoint_with_different_issuer_raises(issuer):
-    with pytest.raises(ProtocolError, match="another issuer"):
+    with pytest.raises(ProtocolError, match="not the issuer of the session"):
         trusted(attrs.evolve(DOCUMENT, issuer=issuer))
 
 

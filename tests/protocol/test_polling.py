@@ -91,7 +91,7 @@ def test_seconds_to_poll_until_expiry():
 
 
 @pytest.mark.parametrize(
-    ("driven_until", "next_poll"),
+    ("polled_until", "next_poll"),
     [
         pytest.param(-60, 5.05, id="released before the next poll was due: time as stored"),
         pytest.param(2, 7.05, id="one interval after the last possible poll"),
@@ -100,9 +100,9 @@ def test_seconds_to_poll_until_expiry():
         pytest.param(4000, 298, id="lease ends after expiry"),
     ],
 )
-def test_taken_up_schedules_poll_one_interval_later(driven_until, next_poll):
+def test_taken_up_schedules_poll_one_interval_later(polled_until, next_poll):
     state, _ = begin()
-    later = polling.taken_up(state, NOW + timedelta(seconds=driven_until))
+    later = polling.taken_up(state, NOW + timedelta(seconds=polled_until))
     assert seconds(later.next_poll_at - NOW) == pytest.approx(next_poll)
     assert attrs.evolve(later, next_poll_at=state.next_poll_at) == state
 

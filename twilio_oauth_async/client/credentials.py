@@ -50,7 +50,7 @@ def credentials_from(environ: Mapping[str, str]) -> tuple[str, str]:
 def server_from(
     environ: Mapping[str, str], base_url: str | None, region: str | None, edge: str | None
 ) -> tuple[str | None, str | None, str | None]:
-    """Return base URL, region and edge: the arguments, or variables of `environ` in place of missing arguments.
+    """Return base URL, region and edge, with missing arguments replaced by variables of `environ`.
 
     ``TWILIO_OAUTH_URL`` is used only if all three arguments are None, ``TWILIO_REGION`` and ``TWILIO_EDGE`` only
     without a base URL. The credentials are sent to this server, so a variable must not replace a server that the caller

@@ -43,8 +43,8 @@ class IdTokenVerifier:
             leeway: the allowed difference between the clocks of issuer and session, in seconds; at most 60.
 
         Raises:
-            ConfigurationError: `client_sid` is empty, `issuer` is not an https URL, `algorithms` is empty or names one
-                that is not allowed, or `leeway` is out of range.
+            ConfigurationError: `client_sid` is empty, `issuer` is not an https URL, `algorithms` is empty or contains
+                an algorithm that is not supported, or `leeway` is out of range.
             MissingExtraError: the extra ``jwt`` is not installed.
         """
         check_client(client_sid)
@@ -73,14 +73,14 @@ class IdTokenVerifier:
         Raises:
             IdTokenError: the ID token is invalid.
             TransportError, ProtocolError, ApiError: the keys of the server could not be fetched.
-            ConfigurationError: `id_token` is not a string.
+            ConfigurationError: `id_token` is not a string, or the session is not open.
         """
         if not isinstance(id_token, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(
                 "id_token must be a string; the server issues an ID token only with the scope openid"
             )
         message = read_compact(id_token, self._allowed)
-        rules.check_type(message)  # before the keys are fetched
+        rules.check_type(message)  # also here, so that no keys are fetched for an access token
         algorithm, kid = message.algorithm, message.kid
         keys = self._keys.cached(algorithm, kid) or await self._keys.find(algorithm, kid)
         return rules.verify(
@@ -99,13 +99,14 @@ class IdTokenVerifier:
 
         Args:
             id_token: the new ID token.
-            previous: the ID token before it. It is not verified again: the caller verified it when it was received, and
-                has stored it safely since then.
+            previous: the ID token before it. It is not verified again: the caller must have verified it when it was
+                received, and stored it in a safe place.
             access_token: the access token of the same response.
 
         Raises:
-            IdTokenError: as `verify`, or ``iss``, ``sub`` or ``aud`` has changed (OpenID Connect Core 12.2).
-            TransportError, ProtocolError, ApiError: as `verify`.
+            IdTokenError: as `verify`, or ``iss``, ``sub``, ``aud``, ``auth_time`` or ``nonce`` has changed (OpenID
+                Connect Core 12.2).
+            TransportError, ProtocolError, ApiError, ConfigurationError: as `verify`.
         """
         claims = await self.verify(id_token, access_token=access_token)
         rules.check_refreshed(claims, rules.read_stored(previous))

@@ -69,7 +69,7 @@ class JwksCache:
         self._last_fetch: _Fetch | None = None
 
     def cached(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
-        """Return the keys that `find` would return without a request; empty if it has to send one."""
+        """Return the keys that may have signed a token, without a request; empty if `find` has to be called."""
         if self._session.clock.monotonic() >= self._refresh_at:
             return ()
         return self._keys.candidates(algorithm, kid)
@@ -112,9 +112,9 @@ class JwksCache:
         return self._keys.candidates(algorithm, kid)
 
     def _may_search(self, now: float) -> bool:
-        """Return whether an unknown key ID may cause a fetch; if it may, the next `SEARCH_GAP` begins.
+        """Return whether an unknown key ID, which may be new or invented by an attacker, may cause a fetch.
 
-        The key ID may be new, or invented by an attacker.
+        A call can always join a fetch in progress. Otherwise the result True starts the next `SEARCH_GAP`.
         """
         if self._pending is None:
             if now < self._search_allowed_at:
@@ -128,7 +128,7 @@ class JwksCache:
         return fetch if fetch is not None and not fetch.task.done() else None
 
     async def _fetch(self, timeout: float | None) -> None:
-        """Wait for the request in progress, or start one; its result is in the attributes afterwards."""
+        """Wait for the request in progress, or start one. `_load` stores its result in the attributes."""
         fetch = self._pending
         if fetch is None:
             fetch = self._last_fetch = _Fetch(asyncio.create_task(self._load(timeout), name="fetch certs"))

@@ -67,7 +67,7 @@ Send: TypeAlias = Callable[[], Awaitable[Attempt[T]]]
 
 
 class _RetryNeeded(Exception):  # noqa: N818 - a signal to backoff that never reaches a caller
-    """Tells backoff to retry. Holds only the wait, no part of the response: backoff passes it to every handler."""
+    """Raised to make backoff retry. Holds only the wait and no part of the response: backoff passes it to handlers."""
 
     def __init__(self, wait: float) -> None:
         super().__init__()
@@ -80,8 +80,8 @@ async def send_with_retry(send: Send[T], policy: RetryPolicy, clock: Clock, dead
     Args:
         send: makes one attempt.
         policy: the number of attempts and the waits between them.
-        clock: waits, and measures the time until `deadline`.
-        deadline: a reading of the monotonic clock, in seconds.
+        clock: sleeps between the attempts, and measures the time until `deadline`.
+        deadline: a time of the monotonic clock, in seconds; no retry starts at or after it.
 
     Returns:
         The last attempt and the number of attempts.

@@ -55,7 +55,7 @@ def _sends(
 
 
 class OAuthSession(Secretive):
-    """A connection to Twilio's OAuth API. Any number of tasks of one event loop can use it at once.
+    """A client session for Twilio's OAuth API. Any number of tasks of one event loop can use it at once.
 
     Use it as an async context manager, or call `open` and `close`. Every method that sends a request raises, besides
     the errors that it names:
@@ -87,7 +87,7 @@ class OAuthSession(Secretive):
         """Create a session; nothing is opened or sent.
 
         Args:
-            username: the Account SID, or the SID of an API key. None, with `password`: no credentials are sent.
+            username: the Account SID, or the SID of an API key. None for this and `password`: no credentials.
             password: the auth token, or the secret of the API key.
             base_url: the URL of the API; None: ``https://oauth[.edge][.region].twilio.com``.
             region: a Twilio region, for example ``ie1``.
@@ -106,7 +106,7 @@ class OAuthSession(Secretive):
         Raises:
             ConfigurationError: `username` without `password` or the reverse, a user name with a colon, a `timeout`
                 that is not a positive number, a `base_url` or `issuer` that is not https, a `base_url` together with
-                `region` or `edge`, or an `ssl_context` that does not verify the server.
+                `region` or `edge`, an `ssl_context` that does not verify the server, or `max_response_bytes` below 1.
         """
         if not timeout > 0 or timeout == float("inf"):
             raise ConfigurationError("timeout must be a positive number of seconds")
@@ -151,7 +151,7 @@ class OAuthSession(Secretive):
 
         ``TWILIO_API_KEY`` with ``TWILIO_API_SECRET`` is preferred to ``TWILIO_ACCOUNT_SID`` with
         ``TWILIO_AUTH_TOKEN``. ``TWILIO_OAUTH_URL`` (``twilio-oauth emulator`` prints it) is used as `base_url` if
-        `base_url`, `region` and `edge` are all missing. If there is no base URL then, ``TWILIO_REGION`` and
+        `base_url`, `region` and `edge` are all missing. If there is still no base URL, ``TWILIO_REGION`` and
         ``TWILIO_EDGE`` replace a missing `region` and `edge`.
 
         Raises:
@@ -177,7 +177,7 @@ class OAuthSession(Secretive):
         )
 
     async def open(self) -> None:
-        """Create the HTTP session; does nothing if it is already open.
+        """Create the HTTP session; do nothing if it is already open.
 
         Raises:
             ConfigurationError: the session given as `http` is closed.
@@ -185,7 +185,7 @@ class OAuthSession(Secretive):
         await self._transport.open()
 
     async def close(self) -> None:
-        """Close the connections that this session has opened; does nothing if it is already closed."""
+        """Close the session, and its connections unless `http` was given; do nothing if it is already closed."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -227,7 +227,7 @@ class OAuthSession(Secretive):
         code or a refresh token is sent over a new connection.
 
         Raises:
-            AnswerLostError: the server may have processed the request; the code or refresh token may be used up.
+            AnswerLostError: the server may have processed the request; the code or refresh token may be used.
             AuthorizationPendingError: the user has not approved or denied the device code yet; `SlowDownError`,
                 `AccessDeniedError` and `DeviceCodeExpiredError` likewise (RFC 8628 3.5).
         """
@@ -265,6 +265,7 @@ class OAuthSession(Secretive):
 
         Raises:
             ConfigurationError: the server has no revocation endpoint.
+            AnswerLostError: the server may have processed the request.
             ServerError: the server failed; with status 503 the token is still valid (RFC 7009 2.2.1).
         """
         url = await self.discovered_endpoint("revocation_endpoint")
@@ -272,7 +273,7 @@ class OAuthSession(Secretive):
         _model_or_raise(await self.exchange(request, revocation.parse_revocation))
 
     async def discovered_endpoint(self, name: discovery.DiscoveredEndpoint) -> str:
-        """Return the URL of an endpoint that only the discovery document names; it is fetched once and cached.
+        """Return the URL of an endpoint in the discovery document. The document is fetched once and cached.
 
         Raises:
             ProtocolError: the discovery document has another issuer, or the URL is not on an allowed host.

@@ -29,7 +29,7 @@ READ_TIMEOUT = 15.0
 """Seconds without a byte from the server: half of the default deadline, so that there is time for a second attempt."""
 
 MAX_CONNECTIONS = 256
-"""The limit of our own connector: 10,000 flows with an interval of 5 s are 2,000 short requests a second."""
+"""Connection limit of our own connector, for 2,000 short requests a second (10,000 flows with an interval of 5 s)."""
 
 _CHUNK = 64 * 1024
 
@@ -47,7 +47,7 @@ Result: TypeAlias = Response | Failure
 
 
 class Transport:
-    """Owns the ``ClientSession``; its connector may be borrowed from the caller."""
+    """Sends requests over its own ``ClientSession``. The connector may be borrowed from a session of the caller."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Transport:
         return self._session is not None
 
     async def open(self) -> None:
-        """Create the ``ClientSession``; does nothing if it is already open.
+        """Create the ``ClientSession``; do nothing if it is already open.
 
         Raises:
             ConfigurationError: the borrowed session is closed.
@@ -145,8 +145,9 @@ class Transport:
         target = URL(url, encoded=True)
         server_hostname: str | None = None
         if request.fresh_connection:
-            # aiohttp pools connections by host, port and server name. A server name, which TLS would send anyway,
-            # gives these requests a pool of their own; "close" (RFC 9112 9.6) and _ClosingResponse keep it empty.
+            # aiohttp pools connections by host, port and server name. With an explicit server name (the one that TLS
+            # uses anyway) these requests have a pool of their own. "close" (RFC 9112 9.6) and _ClosingResponse keep
+            # that pool empty.
             server_hostname = target.host
             sent["Connection"] = "close"
         failure: Failure
@@ -213,7 +214,9 @@ def _failure(error: Exception, request: Request) -> Failure:
     Messages name only the kind of failure. The texts of the exceptions are not included, because they may hold secrets.
     """
     if isinstance(error, aiohttp.ClientSSLError):
-        return Failure(TransportError("the TLS handshake failed: the certificate of the server is not trusted"), False)
+        return Failure(
+            TransportError("the TLS handshake failed; check that the certificate of the server is trusted"), False
+        )
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Failure(TransportError("no connection within the time limit"), True)
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -1,4 +1,4 @@
-"""Strict base64url without padding (RFC 7515 2): every value has exactly one text."""
+"""Strict base64url without padding (RFC 7515 2): each value has exactly one encoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from twilio_oauth_async.protocol.codec import Malformed
 # RFC 4648 5
 _ALPHABET: Final = (string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_").encode("ascii")
 
-# Translates to the alphabet of `binascii`. Characters of that alphabet only become "!", which is in neither.
+# Translates base64url to the alphabet of `binascii`. The characters "+", "/" and "=", which are not allowed in
+# base64url, become "!", which `binascii` rejects.
 _TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 # For each length modulo 4: the padding to add, and the allowed last characters. A remainder of 1 is never valid. With
@@ -21,7 +22,7 @@ _ENDS: Final = ((b"", _ALPHABET), (b"", b""), (b"==", _ALPHABET[::16]), (b"=", _
 
 
 def encode(data: bytes) -> str:
-    """Return the text of `data`, without padding."""
+    """Return `data` in base64url, without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
@@ -29,7 +30,7 @@ def decode(text: bytes) -> bytes:
     """Return the bytes that `text` encodes.
 
     Python's own decoder ignores foreign characters and unused bits. With it, the text of a token could be changed
-    without changing its value.
+    although its decoded value stays the same.
 
     Raises:
         Malformed: `text` contains padding, white space, a character of another alphabet, or unused bits that are not

@@ -1,4 +1,4 @@
-"""Claims of an id token (OpenID Connect Core 2 and 5.1), parsed from its payload. `id_token_validation` checks them."""
+"""Claims of an ID token (OpenID Connect Core 2 and 5.1), parsed from its payload. `id_token_validation` checks them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _LAST_SECOND: Final = 253_402_300_799
 
 @attrs.frozen(kw_only=True, slots=False)  # with slots, setting so many fields takes twice as long
 class IdTokenClaims:
-    """Claims of an id token: issuer, user, client, dates, profile. The ``repr`` does not show the profile."""
+    """Claims of an ID token: issuer, user, client, dates, profile. The ``repr`` does not show the profile."""
 
     iss: str
     sub: str
     """Permanent identifier of the user (Twilio: a user SID). Use only this claim to identify a user."""
     aud: tuple[str, ...]
-    """Audiences; one of them is the client."""
+    """Audiences; `id_token_validation` checks that the client is one of them."""
     exp: datetime
     """UTC, like all dates here."""
     iat: datetime
@@ -51,11 +51,11 @@ class IdTokenClaims:
 
 
 def read_claims(payload: bytes) -> IdTokenClaims:
-    """Parse the payload of an id token. A null claim is treated as absent.
+    """Parse the payload of an ID token. A null claim is treated as absent.
 
     Raises:
         IdTokenError: `payload` is not a well-formed JSON object (RFC 7519 4: no claim may be repeated), a required
-            claim is missing, or a claim other than a profile claim has a wrong type.
+            claim is missing, ``sub`` is empty, too long or not ASCII, or a claim outside the profile has a wrong type.
     """
     reason: str | None = None
     claims: object = None
@@ -64,7 +64,7 @@ def read_claims(payload: bytes) -> IdTokenClaims:
     except Malformed as error:
         reason = str(error)
     if reason is not None or not isinstance(claims, dict):
-        raise IdTokenError(f"the id token's claims cannot be parsed: {reason or 'not an object'}")
+        raise IdTokenError(f"the ID token's claims cannot be parsed: {reason or 'not an object'}")
     found = cast("dict[str, Any]", claims)
     mistyped: dict[str, object] = {}
     for name, value in found.items():
@@ -76,13 +76,13 @@ def read_claims(payload: bytes) -> IdTokenClaims:
         elif name in _PROFILE:
             mistyped[name], found[name] = value, None
         else:
-            found[name] = _read_unusual(name, value)
+            found[name] = _convert_fraction_or_list(name, value)
     for name in _REQUIRED:
         if found.get(name) is None:
-            raise IdTokenError(f"the id token has no {name}", claim=name)
+            raise IdTokenError(f"the ID token has no {name}", claim=name)
     subject = found["sub"]
     if not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not subject.isascii():
-        raise IdTokenError("the id token's sub is empty, too long or not ASCII", claim="sub")
+        raise IdTokenError("the ID token's sub is empty, too long or not ASCII", claim="sub")
     if type(found["aud"]) is str:
         # RFC 7519 4.1.3: a list, or a string if there is only one audience.
         found["aud"] = (found["aud"],)
@@ -113,22 +113,22 @@ def read_claims(payload: bytes) -> IdTokenClaims:
     return result
 
 
-def _read_unusual(name: str, value: object) -> object:
-    """Return the value of a claim in one of its less common forms."""
+def _convert_fraction_or_list(name: str, value: object) -> object:
+    """Convert a date with a fraction or a list of strings; any other value of these claims has a wrong type."""
     kind = _KINDS[name]
     if kind is datetime:
         # RFC 7519 2: NumericDate may have a fraction. A bool is rejected, although True equals 1.
         if type(value) is float and 0 <= value <= _LAST_SECOND:
             return datetime.fromtimestamp(value, UTC)
-        raise IdTokenError(f"the id token's {name} is not a date", claim=name)
+        raise IdTokenError(f"the ID token's {name} is not a date", claim=name)
     if name not in _LISTS:
-        raise IdTokenError(f"the id token's {name} is not a string", claim=name)
+        raise IdTokenError(f"the ID token's {name} is not a string", claim=name)
     if isinstance(value, list):
         items = cast("list[object]", value)
         texts = tuple(item for item in items if isinstance(item, str))
         if len(texts) == len(items):
             return texts
-    raise IdTokenError(f"the id token's {name} is not a list of strings", claim=name)
+    raise IdTokenError(f"the ID token's {name} is not a list of strings", claim=name)
 
 
 _REQUIRED: Final = ("iss", "sub", "aud", "exp", "iat")  # OpenID Connect Core 2

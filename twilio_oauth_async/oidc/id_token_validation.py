@@ -1,4 +1,4 @@
-"""Validation of id tokens (OpenID Connect Core 3.1.3.7, RFC 8725). Pure: keys and time are arguments.
+"""Validation of ID tokens (OpenID Connect Core 3.1.3.7, RFC 8725). Pure: keys and time are arguments.
 
 The JOSE library only verifies signatures. Everything else is checked here and in the other modules of this folder,
 because libraries differ in what they accept.
@@ -32,7 +32,7 @@ def verify(
     nonce: str | None = None,
     access_token: str | None = None,
 ) -> IdTokenClaims:
-    """Validate an id token and return its claims.
+    """Validate an ID token and return its claims.
 
     Args:
         message: the parsed token.
@@ -41,7 +41,7 @@ def verify(
         client_sid: the client for which the token must be issued.
         now: aware, UTC.
         leeway: seconds by which the issuer's clock may differ.
-        nonce: the nonce that was sent with the authorization request; None: none was sent.
+        nonce: the nonce of the authorization request; None: the request had none.
         access_token: the access token of the same response; compared with ``at_hash`` if the token has this claim.
 
     Raises:
@@ -63,10 +63,10 @@ def check_type(message: SignedMessage) -> None:
     """Check that `message` is an ID token and no other token of the same issuer for the same client (RFC 8725 3.11).
 
     Raises:
-        IdTokenError: its ``typ`` is not JWT; access tokens have ``at+jwt``, for example.
+        IdTokenError: `message` has a ``typ`` other than JWT, for example ``at+jwt``, the type of access tokens.
     """
     if message.typ is not None and message.typ.lower().removeprefix("application/") != "jwt":
-        raise IdTokenError("the token is not an id token: its typ is not JWT", claim="typ")
+        raise IdTokenError("the token is not an ID token: its typ is not JWT", claim="typ")
 
 
 def check_signature(message: SignedMessage, keys: Iterable[PublicKey]) -> None:
@@ -79,23 +79,24 @@ def check_signature(message: SignedMessage, keys: Iterable[PublicKey]) -> None:
         # RFC 8725 3.1: use a key only with its own algorithm, however the key was selected.
         if key.algorithm is message.algorithm and key.verify(message.signing_input, message.signature):
             return
-    raise IdTokenError("the id token's signature does not match any key of the issuer")
+    raise IdTokenError("the ID token's signature does not match any key of the issuer")
 
 
 def check_issuer_and_client(claims: IdTokenClaims, *, issuer: str, client_sid: str) -> None:
     """Check ``iss``, ``aud`` and ``azp`` (OpenID Connect Core 3.1.3.7, numbers 2 to 5).
 
     Raises:
-        IdTokenError: the token has another issuer, or was issued for another client.
+        IdTokenError: the token has another issuer, was issued for another client, or has several audiences and no
+            ``azp``.
     """
     if claims.iss != issuer:
-        raise IdTokenError("the id token has another issuer", claim="iss")
+        raise IdTokenError("the ID token has another issuer", claim="iss")
     if client_sid not in claims.aud:
-        raise IdTokenError("the id token was issued for another client", claim="aud")
+        raise IdTokenError("the ID token was issued for another client", claim="aud")
     if claims.azp is None and len(claims.aud) > 1:
-        raise IdTokenError("the id token has several audiences but no azp", claim="azp")
+        raise IdTokenError("the ID token has several audiences but no azp", claim="azp")
     if claims.azp is not None and claims.azp != client_sid:
-        raise IdTokenError("the id token's authorized party is another client", claim="azp")
+        raise IdTokenError("the ID token's authorized party is another client", claim="azp")
 
 
 def check_dates(claims: IdTokenClaims, *, now: datetime, leeway: float) -> None:
@@ -106,13 +107,13 @@ def check_dates(claims: IdTokenClaims, *, now: datetime, leeway: float) -> None:
     """
     # RFC 7519 4.1.4: the token is not valid "on or after" this time.
     if now >= claims.exp and (now - claims.exp).total_seconds() >= leeway:
-        raise IdTokenError("the id token has expired", claim="exp")
+        raise IdTokenError("the ID token has expired", claim="exp")
     # RFC 7519 4.1.5
     if claims.nbf is not None and now < claims.nbf and (claims.nbf - now).total_seconds() > leeway:
-        raise IdTokenError("the id token is not valid yet", claim="nbf")
-    # OpenID Connect Core 3.1.3.7, number 10, lets the client choose the limit. A time in the future is never valid.
+        raise IdTokenError("the ID token is not valid yet", claim="nbf")
+    # OpenID Connect Core 3.1.3.7, number 10, lets the client choose the range of iat. Only the future is rejected.
     if now < claims.iat and (claims.iat - now).total_seconds() > leeway:
-        raise IdTokenError("the id token was issued in the future; check the clock of this machine", claim="iat")
+        raise IdTokenError("the ID token was issued in the future; check the clock of this machine", claim="iat")
 
 
 def check_nonce(claims: IdTokenClaims, nonce: str) -> None:
@@ -122,45 +123,45 @@ def check_nonce(claims: IdTokenClaims, nonce: str) -> None:
         IdTokenError: ``nonce`` is missing or different.
     """
     if claims.nonce is None or not _equal(claims.nonce, nonce):
-        raise IdTokenError("the id token belongs to another sign-in: its nonce does not match", claim="nonce")
+        raise IdTokenError("the ID token belongs to another sign-in: its nonce does not match", claim="nonce")
 
 
 def check_at_hash(claims: IdTokenClaims, access_token: str, algorithm: Algorithm) -> None:
     """Check that the token was issued together with `access_token` (OpenID Connect Core 3.1.3.8).
 
     Raises:
-        IdTokenError: ``at_hash`` is the hash of another access token.
+        IdTokenError: ``at_hash`` is missing, or is the hash of another access token.
     """
     digest = algorithm.hash(access_token.encode("utf-8", "surrogatepass")).digest()
     # OpenID Connect Core 3.1.3.6: the left half of the hash.
     if not _equal(claims.at_hash or "", base64url.encode(digest[: len(digest) // 2])):
-        raise IdTokenError("the id token belongs to another access token: its at_hash does not match", claim="at_hash")
+        raise IdTokenError("the ID token belongs to another access token: its at_hash does not match", claim="at_hash")
 
 
-def check_refreshed(claims: IdTokenClaims, first: IdTokenClaims) -> None:
-    """Check that an id token from a refresh has the same user and client as before (OpenID Connect Core 12.2).
+def check_refreshed(claims: IdTokenClaims, previous: IdTokenClaims) -> None:
+    """Check that an ID token from a refresh has the same user and client as before (OpenID Connect Core 12.2).
 
     Args:
         claims: claims of the new token, already validated.
-        first: claims of the token from the sign-in, or from any later refresh.
+        previous: claims of the token from the sign-in, or from any earlier refresh.
 
     Raises:
         IdTokenError: ``iss``, ``sub``, ``aud``, ``auth_time`` or ``nonce`` differs.
     """
     for name, same in (
-        ("iss", claims.iss == first.iss),
-        ("sub", claims.sub == first.sub),
-        ("aud", set(claims.aud) == set(first.aud)),
-        ("auth_time", None in {claims.auth_time, first.auth_time} or claims.auth_time == first.auth_time),
+        ("iss", claims.iss == previous.iss),
+        ("sub", claims.sub == previous.sub),
+        ("aud", set(claims.aud) == set(previous.aud)),
+        ("auth_time", None in {claims.auth_time, previous.auth_time} or claims.auth_time == previous.auth_time),
         # After a refresh the token should have no nonce, and must not have a different one.
-        ("nonce", None in {claims.nonce, first.nonce} or claims.nonce == first.nonce),
+        ("nonce", None in {claims.nonce, previous.nonce} or claims.nonce == previous.nonce),
     ):
         if not same:
-            raise IdTokenError(f"the id token from the refresh has another {name} than the previous one", claim=name)
+            raise IdTokenError(f"the ID token from the refresh has another {name} than the previous one", claim=name)
 
 
 def read_stored(id_token: str) -> IdTokenClaims:
-    """Return the claims of an id token that was validated when it was received, and stored safely since then.
+    """Return the claims of an ID token that was validated when it was received, and stored safely since then.
 
     Its signature and dates are not checked: it may have expired, and the issuer may have removed its key.
 
@@ -173,5 +174,5 @@ def read_stored(id_token: str) -> IdTokenClaims:
 
 
 def _equal(one: str, other: str) -> bool:
-    """Compare in constant time."""
+    """Return whether two strings are equal. The comparison takes constant time."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))

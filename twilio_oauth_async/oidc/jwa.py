@@ -1,4 +1,4 @@
-"""Signature algorithms that can be allowed for id tokens (RFC 7518 3.1), and Twilio's other names for them.
+"""Signature algorithms that can be allowed for ID tokens (RFC 7518 3.1), and Twilio's other names for them.
 
 ``none`` and HMAC are not supported, in any spelling: ``none`` accepts unsigned tokens, and HMAC would let the public
 key be used as the secret (RFC 8725 2.1 and 3.1).
@@ -58,7 +58,7 @@ _JWA_NAMES: Final = {"ECDSA": "ES256", "RSA256": "RS256"}
 
 
 def jwa_name(name: str) -> str:
-    """Return the RFC 7518 name for a name in Twilio's discovery document (``ECDSA``, ``RSA256``); else `name`."""
+    """Return the RFC 7518 name for Twilio's own names ``ECDSA`` and ``RSA256``; any other name is not changed."""
     return _JWA_NAMES.get(name, name)
 
 
@@ -69,7 +69,7 @@ def allowed_algorithms(names: Iterable[str]) -> Mapping[str, Algorithm]:
         names: JWA names, or the names in the discovery document.
 
     Raises:
-        ConfigurationError: `names` is empty or not a list, or contains an algorithm that is not supported.
+        ConfigurationError: `names` is empty, is a string, or contains an algorithm that is not supported.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("algorithms must be a list of names, for example ['ES256', 'RS256']")

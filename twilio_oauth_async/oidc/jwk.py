@@ -1,7 +1,7 @@
 """One public key of a key set (RFC 7517): validated here, then passed to the JOSE library.
 
-On the client's side, only this module imports that library, and only to verify signatures. It is imported on first
-use, because importing it and `cryptography` is slow.
+Outside the emulator, only this module imports that library, and only to verify signatures. The library is imported on
+first use, because importing it and `cryptography` is slow.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MAX_RSA_BITS = 8192
 """With longer keys, one verification takes too long."""
 
 MIN_RSA_EXPONENT = 65_537
-"""FIPS 186-5 A.1.1. With 1 every signature can be forged; there were also forgeries with other small exponents."""
+"""FIPS 186-5 A.1.1. With exponent 1 every signature can be forged; there were forgeries with other small ones."""
 
 MAX_RSA_EXPONENT = 2**32 - 1
-"""A longer exponent makes verification slower and is never needed."""
+"""A larger exponent makes verification slower and is never needed."""
 
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 6.2.2, 6.3.2, 6.4.1
 
@@ -69,7 +69,7 @@ def import_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> Public
     if jwk.get("kty") != algorithm.kty:
         raise Malformed("kty: not a key for this algorithm")
     _check_purpose(jwk, algorithm)
-    numbers = _ec_numbers(jwk, algorithm) if algorithm.kty == "EC" else _rsa_numbers(jwk)
+    numbers = _decode_ec_members(jwk, algorithm) if algorithm.kty == "EC" else _decode_rsa_members(jwk)
     key: ECKey | RSAKey | None = None
     try:
         key = (ECKey if algorithm.kty == "EC" else RSAKey).import_key(numbers)
@@ -98,17 +98,17 @@ def _check_purpose(jwk: Mapping[str, object], algorithm: Algorithm) -> None:
         raise Malformed("a private key")
 
 
-def _ec_numbers(jwk: Mapping[str, object], algorithm: Algorithm) -> dict[str, str | list[str]]:
+def _decode_ec_members(jwk: Mapping[str, object], algorithm: Algorithm) -> dict[str, str | list[str]]:
     if jwk.get("crv") != algorithm.crv:
         raise Malformed("crv: not the curve of this algorithm")
-    x, y = (_number(jwk, name) for name in ("x", "y"))
+    x, y = (_decode_number(jwk, name) for name in ("x", "y"))
     if {len(x), len(y)} != {algorithm.coordinate_size}:
         raise Malformed("x, y: wrong size for the curve")  # RFC 7518 6.2.1.2
     return {"kty": "EC", "crv": algorithm.crv or "", "x": base64url.encode(x), "y": base64url.encode(y)}
 
 
-def _rsa_numbers(jwk: Mapping[str, object]) -> dict[str, str | list[str]]:
-    n, e = (_number(jwk, name) for name in ("n", "e"))
+def _decode_rsa_members(jwk: Mapping[str, object]) -> dict[str, str | list[str]]:
+    n, e = (_decode_number(jwk, name) for name in ("n", "e"))
     # Check the numbers, not the octets: RFC 7518 6.3.1.1 mentions libraries that add a leading zero octet.
     modulus, exponent = (int.from_bytes(number, "big") for number in (n, e))
     if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS:
@@ -120,7 +120,7 @@ def _rsa_numbers(jwk: Mapping[str, object]) -> dict[str, str | list[str]]:
     return {"kty": "RSA", "n": base64url.encode(n), "e": base64url.encode(e)}
 
 
-def _number(jwk: Mapping[str, object], name: str) -> bytes:
+def _decode_number(jwk: Mapping[str, object], name: str) -> bytes:
     text = jwk.get(name)
     if not isinstance(text, str):
         raise Malformed(f"{name}: missing or not a string")

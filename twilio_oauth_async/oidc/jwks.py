@@ -14,16 +14,19 @@ MAX_KEYS = 1_000
 """Keys of one set; further keys are ignored."""
 
 MAX_CANDIDATES = 16
-"""Maximum number of keys that are tried for one token: several keys may have its key id, or it may have none."""
+"""Maximum number of keys that are tried for one token.
+
+Several keys may have the key ID of the token. If the token has no key ID, every key may have signed it.
+"""
 
 _log = logging.getLogger(__name__)
 
 
 class PublicKeys:
-    """A key set as received. Immutable.
+    """A key set as received; it never changes.
 
-    Each key is imported once, when it is first needed: importing a thousand keys would block the event loop for about
-    80 ms. Unusable keys are ignored, as RFC 7517 5 requires.
+    A key is imported when it is first needed, because importing a thousand keys at once would block the event loop for
+    about 80 ms. Unusable keys are ignored (RFC 7517 5).
     """
 
     def __init__(self, jwks: Iterable[Mapping[str, object]]) -> None:
@@ -38,18 +41,18 @@ class PublicKeys:
     def candidates(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
         """Return the keys that may have signed a token, in the order of the set.
 
-        Several keys may have the same key id (RFC 7517 4.5 does not forbid it), so all of them must be tried.
+        Several keys may have the same key ID (RFC 7517 4.5 does not forbid it), so all of them must be tried.
 
         Args:
             algorithm: algorithm of the token.
-            kid: key id of the token; None: the token has none, and every key for the algorithm is a candidate.
+            kid: key ID of the token; None: the token has none, and every key for the algorithm is a candidate.
         """
         found = self._candidates.get((algorithm.name, kid))
         if found is None:
             jwks = self._jwks if kid is None else self._by_kid.get(kid, ())
             found = tuple(itertools.islice(_usable(jwks, algorithm), MAX_CANDIDATES))
             if kid is None or kid in self._by_kid:
-                # Unknown key ids from forged tokens are not cached, so that memory use stays limited.
+                # Unknown key IDs from forged tokens are not cached, so that memory use stays limited.
                 self._candidates[algorithm.name, kid] = found
         return found
 

@@ -19,14 +19,14 @@ from twilio_oauth_async.protocol.codec import Malformed, decode_json
 from twilio_oauth_async.protocol.serializable import Secretive
 
 MAX_LENGTH = 64 * 1024
-"""Characters of an id token. A typical one has about a thousand."""
+"""Characters of an ID token. A typical one has about a thousand."""
 
 _HEADER_CACHE_SIZE = 16
 
 
 @attrs.frozen
 class Header:
-    """The used members of the header; only their types are checked."""
+    """Members of the header that are used; only their types are checked."""
 
     alg: str
     kid: str | None
@@ -55,28 +55,28 @@ def read_compact(token: str, allowed: Mapping[str, Algorithm]) -> SignedMessage:
         allowed: the allowed algorithms, by name.
 
     Raises:
-        IdTokenError: `token` is not a compact JWS, requires an extension (``crit``), or names an algorithm that is not
-            allowed.
+        IdTokenError: `token` is not a compact JWS, is too long, has an invalid header, requires an extension
+            (``crit``), or names an algorithm that is not allowed.
     """
     if len(token) > MAX_LENGTH:
-        raise IdTokenError(f"the id token is longer than {MAX_LENGTH} characters")
+        raise IdTokenError(f"the ID token is longer than {MAX_LENGTH} characters")
     raw = token.encode("ascii", "replace")
     # An encrypted token has five parts (RFC 7516 3.1); the JSON serialization starts with a brace (RFC 7515 7.2).
     if raw.count(b".") != 2:
-        raise IdTokenError("the id token is not a compact JWS of three parts")
+        raise IdTokenError("the ID token is not a compact JWS of three parts")
     signing_input, _, signature = raw.rpartition(b".")
     protected, _, payload = signing_input.partition(b".")
     header = _read_header(protected)
     algorithm = allowed.get(header.alg)
     if algorithm is None:
-        raise IdTokenError("the id token's algorithm is not allowed", claim="alg")  # RFC 8725 3.1
+        raise IdTokenError("the ID token's algorithm is not allowed", claim="alg")  # RFC 8725 3.1
     try:
         return SignedMessage(
             algorithm, header.kid, header.typ, signing_input, base64url.decode(payload), base64url.decode(signature)
         )
     except Malformed:
         pass
-    raise IdTokenError("a part of the id token is not base64url")
+    raise IdTokenError("a part of the ID token is not base64url")
 
 
 # Cached because all tokens that are signed with one key have the same header. A header contains no secret.
@@ -89,16 +89,16 @@ def _read_header(text: bytes) -> Header:
     except Malformed as error:
         reason = str(error)
     if reason is not None or not isinstance(header, dict):
-        raise IdTokenError(f"the id token's header cannot be parsed: {reason or 'not an object'}")
+        raise IdTokenError(f"the ID token's header cannot be parsed: {reason or 'not an object'}")
     members = cast("dict[str, object]", header)
     alg, kid, typ = members.get("alg"), members.get("kid"), members.get("typ")
     if not isinstance(alg, str):
-        raise IdTokenError("the id token's header has no algorithm", claim="alg")
+        raise IdTokenError("the ID token's header has no algorithm", claim="alg")
     if "crit" in members:
         # RFC 7515 4.1.11: critical extensions must be supported, and this package supports none.
-        raise IdTokenError("the id token requires an extension that is not supported", claim="crit")
+        raise IdTokenError("the ID token requires an extension that is not supported", claim="crit")
     if kid is not None and not isinstance(kid, str):
-        raise IdTokenError("the id token's key id is not a string", claim="kid")
+        raise IdTokenError("the ID token's key ID is not a string", claim="kid")
     if typ is not None and not isinstance(typ, str):
-        raise IdTokenError("the id token's typ is not a string", claim="typ")
+        raise IdTokenError("the ID token's typ is not a string", claim="typ")
     return Header(alg, kid, typ)

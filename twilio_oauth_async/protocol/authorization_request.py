@@ -1,4 +1,4 @@
-"""Authorization request of the authorization code flow, with PKCE (RFC 6749 4.1.1, RFC 7636). Pure."""
+"""Authorization request of the authorization code flow, with PKCE (RFC 6749 4.1.1, RFC 7636)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twilio_oauth_async.protocol import pkce
 from twilio_oauth_async.protocol.serializable import Storable
 
 Api: TypeAlias = Literal["v1", "v2"]
-"""The version of the endpoints."""
+"""Version of the authorization and token endpoints."""
 
 
 @attrs.frozen(kw_only=True)
 class PendingAuthorization(Storable):
-    """State of a pending authorization request: needed when the browser returns with the callback.
+    """A pending authorization request: the values that are needed to process its callback.
 
     Store it in a web session with ``to_json()`` and ``from_json()``. The JSON contains the code verifier, so keep it as
     secret as a token. Bind it to the browser that started the sign-in, and delete it after use.
@@ -32,13 +32,16 @@ class PendingAuthorization(Storable):
     state: str = attrs.field(repr=False)
     code_verifier: str = attrs.field(repr=False)
     nonce: str = attrs.field(repr=False)
-    """For `IdTokenVerifier.verify`."""
+    """The `nonce` argument of `IdTokenVerifier.verify`."""
 
 
 def begin(
     endpoint: str, *, client_sid: str, redirect_uri: str, scopes: Sequence[str], issuer: str
 ) -> PendingAuthorization:
-    """Return a new request to the authorization `endpoint` (RFC 6749 4.1.1) with new state, verifier and nonce."""
+    """Return a new request to the authorization `endpoint` (RFC 6749 4.1.1).
+
+    Its ``state``, code verifier and ``nonce`` are new random values.
+    """
     state, verifier, nonce = pkce.new_state(), pkce.new_verifier(), pkce.new_nonce()
     query = {
         "response_type": "code",

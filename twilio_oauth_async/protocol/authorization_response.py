@@ -10,7 +10,7 @@ from twilio_oauth_async.protocol.authorization_request import PendingAuthorizati
 from twilio_oauth_async.protocol.sanitization import clean
 
 MAX_CALLBACK_LENGTH = 16 * 1024
-"""Characters. A longer callback URL is rejected; no browser sends one."""
+"""Characters. A longer callback URL is rejected."""
 
 
 def state_matches(pending: PendingAuthorization, callback_url: str) -> bool:
@@ -23,16 +23,16 @@ def parse_callback(pending: PendingAuthorization, callback_url: str) -> str:
 
     Raises:
         AuthorizationError: ``state`` is missing or wrong, ``iss`` is wrong, the callback contains an error, it has no
-            code, it repeats a parameter, or it is too long.
+            code, it repeats a parameter, it has more than 50 parameters, or it is too long or not a URL.
     """
     parameters = _parameters(callback_url)
     if parameters is None:
-        # RFC 6749 3.1: no parameter may be repeated; with two states it would be unclear which one counts.
-        raise AuthorizationError("the callback repeats a parameter or is too long")
+        # RFC 6749 3.1: no parameter may be repeated; with two states it would be unclear which one to compare.
+        raise AuthorizationError("the callback is invalid: it repeats a parameter, is too long or is not a URL")
     if not _has_state(parameters, pending):
         raise AuthorizationError("the callback's state does not match: it belongs to another authorization request")
     if "iss" in parameters and parameters["iss"] != pending.issuer:
-        # RFC 9207 2.4: simple string comparison, before any other parameter is used.
+        # RFC 9207 2.4: simple string comparison, before the code or the error is used.
         raise AuthorizationError("the callback's iss does not match the session's issuer")
     if "error" in parameters:
         raise _callback_error(pending, parameters)
@@ -49,7 +49,7 @@ def _callback_error(pending: PendingAuthorization, parameters: dict[str, str]) -
 
 
 def _parameters(callback_url: str) -> dict[str, str] | None:
-    """Return the query of the callback; None if a name is repeated or the query is too long."""
+    """Return the query parameters; None if a name is repeated, or the URL is too long or cannot be parsed."""
     if len(callback_url) > MAX_CALLBACK_LENGTH:
         return None
     try:

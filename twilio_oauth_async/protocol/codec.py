@@ -1,8 +1,8 @@
-"""Strict JSON, dates and numbers, and conversion between plain values and attrs classes. Knows no model.
+"""Strict JSON, dates and numbers, and conversion between plain values and attrs classes.
 
-Stricter than Python's JSON parser: rejects repeated members, ``NaN``, numbers of thousands of digits, nesting that
-would reach the recursion limit, lone surrogates, and a byte order mark. Stricter than the defaults of cattrs, which
-silently convert True to 1, 3599.9 to 3599, and a list to its text.
+The JSON parser is stricter than Python's: it rejects repeated members, ``NaN``, very long numbers, deep nesting, lone
+surrogates, and a byte order mark. The conversion is stricter than the defaults of cattrs, which silently convert True
+to 1, 3599.9 to 3599, and a list to a string. The module does not depend on any model.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def decode_json(data: bytes) -> object:
     except ValueError:
         reason = "not JSON"
     if reason is not None:
-        # Raised outside the handlers. Inside, the parser's error would be the context, and it quotes the input.
+        # Raised after the except blocks. Inside, ``__context__`` would be the parser's error, which holds the input.
         raise Malformed(reason)
     return value
 
@@ -110,7 +110,7 @@ def parse_date(text: str) -> datetime:
 
 
 def read_number(value: object) -> float | None:
-    """Return a finite number, given as a number or as text ("5", "5.5"); None for any other value, also for True."""
+    """Return `value` as a float if it is a finite number or the text of one ("5.5"); else None. A bool gives None."""
     if isinstance(value, str):
         if len(value) > MAX_NUMBER_LENGTH or not value.isascii():
             return None
@@ -135,13 +135,13 @@ def structure(value: object, kind: type[T]) -> T:
     """
     from cattrs import BaseValidationError, StructureHandlerNotFoundError
 
-    # Called outside the handler: an error in one of our own classes must not be reported as malformed input.
-    build = converter()
-    build.get_structure_hook(kind)
+    cattrs_converter = converter()
+    # Called before the try block: it raises if `kind` itself is wrong, which must not be reported as malformed input.
+    cattrs_converter.get_structure_hook(kind)
     reason: str | None = None
     result: T | None = None
     try:
-        result = build.structure(value, kind)
+        result = cattrs_converter.structure(value, kind)
     except (BaseValidationError, StructureHandlerNotFoundError, ValueError, TypeError, KeyError) as error:
         reason = _first_error(error)
     if reason is not None:
@@ -257,7 +257,7 @@ def _structure_float(value: object, _: object) -> float:
 
 
 def _structure_datetime(value: object, _: object) -> datetime:
-    # Already a datetime if the parse function of an endpoint converted it leniently.
+    # It is already a datetime if the parse function of the endpoint has converted it.
     return value if isinstance(value, datetime) else parse_date(_structure_str(value, _))
 
 
@@ -265,14 +265,15 @@ def _is_tuple(kind: Any) -> bool:
     return get_origin(kind) is tuple
 
 
-def _tuple_hook(_: Any, build: Converter) -> Callable[[object, Any], tuple[Any, ...]]:
-    return functools.partial(_structure_tuple, build)
+def _tuple_hook(_: Any, cattrs_converter: Converter) -> Callable[[object, Any], tuple[Any, ...]]:
+    return functools.partial(_structure_tuple, cattrs_converter)
 
 
-def _structure_tuple(build: Converter, value: object, kind: Any) -> tuple[Any, ...]:
+def _structure_tuple(cattrs_converter: Converter, value: object, kind: Any) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise Malformed("not a list")
-    return tuple(build.structure(item, get_args(kind)[0]) for item in cast("list[object]", value))
+    items = cast("list[object]", value)
+    return tuple(cattrs_converter.structure(item, get_args(kind)[0]) for item in items)
 
 
 def _is_mapping(kind: Any) -> bool:
@@ -294,6 +295,6 @@ def _first_error(error: BaseException) -> str:
     if isinstance(error, KeyError):
         # cattrs reads members by subscription: the key is the name of a missing required member.
         return f"{'.'.join(path)}: missing" if path else "a member is missing"
-    # A ConfigurationError comes from the validator of a model; its message is safe to show, too.
+    # A ConfigurationError comes from the validator of a model; its message holds no secret either.
     rule = str(error) if isinstance(error, (Malformed, ConfigurationError)) else "has the wrong type"
     return f"{'.'.join(path)}: {rule}" if path else rule

@@ -90,12 +90,12 @@ class DeviceAuthorization(Instructions, Storable):
     scopes: tuple[str, ...]
     audiences: tuple[str, ...] = ()
     device_code: str = attrs.field(repr=False)
-    """Sent to the server only; not for the user or any third party (RFC 8628 3.3)."""
+    """Sent only to the server. Do not show it to the user or to any third party (RFC 8628 3.3)."""
     user_code: str
     verification_uri: str
     verification_uri_complete: str | None = None
     interval: float = attrs.field(validator=_check_interval)
-    """Seconds between two polls, all ``slow_down`` responses included."""
+    """Seconds between two polls, already increased by each ``slow_down``."""
     expires_at: datetime
     """UTC."""
     next_poll_at: datetime
@@ -103,11 +103,11 @@ class DeviceAuthorization(Instructions, Storable):
     faults: int = 0
     """Number of polls in a row without a usable response."""
     answer_lost: bool = False
-    """A response was lost since the last usable one, and it may have contained the token."""
+    """Since the last ``authorization_pending``, a response was lost or unusable that may have contained the token."""
 
 
 def _absolute_uri(name: str, value: object, base_url: str) -> object:
-    """Return the URI that the user opens, resolved against the base URL: in Twilio's examples it is relative."""
+    """Return the URI that the user opens, resolved against `base_url` because Twilio's examples are relative."""
     if not isinstance(value, str):
         return value
     url: str | None = None

@@ -1,8 +1,8 @@
-"""Documents that the server publishes: discovery with the validation of its endpoints (RFC 8414), and the key set.
+"""The discovery document, the validation of the endpoints in it (RFC 8414), and the key set.
 
-Requests of the contract go to fixed paths and need no discovery. The authorization page and the revocation endpoint
-have no fixed path and are taken from the discovery document. A manipulated document must not send a user or a token
-to another host.
+Requests of the contract go to fixed paths and need no discovery. The v1 authorization page and the revocation endpoint
+have no fixed path and are taken from the discovery document. A manipulated document must not send a user or a token to
+another host.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parse_certs(response: Response, context: Context) -> Parsed[Certs]:
 
 
 def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, issuer: str, base_url: str) -> str:
-    """Return the URL of an endpoint after validating it.
+    """Validate the URL of an endpoint in the discovery document, and return it.
 
     Args:
         discovery: the document as received.
@@ -53,7 +53,7 @@ def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, is
         ConfigurationError: the document has no such endpoint.
     """
     if discovery.issuer != issuer:
-        raise ProtocolError("the discovery document has another issuer than the session")
+        raise ProtocolError("the issuer of the discovery document is not the issuer of the session")
     url: str | None = getattr(discovery, name)
     if url is None:
         raise ConfigurationError(f"the discovery document has no {name}; the server does not support it")
@@ -69,6 +69,6 @@ def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, is
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    # A URL with user information is never valid here: "@" as host equals no origin.
+    # A URL with user information (user@host) must not match: "@" takes the place of its host and differs from any host.
     host = (parts.hostname or "") if "@" not in parts.netloc else "@"
     return parts.scheme, host, parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)

@@ -1,4 +1,4 @@
-"""Paths of the API, base URLs by region and edge, and which URLs count as secure."""
+"""Paths of the API, base URLs by region and edge, and the check that a URL is secure."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def choose_base_url(base_url: str | None, region: str | None, edge: str | None) 
     Raises:
         ConfigurationError: `base_url` is combined with `region` or `edge`; `region` or `edge` is not a valid host
             label; `base_url` is not https (plain http is for loopback only, RFC 6749 3.2); or `base_url` has a user, a
-            query or a fragment.
+            query, a fragment, a space or a character that is not printable ASCII.
     """
     if base_url is None:
         labels = [
-            _checked_label("edge", edge) if edge else "",
-            _checked_label("region", region) if region else ("us1" if edge else ""),
+            _validate_label("edge", edge) if edge else "",
+            _validate_label("region", region) if region else ("us1" if edge else ""),
         ]
         return "https://" + ".".join(["oauth", *filter(None, labels), "twilio.com"])
     if region or edge:
         raise ConfigurationError("give either base_url, or region and edge: a base URL already contains the host")
-    return _checked_base_url(base_url)
+    return _validate_base_url(base_url)
 
 
 def is_secure(url: str) -> bool:
@@ -55,20 +55,20 @@ def is_secure(url: str) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    """Return whether `host` is in 127.0.0.0/8, ::1, localhost or a name below localhost (RFC 6761 6.3)."""
+    """Return whether `host` is in 127.0.0.0/8, or is ::1, localhost or a name below localhost (RFC 6761 6.3)."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _checked_label(name: str, value: str) -> str:
+def _validate_label(name: str, value: str) -> str:
     if not _LABEL.fullmatch(value.lower()):
         raise ConfigurationError(f"{name} must be one label of a host name, such as 'dublin' or 'ie1'")
     return value.lower()
 
 
-def _checked_base_url(base_url: str) -> str:
+def _validate_base_url(base_url: str) -> str:
     if not base_url.isascii() or not base_url.isprintable() or " " in base_url:
         raise ConfigurationError("base_url must be printable ASCII without spaces")
     if not is_secure(base_url):

@@ -1,8 +1,8 @@
 """Parse error responses in every format that Twilio is known to use.
 
 The formats are RFC 6749 5.2 (``error``), Twilio's classic body (``code``, ``message``, ``more_info``, ``status``),
-RFC 9457 (``title``, ``detail``, ``status``) and a list (``errors``). Twilio does not document which of them reports a
-pending device grant. So the OAuth error code is searched for in each member that could contain it.
+RFC 9457 (``title``, ``detail``, ``status``) and a list (``errors``). Twilio does not document which format its
+server uses for a pending device grant. So every member that may contain the OAuth error code is searched.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from twilio_oauth_async.protocol.retry_after import read_retry_after
 from twilio_oauth_async.protocol.sanitization import clean
 
 _BY_ERROR: dict[str, type[ApiError]] = {
-    "invalid_request": InvalidRequestError,  # RFC 6749 5.2, as the next five
+    "invalid_request": InvalidRequestError,  # RFC 6749 5.2, also the next five
     "invalid_client": InvalidClientError,
     "invalid_grant": InvalidGrantError,
     "unauthorized_client": UnauthorizedClientError,
     "unsupported_grant_type": UnsupportedGrantTypeError,
     "invalid_scope": InvalidScopeError,
-    "authorization_pending": AuthorizationPendingError,  # RFC 8628 3.5, as the next three
+    "authorization_pending": AuthorizationPendingError,  # RFC 8628 3.5, also the next three
     "slow_down": SlowDownError,
     "access_denied": AccessDeniedError,
     "expired_token": DeviceCodeExpiredError,
@@ -59,7 +59,7 @@ _BY_TWILIO_CODE: dict[int, type[ApiError]] = {
 
 
 class Unreadable(Exception):  # noqa: N818 - describes the body
-    """The body is not a JSON object. Used only inside this folder."""
+    """The body cannot be read as a JSON object. Used only inside this folder."""
 
 
 def read_object(response: Response) -> dict[str, object]:
@@ -103,8 +103,8 @@ def protocol_error(response: Response, reason: str, context: Context) -> Protoco
 def read_error(response: Response, context: Context) -> ApiError | ProtocolError:
     """Return the error that an unsuccessful response describes.
 
-    For 5xx and 429 the status is enough, because gateways send them with their own pages. Any other response must
-    describe the error in a JSON body; otherwise it is a `ProtocolError`.
+    For 5xx and 429 the status is enough, because gateways send them with pages of their own. For any other status the
+    result is a `ProtocolError` if the body is not a JSON object. A redirect (3xx) is always a `ProtocolError`.
     """
     reason: str | None = None
     body: dict[str, object] = {}
@@ -120,9 +120,10 @@ def read_error(response: Response, context: Context) -> ApiError | ProtocolError
 
 
 def error_from_body(response: Response, body: Mapping[str, object], context: Context) -> ApiError:
-    """Return the `ApiError` that `body` describes. OAuth code, Twilio code and status decide its class, in this order.
+    """Return the `ApiError` that `body` describes.
 
-    The exception is 5xx, which is always a `ServerError`.
+    A 5xx status always gives a `ServerError`. For any other status the class depends on the OAuth error code; if that
+    is absent or unknown, on the Twilio code; then on the status 429.
     """
     details = _details(body)
     error = _oauth_code(details)
@@ -157,7 +158,7 @@ def describes_error(body: Mapping[str, object]) -> bool:
 
 
 def _details(body: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the members that describe the error: at the top level, in the first of ``errors``, or in ``error``."""
+    """Return the members that describe the error, including those of the first item of ``errors`` or of ``error``."""
     errors = body.get("errors")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
         return {**body, **cast("dict[str, Any]", errors[0])}
@@ -168,7 +169,7 @@ def _details(body: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _oauth_code(details: Mapping[str, object]) -> str | None:
-    """Return the error code of RFC 6749 or RFC 8628, from any member, in its standard spelling."""
+    """Return the error code of RFC 6749 or RFC 8628 in the first member that has one; "Slow Down" is ``slow_down``."""
     for name in ("error", "code", "message", "title", "detail"):
         value = details.get(name)
         if isinstance(value, str) and len(value) <= 40:

@@ -26,10 +26,10 @@ class Instructions:
     __slots__ = ()
 
     def instructions(self: _DeviceSignIn, app_name: str | None = None) -> str:
-        """Return what to show to the user: plain text of several lines.
+        """Return the instructions for the user as plain text of several lines.
 
         The text contains the code even if the link contains it too (RFC 8628 3.3.1), so that the user can compare the
-        two. It names the app and the scopes and warns the user, against remote phishing (RFC 8628 5.4, RFC 10027).
+        two. Against remote phishing, it names the app and the scopes and warns the user (RFC 8628 5.4, RFC 10027).
 
         Args:
             app_name: the name by which the user knows the application; None: the SID of the OAuth app.

@@ -24,7 +24,7 @@ class Request(Secretive):
     path: str
     """Relative to the base URL; starts with a slash."""
     url: str | None = None
-    """A validated endpoint from the discovery document, used instead of base URL and path."""
+    """A validated endpoint from the discovery document, used instead of base URL, `path` and `query`."""
     query: str = ""
     """Encoded, without the question mark."""
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
@@ -53,7 +53,7 @@ class Response(Secretive):
 
 @attrs.frozen(kw_only=True)
 class Context(Secretive):
-    """Values that are needed to parse a response and are not part of it."""
+    """Values other than the response that a parse function needs."""
 
     now: datetime
     """Time at which the response was received: aware, UTC."""

@@ -1,4 +1,4 @@
-"""Successful responses of the API as values: one class per schema of the contract, fields named as in the JSON.
+"""Classes for the successful responses of the API: one per schema of the contract, with the field names of the JSON.
 
 All classes are immutable. Classes that hold secrets leave them out of the ``repr`` and refuse to be pickled.
 """
@@ -31,7 +31,8 @@ def _check_user_sid(_: object, attribute: attrs.Attribute[str | None], value: st
 class OpenidDiscovery:
     """Metadata of the authorization server (``oauth.v1.openid_discovery``).
 
-    The package does not call the v1 endpoints named here: the contract fixes their paths.
+    Of the URLs, the package uses only `authorization_endpoint` and `revocation_endpoint`. The contract fixes the other
+    paths.
     """
 
     issuer: str | None = None

@@ -22,10 +22,10 @@ def challenge(verifier: str) -> str:
 
 
 def new_state() -> str:
-    """Return a new ``state``, which binds the redirect to the browser that sent the request (RFC 6749 10.12)."""
+    """Return a new ``state``, which binds the callback to the browser that sent the request (RFC 6749 10.12)."""
     return secrets.token_urlsafe(_ENTROPY)
 
 
 def new_nonce() -> str:
-    """Return a new ``nonce``, which binds the id token to the authorization request (OIDC Core 3.1.2.1)."""
+    """Return a new ``nonce``, which binds the ID token to the authorization request (OIDC Core 3.1.2.1)."""
     return secrets.token_urlsafe(_ENTROPY)

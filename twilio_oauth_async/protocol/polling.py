@@ -1,4 +1,4 @@
-"""State machine of polling a device code (RFC 8628 3.4 and 3.5): state and outcome in, next state out. Pure.
+"""State machine that polls a device code (RFC 8628 3.4 and 3.5). Pure: `advance` returns the next state.
 
 The state is a `DeviceAuthorization`. Time is an argument: the caller chooses the clock and must use the same one for
 every call.
@@ -38,13 +38,16 @@ from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import DeviceCode, Token
 
 DEFAULT_INTERVAL = 5.0
-"""Seconds, used if the server sends no interval (RFC 8628 3.2), or one that is zero, negative or infinite."""
+"""Seconds, used if the server sends no interval (RFC 8628 3.2), or one that is not a positive finite number."""
 
 SLOW_DOWN_STEP = 5.0
 """Seconds (RFC 8628 3.5)."""
 
 DEFAULT_LIFETIME = 900.0
-"""Seconds, used if the server sends no ``expires_in``. RFC 8628 requires it; Twilio's schema allows null."""
+"""Seconds, used if the server sends no ``expires_in``, or one that is not a number.
+
+RFC 8628 3.2 requires it, but Twilio's schema allows null.
+"""
 
 MAX_LIFETIME = 86_400.0
 """Seconds. A code with a longer lifetime is polled for one day only."""
@@ -53,12 +56,12 @@ MAX_BACKOFF = 60.0
 """Seconds. Limit of the fault back-off, or the interval if that is longer."""
 
 LAST_POLL_LEAD = 2.0
-"""Seconds before expiry at which a single poll is sent if the interval is longer than the code's lifetime."""
+"""Seconds before expiry at which the last poll is sent if the code expires within one interval."""
 
 MIN_MARGIN = 0.05
 MARGIN_SHARE = 0.01
-"""Each poll is delayed by one hundredth of the interval, but at least by `MIN_MARGIN` seconds. So a virtual machine
-whose clock runs fast by less than this never polls too early for the server."""
+"""Each wait is lengthened by one hundredth, but at least by `MIN_MARGIN` seconds. So a machine whose clock runs fast by
+less than that never polls too early for the server."""
 
 
 @attrs.frozen
@@ -77,7 +80,7 @@ class SlowedDown:
 
 @attrs.frozen
 class Unreachable:
-    """The poll brought no usable response; the next poll is scheduled with back-off."""
+    """The poll got no usable response; the next poll is scheduled with back-off or after ``Retry-After``."""
 
     authorization: DeviceAuthorization
     error: TwilioOAuthError
@@ -98,7 +101,7 @@ Outcome: TypeAlias = Token | TwilioOAuthError
 def begin(
     code: DeviceCode, *, client_sid: str, scopes: Sequence[str], audiences: Sequence[str], now: datetime
 ) -> tuple[DeviceAuthorization, list[str]]:
-    """Return the first state of a flow, and warnings about values of the server that are not used as sent."""
+    """Return the first state of a flow, and warnings about values of the server that are replaced or limited."""
     warnings: list[str] = []
     lifetime = _lifetime(code.expires_in, warnings)
     interval = _interval(code.interval, warnings)
@@ -130,20 +133,20 @@ def seconds_to_poll(state: DeviceAuthorization, now: datetime) -> float | None:
     return None if due >= state.expires_at else (due - now).total_seconds()
 
 
-def taken_up(state: DeviceAuthorization, driven_until: datetime) -> DeviceAuthorization:
+def taken_up(state: DeviceAuthorization, polled_until: datetime) -> DeviceAuthorization:
     """Return `state` for a process that takes over the flow from another process.
 
-    The other process may have polled until `driven_until`, so the next poll is one interval later. If the code expires
+    The other process may have polled until `polled_until`, so the next poll is one interval later. If the code expires
     before that, a last poll is sent shortly before it expires.
     """
-    due = _poll_time(driven_until, state.interval)
+    due = _poll_time(polled_until, state.interval)
     if due >= state.expires_at:
         due = state.expires_at - timedelta(seconds=LAST_POLL_LEAD)
     return attrs.evolve(state, next_poll_at=max(state.next_poll_at, due))
 
 
 def expired() -> DeviceCodeExpiredError:
-    """Return the error for a device code that expired by this side's clock.
+    """Return the error for a device code that expired by the clock of the client.
 
     RFC 8628 3.5: polling stops, and a new flow is not started without the user.
     """
@@ -153,8 +156,8 @@ def expired() -> DeviceCodeExpiredError:
 def advance(state: DeviceAuthorization, outcome: Outcome, now: datetime) -> Step | TwilioOAuthError:
     """Return the next step of the flow after `outcome`, or the error that ends the flow.
 
-    `now` is the time at which the response was received. The server counts the interval from an earlier time, so it
-    never sees a poll that is too early.
+    `now` is the time at which the response was received. The server counts the interval from the time at which it
+    processed the poll, which is earlier. So the next poll is never too early for the server.
     """
     if isinstance(outcome, Token):
         return Approved(outcome)
@@ -167,13 +170,13 @@ def advance(state: DeviceAuthorization, outcome: Outcome, now: datetime) -> Step
     if _is_transient(outcome):
         return Unreachable(_after_fault(state, now, outcome), outcome)
     if state.answer_lost and isinstance(outcome, InvalidGrantError):
-        # The code was valid at the last poll and the token was not received: the lost response contained it.
+        # Most likely the code was exchanged, and the lost response contained the token.
         return AnswerLostError("the device code was used by a poll whose response was lost; start a new sign-in")
     return outcome
 
 
 def _is_transient(outcome: TwilioOAuthError) -> bool:
-    """Return whether the outcome is not the authorization server's decision about this code, so that polling goes on.
+    """Return whether `outcome` is a temporary fault and not a decision about the code, so that polling continues.
 
     RFC 8628 3.5 mentions connection timeouts. A gateway's error page, a crashed backend and a rate limit are treated
     the same way, because polling again does no harm.
@@ -225,7 +228,7 @@ def _poll_time(now: datetime, seconds: float) -> datetime:
 
 def _lifetime(expires_in: float | None, warnings: list[str]) -> float:
     if expires_in is None:
-        warnings.append(f"the server did not send expires_in of the device code; using {DEFAULT_LIFETIME:.0f} s")
+        warnings.append(f"the server sent no usable expires_in for the device code; using {DEFAULT_LIFETIME:.0f} s")
         return DEFAULT_LIFETIME
     if expires_in > MAX_LIFETIME:
         warnings.append(

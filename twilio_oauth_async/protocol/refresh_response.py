@@ -1,6 +1,6 @@
-"""Members that a refresh response may omit, and what takes their place (RFC 6749 6, OpenID Connect Core 12.2).
+"""Fill in the members that a refresh response omits (RFC 6749 6, OpenID Connect Core 12.2).
 
-Pure: the request is sent by a grant.
+Pure: a grant sends the request.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from twilio_oauth_async.protocol.models import Token
 
 
 def completed(new: Token, old: Token) -> Token:
-    """Return the token of a refresh response with the members that it omits, taken from the token before it.
+    """Return `new`, with each member that the refresh response omits copied from `old`.
 
     Args:
         new: the token of the response.
         old: the token that was refreshed.
 
     Returns:
-        `new`, complete: it can be saved in the place of `old`.
+        The complete token, which can be saved instead of `old`.
     """
     if new.refresh_token is None:
         # RFC 6749 6: without a new refresh token the old one stays valid, and its expiry stays as it was.

@@ -1,4 +1,4 @@
-"""Parsing of any response: success by its status, strict JSON, then the model; or the error that it describes.
+"""Parse any response: check its status, decode the JSON, and build the model or the error.
 
 A parse function returns the model, or the error that the response describes. It does not raise the error: the caller
 raises it (`OAuthSession`) or interprets it (`polling`).
@@ -35,9 +35,10 @@ def parse(
     *,
     required: str | None = None,
 ) -> Parsed[T]:
-    """Parse any response as `kind`: every 2xx is a success (v1 sends 201 where v2 sends 200), the rest are errors.
+    """Parse any response as `kind`: every 2xx is a success (v1 sends 201 where v2 sends 200).
 
-    A 2xx without the `required` member is an error, too, if its body describes one.
+    Any other status is an error. A 2xx without the `required` member is an error, too: the one that its body describes,
+    or a `ProtocolError`.
     """
     if not 200 <= response.status < 300:
         return read_error(response, context)
@@ -56,10 +57,10 @@ def parse(
 
 
 def check_text(name: str, value: object, allowed: re.Pattern[str]) -> None:
-    """Raise unless `value`, if it is a string, has only the characters of `allowed`.
+    """Check that a string matches `allowed`. A value that is not a string is ignored here; `codec.structure` checks it.
 
     Raises:
-        Malformed: it is empty, or has other characters.
+        Malformed: `value` is an empty string, or has a character that is not allowed.
     """
     if isinstance(value, str) and not allowed.fullmatch(value):
         raise codec.Malformed(f"{name}: empty, or contains characters that are not allowed")

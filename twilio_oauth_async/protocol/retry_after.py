@@ -12,9 +12,9 @@ MAX_RETRY_AFTER = 86_400.0
 
 
 def read_retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds of a ``Retry-After`` header (RFC 9110 10.2.3): a number of seconds or an HTTP date.
+    """Return the seconds from `now` to the time of a ``Retry-After`` header.
 
-    None if it is absent, negative, not valid, or longer than `MAX_RETRY_AFTER`.
+    Return None if the header is absent, negative, not valid, or longer than `MAX_RETRY_AFTER`.
     """
     if value is None:
         return None
@@ -25,6 +25,6 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
             seconds = (codec.parse_date(value) - now).total_seconds()
         except codec.Malformed:
             return None
-        # A date that has just passed means "retry now"; it must not be ignored like a negative number.
+        # A date in the past means "retry now"; it must not be ignored like a negative number.
         seconds = max(seconds, 0.0)
     return seconds if 0 <= seconds <= MAX_RETRY_AFTER and math.isfinite(seconds) else None

@@ -12,12 +12,15 @@ from twilio_oauth_async.protocol.response_parsing import Parsed
 
 
 def token_to_revoke(token: Token) -> str:
-    """Return the part of `token` to send: with a refresh token, the server revokes its access tokens (RFC 7009 2.1)."""
+    """Return the refresh token, or the access token if there is none.
+
+    With a refresh token the server revokes its access tokens, too (RFC 7009 2.1).
+    """
     return token.refresh_token or token.access_token
 
 
 def build_revocation(url: str, token: str, *, client_sid: str, client_secret: str | None = None) -> Request:
-    """Build ``POST`` to the revocation endpoint of the discovery document (RFC 7009 2.1). It is sent once.
+    """Build the ``POST`` to the revocation endpoint (RFC 7009 2.1). It is sent once and never repeated.
 
     Args:
         url: the endpoint, validated by `discovery.trusted_endpoint`.

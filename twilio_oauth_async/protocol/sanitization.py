@@ -1,6 +1,7 @@
-"""Sanitize text from the server for logs, terminals and exceptions (RFC 6749 5.2 does not limit its content).
+"""Sanitize text from the server for logs, terminals and exceptions.
 
-Secrets of the request are masked, control characters are replaced, and the length is limited.
+Secrets of the request are masked, control characters are replaced, and the length is limited. RFC 6749 5.2 allows only
+printable ASCII in an error description, but a server may send anything.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def clean(text: str, sent: Iterable[str], *, max_length: int = MAX_LENGTH) -> st
 
 
 def _spellings(sent: Iterable[str]) -> list[str]:
-    """Return the encodings in which a server may repeat a secret. The longest is first, so that none stays in part."""
+    """Return the encodings in which a server may repeat a secret, the longest first, so that no part of it remains."""
     spellings: set[str] = set()
     for secret in sent:
         encoded = secret.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Base classes of values that hold secrets: pickle is refused; JSON is written only by an explicit call."""
+"""Base classes of objects that hold secrets: they cannot be pickled, and only an explicit call writes JSON."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from twilio_oauth_async.protocol import codec
 
 
 class Secretive:
-    """Base class of immutable values that hold secrets and refuse to be pickled.
+    """Base class of objects that hold secrets and refuse to be pickled.
 
-    So no cache, queue or crash dump stores the secrets by accident. ``to_json()``, where a class has it, is the
-    explicit way to store a value. A copy is the same object, because the values never change.
+    So no cache, queue or crash report stores the secrets by accident. ``to_json()``, where a class has it, is the
+    explicit way to store a value. ``copy.copy`` returns the same object: values never change, and sessions, stores and
+    locks must not be duplicated.
     """
 
     __slots__ = ()

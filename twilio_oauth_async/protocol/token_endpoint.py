@@ -1,7 +1,7 @@
 """Requests and responses of the token endpoints: ``POST /v1/token`` and ``POST /v2/token``.
 
-Version 1 has the parameter names of the contract, version 2, which Twilio offers publicly today, those of RFC 6749.
-The responses of both are parsed alike.
+The parameters of v1 have the names of the contract. Those of v2, which Twilio offers publicly today, have the names of
+RFC 6749. The responses of both are parsed in the same way.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def build_token(
         body=encode_form(fields.items()),
         secrets=tuple(value for value in secrets.values() if value),
         repeatable=False,
-        # A lost poll does no harm, because the client polls again. A lost refresh or code exchange cannot be repeated.
+        # If the server closed an idle connection, a poll is sent again. A refresh or code exchange cannot be repeated.
         fresh_connection=refresh_token is not None or code is not None,
     )
 
@@ -138,19 +138,19 @@ def parse_token(response: Response, context: Context) -> Parsed[Token]:
     return parse(response, context, Token, prepare, required="access_token")
 
 
-def _read_expiry(body: Mapping[str, object], at: str, within: str, now: datetime) -> datetime | None:
-    """Return when a token expires; None if the response has no usable value. The token can be used all the same."""
-    date = body.get(at)
+def _read_expiry(body: Mapping[str, object], date_name: str, seconds_name: str, now: datetime) -> datetime | None:
+    """Return when a token expires; None if the response has no usable value. The token is then still used."""
+    date = body.get(date_name)
     if isinstance(date, str):
         try:
             return codec.parse_date(date)
         except codec.Malformed:
             pass
     elif date is None:
-        seconds = codec.read_number(body.get(within))
+        seconds = codec.read_number(body.get(seconds_name))
         if seconds is not None and abs(seconds) <= MAX_EXPIRES_IN:
             return now + timedelta(seconds=seconds)
-        if body.get(within) is None:
+        if body.get(seconds_name) is None:
             return None
-    _log.warning("token response: the expiry time cannot be parsed; treating it as unknown")
+    _log.warning("token response: the expiry of a token is not usable; treating it as unknown")
     return None

@@ -11,7 +11,7 @@ from twilio_oauth_async.protocol.response_parsing import Parsed, parse
 
 
 def build_user_info(access_token: str | None = None) -> Request:
-    """Build ``GET /v1/userinfo`` with `access_token`; None: with the session's own credentials.
+    """Build ``GET /v1/userinfo`` with `access_token`; None: with the credentials of the session.
 
     Raises:
         ConfigurationError: `access_token` is empty or contains characters that are not allowed in a header.
@@ -42,7 +42,7 @@ def check_subject(user_info: UserInfo, subject: str) -> None:
         subject: the ``sub`` claim of the ID token.
 
     Raises:
-        IdTokenError: it is about another user.
+        IdTokenError: `user_info` is about another user, or has no user SID.
     """
     if user_info.user_sid != subject:
         raise IdTokenError("the user info belongs to another user than the ID token", claim="sub")
