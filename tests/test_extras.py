@@ -64,7 +64,7 @@ def outcomes():
 def test_missing_package_error_names_the_extra(outcomes, missing, code, extra):
     message, _ = outcomes[missing, code]
     assert message.startswith(missing)
-    assert message.endswith(f": this needs {missing}: pip install 'twilio-oauth-async[{extra}]'")
+    assert message.endswith(f": missing package {missing}: pip install 'twilio-oauth-async[{extra}]'")
 
 
 @pytest.mark.parametrize(("code", "needed"), LOADED)
@@ -77,7 +77,7 @@ def test_other_missing_module_is_not_reported_as_missing_extra(outcomes):
 
 
 def test_missing_extra_error_has_name_and_cause():
-    with pytest.raises(ModuleNotFoundError, match="this needs nowhere") as caught:
+    with pytest.raises(ModuleNotFoundError, match="missing package nowhere") as caught:
         with from_extra("file", "nowhere"):
             importlib.import_module("nowhere")
     assert caught.value.name == "nowhere"

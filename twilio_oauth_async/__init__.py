@@ -1,4 +1,4 @@
-"""Asyncio client for Twilio's OAuth API: users sign in with the device grant, and their tokens stay valid.
+"""Asyncio client for Twilio's OAuth API: sign-in of users with the device grant, and automatic refresh of tokens.
 
 The public names are imported when they are first used (PEP 562), so that importing the package takes little time and
 loads nothing that is not used.
@@ -195,7 +195,7 @@ _MODULE_OF = {
     "TokenManagers": "tokens.managers",
 }
 
-# A library never decides where its records go.
+# Logging is configured by the application: without this handler, warnings would be printed to stderr.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _QUIET_ITERATIONS = 24
-"""Iterations of the event loop without any use of the clock after which a `VirtualClock` advances.
+"""A `VirtualClock` advances after this many iterations of the event loop in which it was not used.
 
 A loopback request takes about a dozen iterations between two uses of the clock; this is twice that.
 """
@@ -41,7 +41,7 @@ class SystemClock:
 
     __slots__ = ()
 
-    # The function itself, without a method around it, because `TokenManager.token` calls it each time.
+    # `time.monotonic` itself and not a method that calls it: `TokenManager.token` uses it in every call.
     monotonic = staticmethod(time.monotonic)
 
     def now(self) -> datetime:
@@ -60,8 +60,9 @@ class VirtualClock:
     """A clock for tests, with which a sign-in of five minutes takes milliseconds.
 
     With `auto` (the default), the clock advances to the end of the next `sleep` when it has not been used for some
-    iterations of the event loop, that is, when every task that uses the clock waits for it. With ``auto=False``, only
-    `advance` moves it. Use that if something outside the event loop (a browser, a user) has to act in between.
+    iterations of the event loop. Every task that uses the clock is then assumed to wait in `sleep`. With
+    ``auto=False``, only `advance` moves the clock. Use that if something outside the event loop (a browser, a user) has
+    to act during a `sleep`.
 
     Use one clock in one event loop. It starts no task, and keeps no timer after the last `sleep` has ended.
     """
@@ -106,7 +107,7 @@ class VirtualClock:
         try:
             await wake_up
         finally:
-            # A cancelled sleep must not stop time, nor keep `_watch` running.
+            # A cancelled sleep is removed at once, and `_watch` stops with the last one.
             self._drop_finished()
 
     def advance(self, seconds: float) -> None:
@@ -118,7 +119,9 @@ class VirtualClock:
             ValueError: `seconds` is negative.
         """
         if seconds < 0:
-            raise ValueError("monotonic time never goes back; use shift_wall() for a wall clock that does")
+            raise ValueError(
+                "seconds must not be negative: monotonic time never goes back; shift_wall() moves the wall clock back"
+            )
         self._quiet_iterations = 0
         self._elapsed += seconds
         self._wake_due()

@@ -113,10 +113,10 @@ class ProtocolError(TwilioOAuthError):
 class ApiError(TwilioOAuthError):
     """The server returned an error response that could be parsed.
 
-    Raised itself where none of its subclasses fits. Every attribute is None where the response does not have it.
+    This class itself is raised if no subclass fits. An attribute is None if the response does not have it.
 
     Attributes:
-        status: the HTTP status; None if the client found the error itself (a device code that expired by its clock).
+        status: the HTTP status; None without a response (a device code that expired by the client's clock).
         error: the error code of RFC 6749 5.2 or RFC 8628 3.5.
         code: Twilio's error number, for example 20003.
         description: the server's description, made safe to print.
@@ -226,8 +226,8 @@ class ServerError(ApiError):
 class DeviceFlowError(TwilioOAuthError):
     """A device flow ended without a token, or could not start.
 
-    Raised itself by `DeviceFlowPool`: too many pending sign-ins, the pool is closed, the sign-in was cancelled or taken
-    over by another process. The subclasses come from the server's response. Has no attributes.
+    `DeviceFlowPool` raises this class itself: too many pending sign-ins, the pool is closed, the sign-in was cancelled
+    or taken over by another process. The subclasses mean that the user denied or the code expired. Has no attributes.
     """
 
 
@@ -263,7 +263,7 @@ class IdTokenError(TwilioOAuthError):
     """An ID token failed validation.
 
     Attributes:
-        claim: the name of the claim or header that is wrong, never its value; None if it is not about one of them.
+        claim: the name of the claim or header that is wrong, never its value; None for other errors.
     """
 
     def __init__(self, message: str, *, claim: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Guards for imports of optional packages: if one is not installed, the error says what to install.
+"""Guards for imports of optional packages. If a package is not installed, the error says what to install.
 
 May import: nothing of the package. Every folder may import it, the emulator too.
 """
@@ -13,8 +13,8 @@ class MissingExtraError(ModuleNotFoundError):
     """An optional package is not installed; the message says what to install."""
 
     def __init__(self, package: str, requirement: str) -> None:
-        """`package` is not installed; ``pip install`` of `requirement` installs it."""
-        super().__init__(f"this needs {package}: pip install '{requirement}'", name=package)
+        """Create the error for `package`, which ``pip install 'requirement'`` installs."""
+        super().__init__(f"missing package {package}: pip install '{requirement}'", name=package)
 
 
 @contextlib.contextmanager

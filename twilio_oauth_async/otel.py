@@ -13,7 +13,7 @@ twilio_oauth.device_flow            span       outcome
 twilio_oauth.refresh                span       outcome
 twilio_oauth.request.duration       histogram  url.path, outcome (seconds, with retries and the waits between them)
 twilio_oauth.device_flow.duration   histogram  outcome (seconds, from the start of polling to the end)
-twilio_oauth.refresh.lag            histogram  none (seconds from the expiry of a token to its refresh; 0: in time)
+twilio_oauth.refresh.lag            histogram  none (seconds from the expiry of a token to its refresh; 0: not late)
 twilio_oauth.polls                  counter    step: Pending, SlowedDown, Unreachable, Approved or an error's class name
 twilio_oauth.retries                counter    url.path
 twilio_oauth.refreshes              counter    outcome
@@ -67,7 +67,7 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
     class OpenTelemetry:
         @contextlib.contextmanager
         def span(self, name: SpanName, attributes: Attributes) -> Generator[Attributes, None, None]:
-            later: Attributes = {}
+            added: Attributes = {}
             # Only the class name of an exception is reported: recording it would copy its text and its traceback.
             with tracer.start_as_current_span(
                 name,
@@ -77,11 +77,11 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
                 set_status_on_exception=False,
             ) as span:
                 try:
-                    yield later
+                    yield added
                 finally:
-                    span.set_attributes(later)
-                    if later.get("outcome", "ok") != "ok":
-                        span.set_status(trace.StatusCode.ERROR, str(later["outcome"]))
+                    span.set_attributes(added)
+                    if added.get("outcome", "ok") != "ok":
+                        span.set_status(trace.StatusCode.ERROR, str(added["outcome"]))
 
         def count(self, name: CounterName, attributes: Attributes, amount: int = 1) -> None:
             counters[name].add(amount, attributes)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
-    """Apply ``pytest_asyncio.fixture``; without pytest-asyncio, return a fixture that fails with what to install."""
+    """Apply ``pytest_asyncio.fixture``. If it is missing, return a fixture that fails and says what to install."""
     try:
         with from_extra("pytest", "pytest_asyncio"):
             import pytest_asyncio
@@ -79,7 +79,7 @@ def _load_emulator() -> type[Emulator]:
 
 
 def _check_event_loop(request: pytest.FixtureRequest) -> None:
-    """Fail a test that would time out: the emulator responds only while the event loop of its fixture runs."""
+    """Fail a test that runs in another event loop than the emulator, because its requests would time out."""
     if not {"twilio_oauth_emulator", "twilio_oauth_session"} & set(inspect.signature(request.function).parameters):
         return  # requested by another fixture, which runs in the same event loop
     marker = request.node.get_closest_marker("asyncio")

@@ -1,4 +1,4 @@
-"""The pytest plugin (entry point ``pytest11``): fixtures for an emulator and a session on one virtual clock.
+"""The pytest plugin (entry point ``pytest11``): fixtures for an emulator and a session that share a virtual clock.
 
 ::
 
@@ -56,7 +56,7 @@ def twilio_oauth_emulator_options() -> Mapping[str, Any]:
         @pytest.mark.parametrize("twilio_oauth_emulator_options", [{"errors": "twilio"}])
         async def test_with_twilio_errors(twilio_oauth_emulator): ...
 
-    A fixed port can be used by one test at a time: with pytest-xdist, use another port in each worker.
+    A fixed port can be used by one test at a time: with pytest-xdist, use a different port in each worker.
     """
     return {}
 

@@ -25,17 +25,17 @@ _DURATIONS: Final[dict[SpanName, HistogramName]] = {
     "twilio_oauth.request": "twilio_oauth.request.duration",
     "twilio_oauth.device_flow": "twilio_oauth.device_flow.duration",
 }
-"""Histogram of the seconds that an operation takes, by its outcome."""
+"""The histogram of the duration of each operation."""
 
 _COUNTERS: Final[dict[SpanName, CounterName]] = {"twilio_oauth.refresh": "twilio_oauth.refreshes"}
-"""Counter of an operation's outcomes."""
+"""The counter of the outcomes of each operation."""
 
 
 class Observer(Protocol):
     """Receives spans, counters and histograms."""
 
     def span(self, name: SpanName, attributes: Attributes) -> AbstractContextManager[Attributes]:
-        """Return a context manager for one operation; what is added to the dict it yields is reported at the end."""
+        """Return a context manager for one operation. It yields a dict for attributes that are reported at the end."""
         ...
 
     def count(self, name: CounterName, attributes: Attributes, amount: int = 1) -> None:
@@ -52,7 +52,7 @@ observer: Observer | None = None
 
 
 class Timer(Protocol):
-    """The part of `Clock` that durations need; a folder of this layer must not import another one."""
+    """The part of `Clock` that is needed to measure durations. `clock` is in the same layer: no import."""
 
     def monotonic(self) -> float:
         """Return seconds since some fixed point."""
@@ -117,8 +117,8 @@ def observe(
     Args:
         name: the operation.
         timer: measures the duration; read only if the operation has a duration histogram.
-        attributes: of the span.
-        labels: attributes of the span that the histogram and the counter have as well.
+        attributes: attributes of the span only.
+        labels: attributes of the span, the histogram and the counter.
         exceptions: False for an operation that returns its errors: an exception then ends the span without an
             outcome, and nothing else is reported.
     """
@@ -133,8 +133,8 @@ def _reported(
 ) -> Generator[Operation]:
     histogram, counter = _DURATIONS.get(name), _COUNTERS.get(name)
     started = timer.monotonic() if histogram is not None else 0.0
-    with observer.span(name, attributes) as later:
-        operation = _ReportedOperation(observer, later)
+    with observer.span(name, attributes) as added:
+        operation = _ReportedOperation(observer, added)
         failure: str | None = "cancelled"
         try:
             yield operation
@@ -145,7 +145,7 @@ def _reported(
         finally:
             outcome = failure or operation.outcome or "ok"
             if failure is None or exceptions:
-                later["outcome"] = outcome
+                added["outcome"] = outcome
                 if histogram is not None:
                     observer.record(histogram, timer.monotonic() - started, {**labels, "outcome": outcome})
                 if counter is not None:

@@ -68,7 +68,7 @@ async def test_foreign_origin_error_does_not_quote_secrets_of_the_url(kind):
 
 async def test_foreign_origin_error_shows_an_ipv6_address_in_brackets(kind):
     async with ResourceServer() as server, client_for(kind, server) as client:
-        with pytest.raises(ConfigurationError, match=r"^http://\[::1\]:9 is not"):
+        with pytest.raises(ConfigurationError, match=r"^the request was not sent: http://\[::1\]:9 is not"):
             await client.send("GET", "http://[::1]:9/")
 
 

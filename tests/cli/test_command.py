@@ -74,7 +74,9 @@ def test_ctrl_c_exits_with_130_not_1(monkeypatch, capsys):
 def test_missing_package_is_reported_with_the_extra_to_install(package, monkeypatch, capsys):
     hide_modules(monkeypatch, package)
     assert main(["demo", "--approve-after", "0"]) == 2
-    assert capsys.readouterr().err == (f"twilio-oauth: this needs {package}: pip install 'twilio-oauth-async[cli]'\n")
+    assert capsys.readouterr().err == (
+        f"twilio-oauth: missing package {package}: pip install 'twilio-oauth-async[cli]'\n"
+    )
     assert "cli" in PYPROJECT["project"]["optional-dependencies"]
 
 
@@ -83,7 +85,7 @@ def test_missing_rich_is_reported_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     assert main(["demo", "--approve-after", "0"]) == 2
-    assert "this needs rich" in capsys.readouterr().err
+    assert "missing package rich" in capsys.readouterr().err
 
 
 def test_missing_module_of_the_package_itself_raises(monkeypatch):

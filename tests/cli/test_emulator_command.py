@@ -207,7 +207,7 @@ def test_help_lists_options_and_exit_codes(capsys):
     assert "emulator" in capsys.readouterr().out
     assert main(["emulator", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "0 stopped by SIGTERM, 2 wrong usage or an address that is in use, 130 stopped with Ctrl-C" in out
+    assert "0 stopped by SIGTERM, 2 wrong usage or cannot listen on the address, 130 stopped with Ctrl-C" in out
     assert CONTROL_TOKEN_VARIABLE in out
     for option in ("--host ADDRESS", "--port PORT", "--control-token TOKEN", "--seed NUMBER", "--interval SECONDS"):
         assert option in out
@@ -217,4 +217,4 @@ def test_help_lists_options_and_exit_codes(capsys):
 def test_missing_package_is_reported_with_the_extra_to_install(package, monkeypatch, capsys):
     hide_modules(monkeypatch, package)
     assert main(["emulator"]) == 2
-    assert f"twilio-oauth: this needs {package}: pip install" in capsys.readouterr().err
+    assert f"twilio-oauth: missing package {package}: pip install" in capsys.readouterr().err

@@ -143,4 +143,4 @@ async def test_signed_in_text_shows_known_profile_claims(user, text):
 
 async def test_expiry_text_without_expiry_time():
     text = module._expiry_text(Token(access_token="acc-canary"), datetime(2026, 1, 1, tzinfo=UTC))
-    assert text == "The server did not return an expiry time of the access token."
+    assert text == "The server did not return an expiry time for the access token."

@@ -95,7 +95,7 @@ async def test_decide_does_not_approve_a_page_with_another_code():
 @pytest.mark.parametrize(
     ("page", "message"),
     [
-        ("<title>x</title><p>Come  back\n later</p>", "has no form to approve with; its text: Come back later"),
+        ("<title>x</title><p>Come  back\n later</p>", "has no form on which to approve; its text: Come back later"),
         ("", r"its text: \(empty\)"),
         ('<form action="https://192.0.2.1/"><button>Allow</button></form>', "is sent to another site"),
     ],

@@ -98,7 +98,7 @@ async def test_docstring_table_lists_all_commands_and_their_arguments() -> None:
     for (_, arguments), (name, command) in zip(documented.items(), COMMANDS.items(), strict=True):
         if name != "add_fault":  # its arguments are documented in `fault_from_json`
             names = set(re.findall(r"\w+", arguments.partition(":")[0].partition("=")[0]))
-            assert names == {*command.needed, *command.optional}, name
+            assert names == {*command.required, *command.optional}, name
             optional = set(re.findall(r"(\w+)\?", arguments))
             assert optional == (set(command.optional) if command.method == "POST" else set()), name
 
@@ -231,7 +231,7 @@ async def test_command_clear_deletes_parts_or_everything(remote: Remote) -> None
     remote.emulator._backend.user_code_limit.check_rate_limit("127.0.0.1", remote.emulator._backend.now())  # pyright: ignore[reportPrivateUsage]
     await remote.sign_in()  # the account and the app still exist
     assert (await remote.try_command("clear", only=["users"]))[1] == {
-        "error": "only must be a list of requests, faults"
+        "error": "only must be a list with items from: requests, faults"
     }
 
 

@@ -110,7 +110,7 @@ def parts(response: web.Response) -> tuple[int, dict[str, str], Any]:
     ("members", "message"),
     [
         ({"on": "token"}, "on must be a list of strings"),
-        ({"on": ["nonsense"]}, "on must be a list of discovery, certs, device_code, token, poll"),
+        ({"on": ["nonsense"]}, "on must be a list with items from: discovery, certs, device_code, token, poll"),
         ({"times": "2"}, "times: count must be an integer"),
         ({"times": True}, "times: count is missing"),
         ({"times": {"number": 2}}, "times: takes count; another argument is given"),

@@ -64,7 +64,7 @@ def test_missing_package_fails_with_the_extra_to_install(pytester, monkeypatch, 
         command += ["-o", "asyncio_default_fixture_loop_scope=", "-W", "ignore::pytest.PytestConfigWarning"]
     result = pytester.run(*command)
     result.assert_outcomes(passed=1, errors=0, failed=2)
-    result.stdout.fnmatch_lines([f"this needs {package}: {INSTALL}"] * 2)
+    result.stdout.fnmatch_lines([f"missing package {package}: {INSTALL}"] * 2)
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

@@ -22,14 +22,14 @@ _REDIRECTS: Final = {301, 302, 303, 307, 308}
 """The statuses that aiohttp follows."""
 
 _redirected_to: ContextVar[URL | None] = ContextVar("_redirected_to", default=None)
-"""Where the last response in this context redirected to, if its target must not get the token; None otherwise."""
+"""The origin to which the last response in this context redirected, if it must not get the token; else None."""
 
 
 class BearerAuth(BearerAuthBase):
     """Client middleware for aiohttp: sends requests with the access token of a manager.
 
     Pass it to a session, or to one request, as ``middlewares=(BearerAuth(manager),)``. The token goes only to the
-    allowed `origins`, and is refreshed once after a 401. All rules: `twilio_oauth_async.adapters.bearer`.
+    allowed `origins`, and is refreshed once after a 401. All rules: `twilio_oauth_async.adapters.bearer_policy`.
 
     For aiohttp:
 
@@ -86,8 +86,8 @@ async def _send(request: ClientRequest, handler: ClientHandlerType, token: str) 
     try:
         return await handler(request)
     finally:
-        # If it stayed, errors of the response would show it in their repr. If an outer middleware sends the request
-        # again, this one would take it for the caller's own header.
+        # With the header, exceptions about the response would show the token in their repr. And if an outer middleware
+        # sent the request again, this middleware would treat the header as the caller's own.
         request.headers.popall(hdrs.AUTHORIZATION, None)
 
 

@@ -37,7 +37,7 @@ class TokenSource(Protocol):
 
 
 class Bearer:
-    """Decides which requests get a token, and whether a 401 leads to a new one. Knows no HTTP client."""
+    """Decides which requests get a token, and whether a 401 leads to a new one. Independent of the HTTP client."""
 
     def __init__(self, source: TokenSource, *, origins: Sequence[str], foreign: Foreign) -> None:
         """Check and store the arguments of `BearerAuthBase`."""
@@ -61,7 +61,7 @@ class Bearer:
         if self.foreign == "refuse":
             origin = f"{scheme}://{f'[{host}]' if ':' in host else host}" + ("" if port is None else f":{port}")
             raise ConfigurationError(
-                f"{origin} is not an allowed origin, and the request was not sent."
+                f"the request was not sent: {origin} is not an allowed origin."
                 ' Add it to origins=, or pass foreign="skip" to send such requests without the token'
             )
         return False
@@ -70,10 +70,10 @@ class Bearer:
         """Invalidate the `rejected` token, and return another one with which to send the request again.
 
         Returns:
-            None if the request must not be sent again: its body cannot be, or there is no other token.
+            None if the request must not be sent again: its body cannot be sent twice, or there is no other token.
 
         Raises:
-            TwilioOAuthError: there is no token, as `TokenManager.access_token`.
+            TwilioOAuthError: no token can be obtained, as `TokenManager.access_token`.
         """
         self.source.invalidate(rejected)
         if not can_send_again:
@@ -96,7 +96,8 @@ class BearerAuthBase:
                 nothing. ``"skip"``: send it without the token.
 
         Raises:
-            ConfigurationError: `origins` is empty or has an invalid pattern, or `foreign` has another value.
+            ConfigurationError: `origins` is empty or has an invalid pattern, or `foreign` is neither ``"refuse"`` nor
+                ``"skip"``.
         """
         self._bearer = Bearer(manager, origins=origins, foreign=foreign)
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     import httpx2
 
 _EXTENSION: Final = "twilio_oauth_async"
-"""Request extension with the header that was set here, to tell it from the caller's; httpx copies it on redirects."""
+"""Request extension with the header that this module has set. A header without it is the caller's own.
+
+httpx copies extensions to the request that follows a redirect.
+"""
 
 _Origin: TypeAlias = tuple[str, str, int | None]
 
@@ -39,16 +42,16 @@ class BearerAuth(BearerAuthBase, Auth):
     """``Auth`` for the ``AsyncClient`` of httpx2 and httpx: sends requests with the access token of a manager.
 
     Pass it to a client, or to one request, as ``auth=BearerAuth(manager)``. The token goes only to the allowed
-    `origins`, and is refreshed once after a 401. All rules: `twilio_oauth_async.adapters.bearer`.
+    `origins`, and is refreshed once after a 401. All rules: `twilio_oauth_async.adapters.bearer_policy`.
 
     For httpx2 and httpx:
 
     - One instance works with both packages.
-    - The token is also left out if ``response.next_request`` of a redirect to another origin is sent by hand.
+    - After a redirect to another origin, ``response.next_request`` gets no token even if the caller sends it.
     - After redirects, only the last request, the one that got the 401, is sent again.
     - A request with ``files=`` is not sent again.
     - User and password in a URL are ignored, because httpx prefers ``auth=``.
-    - Of a 401 response that is compressed with something else than gzip or deflate, only the headers are read.
+    - If a 401 response has a content encoding other than gzip or deflate, only its headers are read.
     """
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:  # noqa: ARG002 - httpx's signature
@@ -89,7 +92,7 @@ class BearerAuth(BearerAuthBase, Auth):
         origin = _origin(request)
         sent: _SentHeader | None = request.extensions.get(_EXTENSION)
         if sent is not None and sent.origin != origin:
-            return False  # the caller follows a redirect to another origin by hand
+            return False  # the caller itself follows a redirect to another origin
         if not self._bearer.may_send_token(*origin):
             return False
         header = request.headers.get("Authorization")

@@ -23,7 +23,7 @@ class PeekedStream(AsyncByteStream):
 
     @property
     def elapsed(self) -> timedelta | None:
-        """Time to the end of the response; ``Response.elapsed`` of httpx2 reads it from the closed stream."""
+        """Time until the end of the response. ``Response.elapsed`` of httpx2 reads it from the closed stream."""
         elapsed: timedelta | None = getattr(self._stream, "elapsed", None)
         return elapsed
 
@@ -42,7 +42,7 @@ class PeekedStream(AsyncByteStream):
             await self._stream.aclose()
             return b"".join(self._head)
         except TRANSPORT_ERRORS as error:
-            # Raised when the caller reads, as without this wrapper.
+            # Raised later, when the caller reads the body, as without this wrapper.
             self._failure = error
         return None
 

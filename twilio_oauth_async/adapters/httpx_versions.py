@@ -34,10 +34,10 @@ def _installed() -> tuple[ModuleType, ...]:
 _MODULES: Final = _installed()
 
 TRANSPORT_ERRORS: Final[tuple[type[Exception], ...]] = tuple(module.TransportError for module in _MODULES)
-"""No response, or an incomplete one."""
+"""Exceptions of a request without a response, or with an incomplete one."""
 
 BYTE_STREAMS: Final[tuple[type, ...]] = tuple(module.ByteStream for module in _MODULES)
-"""A body in memory, which can be sent any number of times."""
+"""Classes of a body in memory, which can be sent any number of times."""
 
 if TYPE_CHECKING:
     import httpx

@@ -20,7 +20,7 @@ TWILIO: Final = ("https://*.twilio.com",)
 """Every host below twilio.com: ``api.twilio.com``, or with edge and region ``api.dublin.ie1.twilio.com``."""
 
 DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
-"""RFC 9110 4.2 and RFC 6455 3."""
+"""By scheme of the URL (RFC 9110 4.2, RFC 6455 3)."""
 
 _PATTERN = re.compile(
     r"(?P<scheme>https|http|wss|ws)://(?P<subdomains>\*\.)?"
@@ -85,8 +85,8 @@ class Origins:
 
 
 def _parse(pattern: str) -> Origin:
-    """Parse one pattern. An error message never quotes more than its scheme, because it may contain a password."""
-    # Checked before lower(), which turns some other characters into ASCII.
+    """Parse one pattern. A pattern that does not match `_PATTERN` is never quoted: it may contain a password."""
+    # isascii() is called before lower(), because lower() turns some other characters into ASCII.
     found = _PATTERN.fullmatch(pattern.lower()) if pattern.isascii() else None
     if found is None:
         raise ConfigurationError(

@@ -7,11 +7,11 @@
         client = Client(account_sid=sid, credential_provider=BearerCredentials(manager))
         message = await asyncio.to_thread(client.messages.create, to=…, from_=…, body=…)
 
-The SDK calls a credential provider synchronously and passes neither the URL nor the response. It therefore cannot wait
-for a token in the thread of the event loop, cannot withhold the token from other hosts than Twilio's, and does not
-notice a 401. For the SDK's asynchronous methods, use `aiohttp.BearerAuth` in the SDK's HTTP client instead of this
-module. It waits for a token, checks the origin and refreshes the token after a 401. Give the client no credentials,
-not even from the environment::
+The SDK calls a credential provider synchronously and passes neither the URL nor the response. A provider therefore
+cannot wait for a token in the thread of the event loop, cannot withhold the token from other hosts than Twilio's, and
+cannot refresh the token after a 401. For the SDK's asynchronous methods, use `aiohttp.BearerAuth` in the SDK's HTTP
+client instead of this module. That class waits for a token, checks the origin and refreshes the token after a 401. Give
+the client no credentials, not even from the environment::
 
     http = AsyncTwilioHttpClient(pool_connections=False)
     http.session = aiohttp.ClientSession(middlewares=(BearerAuth(manager),))
@@ -71,7 +71,8 @@ class BearerStrategy(AuthStrategy):
             coroutine.send(None)
         except StopIteration as finished:
             return str(finished.value)
-        # It waits for a task of the manager. That task goes on, so a later call finds a token.
+        # There is no fresh token, and the coroutine waits for a task of the manager that obtains one. The task
+        # continues after the coroutine is closed, so a later call finds a token.
         coroutine.close()
         raise ConfigurationError(
             "no token is ready, and waiting for one would block the event loop: await manager.token() first,"
@@ -83,7 +84,7 @@ class BearerStrategy(AuthStrategy):
         coroutine = self._manager.access_token()
         waiting: concurrent.futures.Future[str] | None = None
         if self._loop.is_running():
-            with contextlib.suppress(RuntimeError):  # the loop may be closed between the two lines
+            with contextlib.suppress(RuntimeError):  # the loop may be closed after is_running() returned
                 waiting = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         if waiting is None:
             coroutine.close()
@@ -94,7 +95,7 @@ class BearerStrategy(AuthStrategy):
             reason = "no token: the event loop stopped before there was one"
         except TimeoutError:
             if not waiting.cancel():
-                return waiting.result()  # finished at the last moment
+                return waiting.result()  # it finished after the timeout, before it was cancelled
             reason = f"no token within {self._timeout:g} s"
         raise TransportError(reason, elapsed=self._timeout)
 

@@ -12,12 +12,12 @@ from twilio_oauth_async.protocol import error_responses
 from twilio_oauth_async.protocol.messages import Context, Response
 
 MAX_BODY: Final = 16 << 10
-"""Bytes of a decoded 401 body that are read. Twilio's bodies have a few hundred."""
+"""Limit in bytes: a longer decoded body of a 401 is not examined. Twilio's bodies have a few hundred bytes."""
 
 AUTHENTICATE: Final = 20003
 """Twilio's error "Authenticate", for an access token that has expired or was revoked."""
 
-# RFC 9110 11.2 and 5.6.2: a token. It is a parameter if "=" and a value follow, else the name of a scheme.
+# One `token` (RFC 9110 5.6.2): a parameter if "=" and a value follow it, else the name of a scheme (RFC 9110 11.2).
 # The possessive quantifiers keep the scan linear on hostile input.
 _SCHEME_OR_PARAMETER = re.compile(
     r"""(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)
@@ -32,7 +32,7 @@ def means_invalid_token(challenges: Iterable[str], body: bytes | None) -> bool:
 
     Args:
         challenges: the values of all ``WWW-Authenticate`` headers.
-        body: the decoded body; None if it is longer than `MAX_BODY` or could not be read.
+        body: the decoded body; None if it is longer than `MAX_BODY` or could not be read or decoded.
     """
     return any(map(_has_invalid_token_error, challenges)) or (body is not None and _has_authenticate_error(body))
 

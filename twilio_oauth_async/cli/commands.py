@@ -1,4 +1,4 @@
-"""The click group, and the exit codes of the command."""
+"""The click group of all commands, and `run`, which returns the exit code of a command line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(args: Sequence[str] | None) -> int:
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
     try:
-        # In standalone mode click would exit with 1 on Ctrl-C, which means here that the sign-in was denied.
+        # In standalone mode, click would exit with 1 on Ctrl-C. Here 1 means that the sign-in failed.
         code: object = commands.main(args, "twilio-oauth", standalone_mode=False)
     except click.ClickException as error:
         error.show()

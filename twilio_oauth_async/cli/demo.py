@@ -55,13 +55,13 @@ class Seconds(click.ParamType[float]):
     type=click.IntRange(0, 65535),
     default=0,
     show_default="a free port",
-    help="Port of the emulator, which listens on this machine only.",
+    help="Port of the emulator; other machines cannot connect to it.",
 )
 def demo(approve_after: float | None, deny_after: float | None, expires_in: int, port: int) -> int:
     """Run a complete sign-in with the device grant.
 
-    Starts the emulator of the OAuth server on this machine, requests a code, shows you the page on which to approve
-    it in your browser, and waits until you have. Needs no account, sends nothing to other machines, stores nothing.
+    Starts the emulator of the OAuth server on this machine, requests a code, prints the link to the page on which you
+    approve or deny, and waits for your decision. Needs no account, sends nothing to other machines, stores nothing.
 
     Exit code: 0 signed in, 1 denied, expired or failed, 2 wrong usage, 130 stopped with Ctrl-C.
     """

@@ -37,7 +37,7 @@ class CannotListenError(click.ClickException):
     metavar="ADDRESS",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; only of this machine, unless --insecurely-on-the-network is given.",
+    help="Address to listen on; a loopback address, unless --insecurely-on-the-network is given.",
 )
 @click.option(
     "--port",
@@ -51,7 +51,7 @@ class CannotListenError(click.ClickException):
     "--control-token",
     metavar="TOKEN",
     envvar=CONTROL_TOKEN_VARIABLE,
-    help=f"Serve /_control/ to clients that send this as a Bearer token. Better set {CONTROL_TOKEN_VARIABLE}: "
+    help=f"Enable /_control/ for clients that send this Bearer token. Setting {CONTROL_TOKEN_VARIABLE} is safer: "
     "other processes on this machine can read the command line.",
 )
 @click.option("--seed", metavar="NUMBER", type=int, help="Create the same identifiers and secrets in every run.")
@@ -86,7 +86,8 @@ class CannotListenError(click.ClickException):
 @click.option(
     "--insecurely-on-the-network",
     is_flag=True,
-    help="Let other machines connect. Nothing is encrypted, and any client may approve a sign-in.",
+    help="Allow an address to which other machines can connect. Nothing is encrypted, "
+    "and any client can approve a sign-in.",
 )
 def emulator(
     host: str,
@@ -103,17 +104,17 @@ def emulator(
 ) -> int:
     """Run the emulator of the OAuth server until it is stopped.
 
-    When it listens, it prints its address and its throw-away credentials as lines that a shell can source, with the
-    variable names that the examples of this package use. With --control-token a test in any language can approve and
-    deny sign-ins, inject faults and more: see the module twilio_oauth_async.emulator.control.http.
+    When it is ready, it prints its address and its test credentials as lines that a shell can source, with the variable
+    names that the examples of this package use. With --control-token, a test in any language can approve and deny
+    sign-ins, add faults and more: see the module twilio_oauth_async.emulator.control.http_routes.
 
-    Exit code: 0 stopped by SIGTERM, 2 wrong usage or an address that is in use, 130 stopped with Ctrl-C.
+    Exit code: 0 stopped by SIGTERM, 2 wrong usage or cannot listen on the address, 130 stopped with Ctrl-C.
     """
     from twilio_oauth_async.emulator import Emulator
 
     if not _is_loopback(host) and not insecurely_on_the_network:
         raise click.UsageError(
-            "--host is not a loopback address. The emulator encrypts nothing, and any client may approve a sign-in; "
+            "--host is not a loopback address. The emulator encrypts nothing, and any client can approve a sign-in; "
             "use --insecurely-on-the-network to listen there nevertheless."
         )
     if virtual_clock and control_token is None:
@@ -139,8 +140,8 @@ def emulator(
     return EXIT_OK
 
 
-async def _serve(server: Emulator, ready: Callable[[Emulator], str]) -> None:
-    """Serve until SIGTERM, or until Ctrl-C cancels this task. Print the text that `ready` returns when it listens."""
+async def _serve(server: Emulator, describe: Callable[[Emulator], str]) -> None:
+    """Start the server, print its description, and serve until SIGTERM, or until Ctrl-C cancels this task."""
     stop = asyncio.Event()
     with _on_sigterm(stop.set):
         async with contextlib.AsyncExitStack() as stack:
@@ -151,7 +152,7 @@ async def _serve(server: Emulator, ready: Callable[[Emulator], str]) -> None:
                     f"Cannot listen on the address given by --host and --port: {_reason(error)}."
                 ) from error
             # Flushed at once, because the parent process waits for it.
-            print(ready(server), flush=True)
+            print(describe(server), flush=True)
             await stop.wait()
 
 

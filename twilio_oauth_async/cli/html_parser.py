@@ -41,7 +41,7 @@ class WebForm:
         self.fields = [(field, value if field == name else old) for field, old in self.fields]
 
     def submission(self, button: Button | None) -> list[tuple[str, str]]:
-        """Return the fields to send when `button` is pressed, or for None when the form is sent with the Enter key."""
+        """Return the fields to send when `button` is pressed; None: when the form is sent without a button."""
         return [*self.fields, *([(button.name, button.value)] if button is not None and button.name else [])]
 
 
@@ -116,7 +116,7 @@ class PageReader(HTMLParser):
                 form.typed.append(name)
 
     def _add_option(self, form: WebForm, select: str, given: dict[str, str]) -> None:
-        """Select the first option, until another one is marked as selected."""
+        """Set the field to the first option, and later to an option that is marked as selected."""
         if select not in dict(form.fields):
             form.fields.append((select, given.get("value", "")))
         elif "selected" in given:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TextIO
 
 Update = Callable[[str], None]
+"""A function that replaces the text of a status line."""
 
 
 class Screen(Protocol):
@@ -59,7 +60,7 @@ class TerminalScreen:
     @contextlib.contextmanager
     def status(self, text: str) -> Generator[Update]:
         """Show one line with a spinner, and remove it at the end."""
-        # The spinner that every terminal and encoding can show.
+        # The spinner "line" has only ASCII characters, which every terminal and encoding can show.
         with self._console.status(text, spinner="line", spinner_style="cyan") as status:
             yield status.update
 

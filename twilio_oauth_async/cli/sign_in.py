@@ -76,7 +76,7 @@ async def _wait(
     user: SimulatedUser,
     simulated: SimulatedDecision | None,
 ) -> Token:
-    """Wait for the token while the simulated user, if there is one, submits the pages; end if either fails."""
+    """Wait for the token. A simulated user, if there is one, submits the pages meanwhile; its error is raised too."""
     if simulated is None:
         return await flow.wait(authorization)
     decision, seconds = simulated
@@ -122,7 +122,7 @@ def _signed_in_text(user: UserInfo) -> str:
 
 def _expiry_text(token: Token, now: datetime) -> str:
     if token.access_token_expires_at is None:
-        return "The server did not return an expiry time of the access token."
+        return "The server did not return an expiry time for the access token."
     minutes = (token.access_token_expires_at - now).total_seconds() / 60
     when = token.access_token_expires_at.astimezone()
     return f"The access token (not shown) expires at {when:%Y-%m-%d %H:%M:%S %Z}, in {minutes:.0f} minutes."

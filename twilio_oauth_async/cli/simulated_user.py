@@ -17,7 +17,7 @@ from twilio_oauth_async.protocol.sanitization import clean
 
 _APPROVE = frozenset({"accept", "agree", "allow", "approve", "authorise", "authorize", "grant", "yes"})
 _DENY = frozenset({"cancel", "decline", "deny", "disallow", "don", "no", "not", "refuse", "reject"})
-"""Take precedence over `_APPROVE`, as in "don't allow", which is split into "don", "t" and "allow"."""
+"""These words take precedence over `_APPROVE`: "don't allow" is split into "don", "t" and "allow"."""
 _MAX_PAGES = 8
 """More than any sign-in needs; stops a loop of pages that lead to each other."""
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -65,7 +65,9 @@ class SimulatedUser:
             if not page.forms:
                 if decided:
                     return
-                raise SimulatedUserError(f"{url.path} has no form to {decision.value} with; its text: {_text(page)}")
+                raise SimulatedUserError(
+                    f"{url.path} has no form on which to {decision.value}; its text: {_text(page)}"
+                )
             form = page.forms[0]
             button = _button_for(form, decision)
             names = [name for name in form.typed if "code" in name.lower()]

@@ -1,10 +1,10 @@
 """A complete authorization server on loopback, for demos, tests and development. Needs the extra ``emulator``.
 
-The implementation is independent: it shares no code with the client, so that a mistake in one is not hidden by the
-same mistake in the other.
+The implementation is independent: it shares no OAuth code with the client, so that a mistake in one is not hidden by
+the same mistake in the other.
 
-May import: `clock`, `extras`. Inside, imports go down: `server`, `app`, `control`, `pages`, `endpoints`, `faults`,
-`rules`, `messages`.
+May import: `clock`, `extras`. Inside, each of these may import those after it: `server`, `app`, `control`,
+`pages`, `endpoints`, `faults`, `rules`, `messages`.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def build_app(backend: Backend, control: HttpControl | None = None) -> web.Appli
         # Control is first: its requests are not recorded in the journal and not hit by faults.
         middlewares=[*([] if control is None else [control.middleware()]), endpoint_middleware.middleware()],
         client_max_size=_MAX_REQUEST_BYTES,
-        # The default of debug is the event loop's debug mode; with it, responses would contain tracebacks.
+        # By default, aiohttp takes over the debug mode of the event loop. Responses would then contain tracebacks.
         handler_args={"debug": False, "logger": _http_logger()},
     )
     for method, _, handler, paths in routes:
@@ -63,7 +63,7 @@ def _http_logger() -> logging.Logger:
     """Return the logger of aiohttp's server, without records about malformed requests.
 
     aiohttp logs malformed HTTP as an error and quotes the line, which can be a header with a secret. It also logs a
-    body that does not match its ``Content-Encoding``. The client gets a 400 for both.
+    body that does not match its ``Content-Encoding``. The client gets a response with status 400 in both cases.
     """
     logger = logging.getLogger(__name__)
     logger.addFilter(_is_server_error)  # has no effect if it was added before

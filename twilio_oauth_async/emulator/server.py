@@ -67,13 +67,15 @@ class Emulator(InProcessControl):
         seed: int | None = None,
         control_token: str | None = None,
     ) -> None:
-        """Identifiers and secrets that are not given are generated, from `seed` if it is given.
+        """Create an emulator; it listens on entry into ``async with``.
+
+        Identifiers and secrets that are not given are generated, from `seed` if it is given.
 
         Args:
             host: address to listen on.
             port: port to listen on; 0 chooses a free one.
             clock: source of time; with a `VirtualClock`, codes expire without waiting.
-            issuer: the ``iss`` of tokens and of the discovery document.
+            issuer: the ``iss`` of tokens and the ``issuer`` of the discovery document.
             account_sid: user name of the Basic credentials.
             auth_token: password of the Basic credentials.
             client_sid: SID of the app that exists from the start.
@@ -86,16 +88,16 @@ class Emulator(InProcessControl):
             access_token_lifetime: seconds.
             refresh_token_lifetime: seconds.
             rotate_refresh_tokens: whether each refresh replaces the refresh token.
-            pkce_required: whether a confidential app needs PKCE as well.
-            device_secret_required: whether a confidential app must send its secret in the device grant as well.
+            pkce_required: whether a confidential app needs PKCE too; a public app always needs it.
+            device_secret_required: whether a confidential app must send its secret in the device grant too.
             device_grant_type: the ``GrantType`` of the device grant.
             errors: format of error bodies: ``oauth`` (RFC 6749) or ``twilio``.
             dates: format of dates: ``rfc2822`` or ``iso8601``.
-            signing_algorithm: algorithm of access and id tokens.
+            signing_algorithm: algorithm of the signatures of access and ID tokens.
             ssl_context: if given, the emulator serves HTTPS.
-            seed: makes all random values except signing keys the same in each run.
-            control_token: enables control over HTTP (see `control.http`); requests send it as a Bearer token. None:
-                disabled.
+            seed: makes random values the same in each run, except signing keys, signatures and the pages' CSRF tokens.
+            control_token: enables control over HTTP (see `control.http_routes`); requests send it as a Bearer token.
+                None: disabled.
 
         Raises:
             ValueError: `public` and `client_secret` are both given, a redirect URI is not absolute, or `control_token`
@@ -150,7 +152,7 @@ class Emulator(InProcessControl):
 
     @property
     def control_url(self) -> str | None:
-        """URL of the control API (see `control.http`), or None without a control token. Raises as `base_url` does."""
+        """URL of the control API, `control.http_routes`; None without a control token. Raises as `base_url` does."""
         return None if self._control is None else f"{self.base_url}{CONTROL_PATH}"
 
     async def __aenter__(self) -> Self:

@@ -49,7 +49,7 @@ class AuthorizationCodeFlow(GrantBase):
         """Create a flow; nothing is sent.
 
         Args:
-            session: borrowed, not closed; it must be open when a request is sent.
+            session: sends the requests. It must be open then; the flow does not close it.
             client_sid: the SID of the OAuth app.
             redirect_uri: the registered redirect URI. `run` needs one on loopback, or None for a free port on
                 127.0.0.1 (RFC 8252 7.3).
@@ -89,7 +89,8 @@ class AuthorizationCodeFlow(GrantBase):
     async def start(self) -> PendingAuthorization:
         """Create an authorization request.
 
-        Redirect the browser to its ``url``, and store the request in the session of this browser for `finish`.
+        Redirect the browser to the ``url`` of the result. Keep the result on the server, in the web session of this
+        browser, for `finish`.
 
         Raises:
             ConfigurationError: the flow has no `redirect_uri`.
@@ -208,7 +209,7 @@ class AuthorizationCodeFlow(GrantBase):
         parts = urlsplit(self._redirect_uri)
         if parts.scheme != "http" or parts.hostname != "127.0.0.1":
             raise ConfigurationError("run() listens on 127.0.0.1: pass an http redirect_uri with that host, or None")
-        # RFC 8252 7.3: without a port in the redirect URI, any port is allowed.
+        # RFC 8252 7.3: the server must accept any port. If the redirect URI has none, the system chooses one.
         return LoopbackListener(port=parts.port or 0, path=parts.path or "/", accepts=accepts)
 
     @staticmethod

@@ -25,8 +25,8 @@ class ClientCredentials(GrantBase):
         """Create a grant; nothing is sent.
 
         Args:
-            session: borrowed, not closed. Its region, edge, proxy and timeout apply to the token request. Its
-                credentials are not sent: the endpoint needs only those of the app.
+            session: sends the requests; the grant does not close it. Its region, edge, proxy and timeout apply to the
+                token request. Its credentials are not sent, because the endpoint needs only those of the app.
             client_id: the client ID of the OAuth app.
             client_secret: the client secret of the OAuth app.
             scope: scopes, separated by spaces; None: the default scopes of the app.
@@ -34,7 +34,7 @@ class ClientCredentials(GrantBase):
             account_sid: the SID of an account of an organization; the token is for that account.
 
         Raises:
-            ConfigurationError: `client_id` or `client_secret` is empty, or a value is not printable ASCII.
+            ConfigurationError: a value is empty or is not printable ASCII.
         """
         if not client_id or not client_secret:
             raise ConfigurationError("client_id and client_secret must not be empty")
@@ -88,5 +88,5 @@ class ClientCredentials(GrantBase):
         )
 
     async def refresh(self, token: Token) -> Token:  # noqa: ARG002 - the signature of a grant
-        """Obtain a new token: the response has no refresh token (RFC 6749 4.4.3), and no user is needed."""
+        """Obtain a new token as `obtain` does; this grant has no refresh tokens (RFC 6749 4.4.3)."""
         return await self.obtain()

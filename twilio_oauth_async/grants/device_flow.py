@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen
 class CodeIssued:
-    """The server has issued a code; show it to the user."""
+    """Event of a device flow: the server has issued a code. Show it to the user."""
 
     authorization: DeviceAuthorization
 
@@ -56,7 +56,7 @@ class DeviceFlow(GrantBase):
         """Create a device flow; nothing is sent.
 
         Args:
-            session: borrowed, not closed; it must be open when a request is sent.
+            session: sends the requests. It must be open then; the flow does not close it.
             client_sid: the SID of the OAuth app.
             scopes: the scopes to request; at least one, and no more than the program needs (RFC 9700 2.3).
             audiences: the intended audiences of the token.
@@ -141,7 +141,8 @@ class DeviceFlow(GrantBase):
         possible before expiry.
 
         Raises:
-            As `run`, but no prompt is needed.
+            ConfigurationError: `authorization` belongs to another client; nothing was sent.
+            TwilioOAuthError: as `run`.
         """
         with telemetry.observe("twilio_oauth.device_flow", self.session.clock):
             poller, state = self.poller(authorization), authorization
@@ -156,10 +157,11 @@ class DeviceFlow(GrantBase):
         """Send one poll if it is due, for a caller that waits and stores the state itself.
 
         Before ``authorization.next_poll_at`` (wall clock) nothing is sent, and the result is `Pending` with the same
-        state. The result contains the state to store for the next call.
+        state. Unless the result is `Approved`, it contains the state to store for the next call.
 
         Raises:
-            As `run`, but no prompt is needed.
+            ConfigurationError: `authorization` belongs to another client; nothing was sent.
+            TwilioOAuthError: as `run`.
         """
         poller = self._poller(authorization, self.session.clock.now)
         return Pending(authorization) if poller.seconds_to_poll(authorization) > 0 else await poller.poll(authorization)
@@ -171,7 +173,8 @@ class DeviceFlow(GrantBase):
             authorization: the state of a pending flow; None: start a new flow.
 
         Raises:
-            As `run`, but no prompt is needed.
+            ConfigurationError: `authorization` belongs to another client; nothing was sent.
+            TwilioOAuthError: as `run`.
         """
         state = authorization if authorization is not None else await self.start()
         poller = self.poller(state)

@@ -1,4 +1,4 @@
-"""The polls of one device flow: waits until the next poll is due, and sends it. `polling` interprets the response."""
+"""`DevicePoller`: waits until the next poll of a device flow is due, and sends it. `polling` interprets responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def monotonic_now(clock: Clock) -> Callable[[], datetime]:
 
 
 class DevicePoller:
-    """Polls for one device flow. The request is built once; the state of the flow is an argument of each call."""
+    """Sends the polls of one device flow. The request is built once; each call gets the state of the flow."""
 
     __slots__ = ("_now", "_request", "_session")
 

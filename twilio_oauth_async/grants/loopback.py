@@ -29,7 +29,7 @@ _HEADERS = {
 class LoopbackListener:
     """Waits for one request to `path` for which `accepts` returns True; other requests get an error response.
 
-    Any web page in the user's browser can send requests to this listener. `accepts` compares the ``state``.
+    Any web page in the user's browser can send requests to this listener, so `accepts` must check the ``state``.
     """
 
     def __init__(self, *, port: int = 0, path: str = "/callback", accepts: Callable[[str], bool]) -> None:
@@ -38,7 +38,7 @@ class LoopbackListener:
         Args:
             port: the port; 0: a free port.
             path: the path of the redirect URI.
-            accepts: called with the path and query of each request.
+            accepts: returns whether a request is the expected callback; called with its path and query.
         """
         self._port = port
         self._path = path

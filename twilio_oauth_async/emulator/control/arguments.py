@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 _MAX_DEPTH = 64
-"""Levels of nesting. No command needs more, and the JSON encoder fails on values that are nested much deeper."""
+"""Levels of nesting. No command needs more, and `json` fails to encode values that are nested much deeper."""
 
 _MAX_NUMBER = 1e300
 """Small enough that sums stay finite floats."""
@@ -65,7 +65,7 @@ def _is_encodable(content: dict[str, Any]) -> bool:
         elif isinstance(value, list):
             left += [(inner, depth + 1) for inner in cast("list[object]", value)]
         elif isinstance(value, float) and not math.isfinite(value):
-            return False  # 1e999
+            return False  # for example 1e999
         elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
             return False
         if depth > _MAX_DEPTH:
@@ -131,24 +131,24 @@ class Arguments:
     """The arguments of one command. A null counts as not given."""
 
     def __init__(
-        self, command: str, given: Mapping[str, Any], needed: tuple[str, ...], optional: tuple[str, ...]
+        self, command: str, given: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...]
     ) -> None:
         """Check which arguments are `given` to `command`.
 
         Raises:
-            ControlError: a needed argument is missing, or there is one that the command does not have.
+            ControlError: a required argument is missing, or the command has no argument of a given name.
         """
         self.given = {name: value for name, value in given.items() if value is not None}
-        allowed = (*needed, *optional)
+        allowed = (*required, *optional)
         if not self.given.keys() <= set(allowed):
             takes = ", ".join(allowed) or "no arguments"
             raise ControlError(f"{command} takes {takes}; the request has another argument")
-        missing = [name for name in needed if name not in self.given]
+        missing = [name for name in required if name not in self.given]
         if missing:
             raise ControlError(f"{command} needs {', '.join(missing)}")
 
     def text(self, name: str) -> str:
-        """Return a string; the argument is needed."""
+        """Return a string; the argument is required."""
         return text(name, self.given.get(name))
 
     def optional_text(self, name: str) -> str | None:
@@ -160,11 +160,11 @@ class Arguments:
         return texts(name, self.given[name]) if name in self.given else None
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """Return an integer; without `default` the argument is needed."""
+        """Return an integer; without `default`, the argument is required."""
         return integer(name, self.given.get(name, default))
 
     def seconds(self, name: str, default: float | None = None) -> float:
-        """Return zero or a positive number; without `default` the argument is needed."""
+        """Return zero or a positive number; without `default`, the argument is required."""
         return not_negative(name, self.given.get(name, default))
 
     def flag(self, name: str, *, default: bool) -> bool:

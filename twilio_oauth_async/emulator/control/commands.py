@@ -22,7 +22,7 @@ from twilio_oauth_async.emulator.rules.user_codes import UserCodeError
 Run = Callable[[InProcessControl, Arguments], Awaitable[dict[str, Any]]]
 
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""Limit for `advance`: later, the expiry of a token could be beyond the last date that Python has."""
+"""Limit for `advance`: after it, the expiry of a token could be later than `datetime.max`."""
 _ENDPOINTS = frozenset(get_args(Target)) | PAGES
 
 
@@ -32,11 +32,11 @@ class Command:
 
     method: Literal["GET", "POST"]
     run: Run
-    needed: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
 
-async def _describe(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - has none
+async def _describe(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
     return {
         "base_url": control.base_url,
         "issuer": control.issuer,
@@ -68,7 +68,7 @@ async def _requests(control: InProcessControl, arguments: Arguments) -> dict[str
     return {"requests": [request.redacted() for request in requests]}
 
 
-async def _faults(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - has none
+async def _faults(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
     return {
         "faults": [{**_fault_as_json(fault), "hits": fault.hits, "unused": fault.is_unused} for fault in control.faults]
     }
@@ -141,7 +141,7 @@ async def _add_app(control: InProcessControl, arguments: Arguments) -> dict[str,
     return {"sid": app.sid, "secret": app.secret}
 
 
-async def _add_api_key(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - has none
+async def _add_api_key(control: InProcessControl, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001 - takes none
     sid, secret = control.add_api_key()
     return {"sid": sid, "secret": secret}
 
@@ -176,7 +176,7 @@ async def _clear(control: InProcessControl, arguments: Arguments) -> dict[str, A
         control.clear()
         return {}
     if not set(only) <= parts.keys():
-        raise ControlError(f"only must be a list of {', '.join(parts)}")
+        raise ControlError(f"only must be a list with items from: {', '.join(parts)}")
     for part in only:
         parts[part]()
     return {}

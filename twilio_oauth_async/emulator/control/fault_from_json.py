@@ -42,12 +42,12 @@ class _Method:
 
     call: Callable[..., Fault]
     parameters: Mapping[str, Read]
-    needed: int = 0
+    required: int = 0
     """Number of parameters that must be given, counted from the first."""
     group: str = ""
     """A fault can have at most one method of each group."""
     whole: bool = False
-    """Whether the value is always the first argument, also if it is an object."""
+    """Whether the value is always the first argument, even if it is an object."""
 
 
 def _byte_count(name: str, value: Any) -> int:
@@ -155,7 +155,7 @@ def fault_from_json(faults: Faults, members: Mapping[str, Any]) -> Fault:
     try:
         fault = faults.on(*cast("tuple[Target, ...]", targets))
     except ValueError:
-        raise ControlError(f"on must be a list of {', '.join(get_args(Target))}") from None
+        raise ControlError(f"on must be a list with items from: {', '.join(get_args(Target))}") from None
     try:
         for name, method in METHODS.items():
             if name in members:
@@ -201,7 +201,7 @@ def _arguments(method: _Method, value: Any) -> dict[str, Any]:
     if not given.keys() <= method.parameters.keys():
         takes = ", ".join(method.parameters) or "no arguments"
         raise ControlError(f"takes {takes}; another argument is given")
-    missing = [name for name in list(method.parameters)[: method.needed] if name not in given]
+    missing = [name for name in list(method.parameters)[: method.required] if name not in given]
     if missing:
         raise ControlError(f"{', '.join(missing)} is missing")
     return {name: method.parameters[name](name, inner) for name, inner in given.items()}

@@ -107,7 +107,7 @@ class HttpControl:
         if request.method != command.method:
             raise ControlError(f"method not allowed; use {command.method}", HTTPStatus.METHOD_NOT_ALLOWED)
         given = dict(request.query) if command.method == "GET" else read_object(await request.read())
-        arguments = Arguments(name or CONTROL_PATH, given, command.needed, command.optional)
+        arguments = Arguments(name or CONTROL_PATH, given, command.required, command.optional)
         return await command.run(self._control, arguments)
 
 

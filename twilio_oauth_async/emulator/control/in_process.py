@@ -1,4 +1,4 @@
-"""`InProcessControl`: what a test can read and do in the emulator's process, without the network and without faults."""
+"""`InProcessControl`: properties and methods for a test in the emulator's process, without the network and faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twilio_oauth_async.emulator.rules.redirect_uris import validate_redirect_ur
 
 
 class InProcessControl:
-    """Control of one server. `Emulator` inherits from it; `control.http` offers it to tests in other languages."""
+    """Control of one server. `Emulator` inherits it; `control.http_routes` offers it to tests in other languages."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -67,7 +67,7 @@ class InProcessControl:
 
     @property
     def user(self) -> User:
-        """The user who approves if no other one is given, and the owner of the account."""
+        """The default user: approves if no other user is given, and is the owner of the account."""
         return self._backend.default_user
 
     @property
@@ -87,7 +87,7 @@ class InProcessControl:
 
     @property
     def requests(self) -> Journal:
-        """All requests so far, oldest first."""
+        """The recorded requests, oldest first. The newest 10,000 are kept, until `clear`."""
         return self._backend.journal
 
     @property
@@ -215,7 +215,7 @@ class InProcessControl:
         return codes.approve(pending, user or self.user, self._backend.now(), granted)
 
     def rotate_keys(self, keep: int = 1) -> None:
-        """Sign with new keys from now on. The `keep` newest old ones (of each algorithm) stay published.
+        """Sign with new keys from now on. Of the old keys, the `keep` newest of each algorithm stay published.
 
         Raises:
             ValueError: `keep` is negative.
@@ -223,9 +223,9 @@ class InProcessControl:
         self._backend.keys.rotate(keep)
 
     def clear(self) -> None:
-        """Delete what happened so far, for example between two tests.
+        """Delete the recorded requests and all state of sign-ins, for example between two tests.
 
-        Deleted are the journal, the faults, all codes, grants and tokens, and the counts of wrong user codes. Users,
+        This deletes the journal, the faults, all codes, grants and tokens, and the counts of wrong user codes. Users,
         apps, API keys, signing keys, the policy and the clock are not changed.
         """
         self._backend.server.clear()

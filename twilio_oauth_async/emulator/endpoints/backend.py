@@ -38,7 +38,7 @@ class Backend:
     default_app: App
     """The app that exists from the start."""
     default_user: User
-    """The user who approves if no other one is given; the owner of the account."""
+    """The user who approves if no other user is given; the owner of the account."""
     csrf_key: bytes = field(repr=False)
     """Key of the CSRF tokens in the pages' forms."""
     base_url: str = ""

@@ -29,7 +29,7 @@ ErrorPage = Callable[[web.Request, ErrorResponse], web.Response]
 FORM = web.RequestKey("form", Form)
 
 PAGES = frozenset({"activate", "consent", "done", "authorize"})
-"""Endpoints that a browser shows, so that their errors are pages."""
+"""Endpoints that are opened in a browser; their error responses are HTML pages."""
 _HTTP_ERRORS = {
     HTTPStatus.BAD_REQUEST: ("invalid_request", "The body cannot be read."),
     HTTPStatus.NOT_FOUND: ("not_found", "There is nothing at this path."),
@@ -110,7 +110,7 @@ class EndpointMiddleware:
             record.body = await request.read()
         except web.HTTPException as problem:  # too large
             return problem
-        except web.RequestPayloadError:  # not compressed as its Content-Encoding says
+        except web.RequestPayloadError:  # the body does not match its Content-Encoding
             return web.HTTPBadRequest()
         form = request[FORM] = Form.parse(record.body, request.content_type if record.body else FORM_TYPE)
         record.form.extend(form.pairs)
@@ -182,6 +182,7 @@ class EndpointMiddleware:
             await backend.clock.sleep(plan.delay)
         response = await process() if plan.processes else web.Response()
         if plan.success_only:
+            # Another request may have used up the fault while this one was processed.
             if response.status >= HTTPStatus.BAD_REQUEST or fault.is_used_up:
                 record.status = response.status
                 return response

@@ -1,4 +1,4 @@
-"""Signing keys, signed tokens and forged tokens. The only module that uses a JOSE library."""
+"""Signing keys, signed tokens and forged tokens. The only module of the emulator that uses a JOSE library."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def base64url_decode(text: str) -> bytes:
 
 @functools.cache
 def _rsa_key(_number: int) -> RSAKey:
-    """Return an RSA key, within one process always the same for the same number.
+    """Return the RSA key with this number; within one process it is always the same key.
 
-    Generating one takes about 50 ms, so all emulators of a process share them. Each publishes them under its own kid.
+    Generating a key takes about 50 ms, so all emulators of a process share the keys. Each has its own ``kid`` for them.
     """
     return RSAKey.generate_key(2048)
 
 
 class _Generation:
-    """One ES256 and one RS256 key that are used at the same time. The RSA key is generated on first use."""
+    """One ES256 and one RS256 key, created by the same rotation. The RSA key is generated on first use."""
 
     def __init__(self, number: int, ids: Ids) -> None:
         self._number = number
@@ -75,12 +75,14 @@ class SigningKeys:
             ValueError: `keep` is negative.
         """
         if keep < 0:
-            raise ValueError("keep is a number of generations of keys and cannot be negative")
+            raise ValueError(
+                "keep must not be negative: it is the number of old generations of keys that stay published"
+            )
         self._generations = [_Generation(self._count, self._ids), *self._generations[:keep]]
         self._count += 1
 
     def kid(self, algorithm: Algorithm) -> str:
-        """Return the key id of the current key."""
+        """Return the ``kid`` of the current key."""
         return self._generations[0].kids[algorithm]
 
     def published(self) -> list[dict[str, Any]]:
@@ -90,7 +92,7 @@ class SigningKeys:
     def sign(self, claims: Mapping[str, Any], algorithm: Algorithm, typ: str = "JWT") -> str:
         """Return `claims` as a compact JWS."""
         header = {"alg": algorithm, "kid": self.kid(algorithm), "typ": typ}
-        # The registry's default list omits algorithms that it does not recommend, including RS256, which Twilio uses.
+        # With its own registry, this does not depend on which algorithms joserfc allows by default.
         return jwt.encode(
             header,
             dict(claims),
@@ -100,7 +102,7 @@ class SigningKeys:
         )
 
     def forge(self, token: str | None, forgery: Forgery) -> str | None:
-        """Return a token of this server, changed and signed as `forgery` says; None if `token` is None."""
+        """Return a token of this server, changed and signed as `forgery` specifies; None if `token` is None."""
         if token is None:
             return None
         header, claims = (json.loads(base64url_decode(part)) for part in token.split(".")[:2])
@@ -126,5 +128,5 @@ class SigningKeys:
             return hmac.digest(key.as_pem(private=False), signing_input, hashlib.sha256)
         if forgery.signed_by == "other_key":
             key = ECKey.generate_key("P-256") if algorithm == "ES256" else RSAKey.generate_key(2048)
-        # Not jwt.encode: it rejects some of the headers that an attacker can send.
+        # Not signed with jwt.encode, which rejects some of the headers that an attacker can send.
         return jws.JWSRegistry(algorithms=[algorithm]).get_alg(algorithm).sign(signing_input, key)

@@ -1,4 +1,4 @@
-"""`TokenIssuer`: access and id tokens of a successful token request, with their claims, signatures and dates."""
+"""`TokenIssuer`: access and ID tokens of a successful token request, with their claims, signatures and dates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twilio_oauth_async.emulator.rules.model import Now
 
 @frozen(kw_only=True)
 class TokenResponse:
-    """Content of a token response. The endpoints of v1 and v2 have different names for it."""
+    """Content of a token response. The endpoints of v1 and v2 return it with different member names."""
 
     access_token: str = field(repr=False)
     access_token_expires_at: datetime
@@ -24,7 +24,7 @@ class TokenResponse:
     refresh_token_expires_at: datetime | None
     id_token: str | None = field(repr=False)
     scope: str | None
-    """Set only if it differs from the requested scope (RFC 6749 5.1)."""
+    """None if it is the requested scope (RFC 6749 5.1)."""
 
 
 class TokenIssuer:
@@ -39,7 +39,7 @@ class TokenIssuer:
     def issue(self, issuance: Issuance, now: Now, *, with_refresh: bool = True) -> TokenResponse:
         """Sign and store the tokens of `issuance`."""
         grant, policy = issuance.grant, self._server.policy
-        # An id token identifies a user; the client credentials grant has none.
+        # An ID token identifies a user; the client credentials grant has none.
         with_id_token = "openid" in issuance.scopes and grant.user is not None
         access_token = self._access_token(issuance, now)
         self._server.tokens.add_access_token(access_token, grant, issuance.scopes, now)
@@ -97,7 +97,7 @@ class TokenIssuer:
 
 
 def _at_hash(access_token: str) -> str:
-    """OpenID Connect Core 3.1.3.6: the left half of SHA-256, the hash of both ES256 and RS256."""
+    """Return the left half of the SHA-256 digest, the hash of both ES256 and RS256 (OpenID Connect Core 3.1.3.6)."""
     return base64url_encode(hashlib.sha256(access_token.encode("ascii")).digest()[:16])
 
 

@@ -16,12 +16,12 @@ from twilio_oauth_async.emulator.rules.client_authentication import authenticate
 from twilio_oauth_async.emulator.rules.model import App, User
 
 ACTIVATE_PATH = "v1/oauth2/device/activate"
-"""Page where the user enters the code. Twilio sends a relative path without a leading slash."""
+"""Path of the page where the user enters the code. It has no leading slash, as in Twilio's responses."""
 _GRANT_PARAMETERS = ("ClientSecret", "Code", "CodeVerifier", "DeviceCode", "DeviceId", "RefreshToken")
 
 
 class Api:
-    """One method per endpoint. Each returns the response or raises `ErrorResponse`."""
+    """The endpoints of v1 and revocation, one method each. A method returns the response or raises `ErrorResponse`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -198,7 +198,7 @@ class Api:
         secret = form.optional("client_secret", "ClientSecret")
         basic = read_basic(request.headers.get("Authorization"))
         if basic is not None and not self._backend.accounts.matches(*basic):
-            # RFC 6749 2.3.1: the client's own credentials as Basic, not together with credentials in the body.
+            # The client's own credentials, with Basic (RFC 6749 2.3.1). It must not use a second method as well (2.3).
             if secret is not None or client_sid not in {None, basic[0]}:
                 raise ErrorResponse("invalid_request", "The client used more than one authentication method.")
             return authenticate_client(server.apps, *basic)[0]

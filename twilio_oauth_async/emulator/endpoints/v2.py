@@ -56,12 +56,13 @@ class ApiV2:
         return json_response(body)
 
     def _client(self, request: web.Request, form: Form) -> tuple[App, bool]:
-        """Authenticate the client, in the body or with Basic (RFC 6749 2.3.1)."""
+        """Authenticate the client with its credentials in the body or as Basic credentials (RFC 6749 2.3.1)."""
         client_id, secret = form.optional("client_id"), form.optional("client_secret")
         basic = read_basic(request.headers.get("Authorization"))
         if basic is not None and not self._backend.accounts.matches(*basic):
-            # RFC 6749 2.3.1: client id and secret are form-encoded before Basic. The account's credentials are not;
-            # some clients always send them, and they do not authenticate the client.
+            # RFC 6749 2.3.1: a client form-encodes its ID and secret before it encodes them for Basic.
+            # The account's credentials are not form-encoded. Some clients always send them; they do not authenticate
+            # the client.
             name, password = (unquote_plus(part) for part in basic)
             if secret is not None or client_id not in {None, name}:
                 raise ErrorResponse("invalid_request", "The client used more than one authentication method.")

@@ -1,4 +1,4 @@
-"""Checks of the arguments of `Fault`, so that a mistake is raised where the fault is added, not when it hits."""
+"""Checks of the arguments of `Fault`, so that a mistake is reported where the fault is added, not when it hits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MIN_STATUS, _MAX_STATUS = 200, 599
 
 
 def positive(name: str, value: int) -> int:
-    """Return `value`.
+    """Check that `value` is positive, and return it.
 
     Raises:
         ValueError: `value` is less than 1.
@@ -24,10 +24,10 @@ def positive(name: str, value: int) -> int:
 
 
 def final_status(status: int) -> int:
-    """Return `status`.
+    """Check that `status` can be the status of a final response, and return it.
 
     Raises:
-        ValueError: `status` is not one of a final response.
+        ValueError: `status` is not between 200 and 599.
     """
     if not _MIN_STATUS <= status <= _MAX_STATUS:
         raise ValueError(f"status must be between {_MIN_STATUS} and {_MAX_STATUS}")

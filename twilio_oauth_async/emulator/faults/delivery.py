@@ -12,13 +12,13 @@ from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.emulator.faults.plan import Break, Plan
 
 _ITERATIONS_BEFORE_RESET = 3
-"""Iterations of the event loop in which written data can be read; a reset discards data that was not read."""
+"""Iterations of the event loop in which the client can read what was written. A reset discards data not yet read."""
 
 
 async def send_raw(
     response: web.Response, transport: asyncio.Transport, plan: Plan, clock: Clock, closing: asyncio.Event
 ) -> None:
-    """Send `response`, or the part of it that `plan` gives, and end the connection."""
+    """Send the part of `response` that `plan` selects, and end the connection."""
     if plan.sends_head:
         body = response.body if isinstance(response.body, bytes) else b""
         stops_inside = plan.broken is not None and plan.broken.moment == "inside"
@@ -29,7 +29,7 @@ async def send_raw(
 
 
 async def end_connection(transport: asyncio.Transport, broken: Break, closing: asyncio.Event) -> None:
-    """End the connection as `broken` says. A stalled connection is closed when the emulator stops."""
+    """End the connection as `broken` specifies. A stalled connection is closed when the emulator stops."""
     if broken.how == "stall":
         await closing.wait()
     elif broken.how == "reset":

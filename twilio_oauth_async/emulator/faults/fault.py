@@ -5,7 +5,7 @@
 ``emulator.faults.on("poll").always().chance(0.2).reset("inside")``: about every fifth poll is reset within the body.
 
 By default a fault hits one request. Each request is hit by at most one fault: the first one, in the order in which they
-were added, that applies to it. `Faults.unused` lists faults that have not hit as often as they should.
+were added, that applies to it. `Faults.unused` lists faults that have hit less often than configured.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Fault:
         return self._record(f"times({count})")
 
     def always(self) -> Self:
-        """Hit every request until removed."""
+        """Hit every request until the fault is removed."""
         self._left = None
         return self._record("always()")
 
@@ -88,7 +88,7 @@ class Fault:
         return self._record("when(...)")
 
     def on_success(self) -> Self:
-        """Hit only requests that succeed. They are processed before the fault takes effect."""
+        """Hit only requests that succeed. The fault takes effect after they are processed."""
         self.plan.success_only = True
         return self._record("on_success()")
 
@@ -155,7 +155,7 @@ class Fault:
     # -- processing the request and changing the response
 
     def change(self, /, **members: Any) -> Self:
-        """Set members of the JSON response. A function is called with the real value and returns the new one."""
+        """Set members of the JSON response. A function as a value gets the real value and returns the new one."""
         return self._edit(f"change({', '.join(members)})", lambda response: responses.change(response, members))
 
     def omit(self, *names: str) -> Self:
@@ -193,7 +193,7 @@ class Fault:
         header: Mapping[str, Any] | None = None,
         signed_by: Signer = "emulator",
     ) -> Self:
-        """Forge the id token: set or remove claims, set header parameters, choose the signature.
+        """Forge the ID token: set or remove claims, set header parameters, choose the signature.
 
         `signed_by` is the emulator's key, another key, HMAC with the public key as the secret, or no signature.
         """
@@ -204,7 +204,7 @@ class Fault:
     # -- how the response is sent
 
     def delay(self, seconds: float) -> Self:
-        """Wait before responding, on the emulator's clock. The request is processed also if the client disconnects."""
+        """Wait before responding, on the emulator's clock. The request is processed even if the client disconnects."""
         self.plan.delay = seconds
         return self._record(f"delay({seconds})")
 
@@ -214,7 +214,7 @@ class Fault:
         return self._record(f"drip({seconds})")
 
     def truncate(self, keep: float = 0.5) -> Self:
-        """Send this part of the body, with the ``Content-Length`` of the whole, and close the connection."""
+        """Send the start of the body (0.5: half) with the ``Content-Length`` of the whole, and close the connection."""
         if not 0 <= keep < 1:
             raise ValueError("keep must be at least 0 and less than 1: the part of the body that is sent")
         self.plan.keep = keep
@@ -266,12 +266,12 @@ class Fault:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether the fault has hit as often as it should. Always False after `always`."""
+        """Whether the fault has hit as often as configured. Always False after `always`."""
         return self._left == 0
 
     @property
     def is_unused(self) -> bool:
-        """Whether the fault has hit less often than it should. After `always`, one hit is enough."""
+        """Whether the fault has hit less often than configured. After `always`, one hit is enough."""
         return self.hits == 0 if self._left is None else self._left > 0
 
     @property
@@ -317,7 +317,7 @@ class Faults:
         unknown = set(targets) - _TARGETS
         if unknown:
             raise ValueError(f"no such endpoint: {', '.join(sorted(unknown))}; use {', '.join(sorted(_TARGETS))}")
-        # Each fault has its own random numbers, so that adding one does not change what the others do.
+        # Each fault has its own random numbers, so that adding a fault does not change which requests the others hit.
         fault = Fault(self._count, frozenset(targets) or _TARGETS, random.Random(f"{self._seed}:{self._count}"))  # noqa: S311 - tests
         self._count += 1
         self._faults.append(fault)
@@ -337,7 +337,7 @@ class Faults:
 
     @property
     def unused(self) -> list[Fault]:
-        """Faults that have not hit as often as they should. A test can check at its end that there are none."""
+        """Faults that have hit less often than configured. A test can check at its end that there are none."""
         return [fault for fault in self._faults if fault.is_unused]
 
     def select(self, record: RecordedRequest) -> Fault | None:

@@ -46,12 +46,14 @@ _ERRORS: Mapping[int, tuple[str, str]] = {
 }
 _KNOWN_STATUSES = frozenset(HTTPStatus)
 _DEPTH = 100_000
+"""Levels of nesting."""
 _DIGITS = 5_000
+"""More than `int` parses by default (4300)."""
 
 
 @frozen
 class Forgery:
-    """Changes to an id token, and how the changed token is signed. `SigningKeys.forge` applies them."""
+    """Changes to an ID token, and how the changed token is signed. `SigningKeys.forge` applies them."""
 
     claims: Mapping[str, Any]
     omit: tuple[str, ...]
@@ -81,7 +83,7 @@ def build(
             challenge = BASIC_CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
             json = response_format.error(ErrorResponse(code, description, status=status, challenge=challenge))
         body = jsonlib.dumps(json).encode("ascii")
-    # Set as a header: aiohttp's own argument accepts no charset, and no Content-Type in `headers` beside it.
+    # Not the argument content_type: aiohttp allows neither a charset in it nor a Content-Type in `headers` beside it.
     given = CIMultiDict(headers or {})
     if content_type is not None:
         given["Content-Type"] = content_type
@@ -168,7 +170,7 @@ def garble(response: web.Response, how: Garble) -> None:
 
 
 def gzip_bomb(response: web.Response, size: int) -> None:
-    """Replace the body by a small gzip one that decompresses to `size` bytes."""
+    """Replace the body with a few kilobytes of gzip that decompress to `size` bytes."""
     response.body = _bomb(size)
     response.headers["Content-Encoding"] = "gzip"
 
@@ -190,7 +192,7 @@ def _retry_after(value: float | str | datetime) -> str:
 
 
 def _with_member(body: bytes, name: str, value: bytes) -> bytes:
-    """Return a JSON object with one more member, assembled as bytes because no JSON library would write `value`."""
+    """Return a JSON object with one more member, assembled as bytes, because a JSON library cannot write `value`."""
     return body.rstrip()[:-1] + b", " + jsonlib.dumps(name).encode("ascii") + b": " + value + b"}"
 
 

@@ -17,7 +17,7 @@ CLIENT_CHALLENGE = 'Basic realm="OAuth client"'
 
 
 def same_secret(given: str, expected: str) -> bool:
-    """Compare in a time that does not depend on where the two differ."""
+    """Return whether the two are equal, in a time that does not depend on where they differ."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
 
 
@@ -67,7 +67,7 @@ class Accounts:
     def matches(self, username: str, password: str) -> bool:
         """Whether `password` is the one of `username`; the time does not depend on which of the two is wrong."""
         expected = self._credentials.get(username)
-        # An unknown user name is compared too, so that it takes as long as a wrong password.
+        # For an unknown user name something is compared too, so that it takes as long as a wrong password.
         equal = same_secret(password, expected if expected is not None else "\0")
         return equal and expected is not None
 

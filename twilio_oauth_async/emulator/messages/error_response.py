@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class ErrorResponse(Exception):  # noqa: N818 - the RFC's name; a normal result of a poll, for example, is one
+class ErrorResponse(Exception):  # noqa: N818 - the RFC's name; some are not failures, such as authorization_pending
     """An OAuth error response (RFC 6749 5.2). `response_formats` writes its JSON body.
 
     Attributes:
@@ -12,7 +12,7 @@ class ErrorResponse(Exception):  # noqa: N818 - the RFC's name; a normal result 
         status: HTTP status.
         challenge: value of ``WWW-Authenticate``.
         retry_after: seconds; value of ``Retry-After``.
-        twilio_code: Twilio's error number, where it is more exact than the one that `code` maps to.
+        twilio_code: Twilio's error number, if there is a more specific one than `response_formats` has for `code`.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Form:
         return cls(pairs)
 
     def optional(self, *names: str) -> str | None:
-        """Return the value of a parameter that has one or several `names`, or None if it is absent.
+        """Return the value of a parameter, or None if it is absent. Several `names` are alternatives for one parameter.
 
         Raises:
             ErrorResponse: ``invalid_request``: the parameter is repeated, or the form is invalid.
@@ -76,7 +76,11 @@ class Form:
         return value
 
     def many(self, *names: str) -> list[str]:
-        """Return all values of a parameter that may be repeated."""
+        """Return all values of a parameter that may be repeated.
+
+        Raises:
+            ErrorResponse: ``invalid_request``: the form is invalid.
+        """
         self._known.update(names)
         if self._problem is not None:
             raise self._problem
@@ -86,7 +90,7 @@ class Form:
         """Declare parameters of the endpoint that this request may not need, so that they do not count as unknown.
 
         Raises:
-            ErrorResponse: ``invalid_request``: one of them is repeated.
+            ErrorResponse: ``invalid_request``: one of them is repeated, or the form is invalid.
         """
         for name in names:
             self.optional(name)

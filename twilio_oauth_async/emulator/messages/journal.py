@@ -1,4 +1,4 @@
-"""Journal of the requests that the server received. Tests can read their secrets; no repr contains one."""
+"""Journal of the requests that the server received. Tests can read the secrets in them; no repr shows one."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RecordedRequest:
     endpoint: str
     """``token``, ``device_code`` and so on, as in `Faults.on`; empty for a path that does not exist."""
     kind: str
-    """Like `endpoint`; a token request of a known grant is ``poll``, ``refresh``, ``code``, ``client_credentials``."""
+    """For a token request its grant: ``poll``, ``refresh``, ``code``, ``client_credentials``; else as `endpoint`."""
     query: Parameters
     form: Parameters
     headers: Headers
@@ -76,7 +76,7 @@ class RecordedRequest:
     received_at: float
     """Seconds of the emulator's monotonic clock."""
     received_on: datetime
-    """The emulator's wall clock."""
+    """Time of the emulator's wall clock."""
     peer_port: int | None
     """The client's port. It is equal for two requests on the same connection."""
     status: int | None = None

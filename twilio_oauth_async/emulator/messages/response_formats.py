@@ -32,7 +32,7 @@ _AUTHENTICATE = 20003
 
 @define
 class ResponseFormat:
-    """The formats that one server uses. Public examples of the API do not determine them."""
+    """The formats that one server uses. Both are options, because Twilio's public examples do not determine them."""
 
     errors: ErrorFormat = "oauth"
     dates: DateFormat = "rfc2822"

@@ -20,7 +20,7 @@ AUTHORIZE_CONSENT_PATH = "/oauth2/authorize/consent"
 
 
 class AuthorizePages:
-    """Handlers of the authorization code grant."""
+    """Handlers of the pages of the authorization code grant."""
 
     def __init__(self, backend: Backend, csrf: CsrfProtection) -> None:
         self._backend = backend
@@ -62,7 +62,7 @@ class AuthorizePages:
             location = codes.deny(pending)
         else:
             raise ErrorResponse("invalid_request", "The decision must be approve or deny.")
-        return redirect(location)  # RFC 9700 4.12: never 307, with which the browser sends the form to the client
+        return redirect(location)  # RFC 9700 4.12: never 307; the browser would send the form to the client
 
 
 def begin_authorization(backend: Backend, form: Form) -> AuthorizationRequest:
@@ -74,7 +74,8 @@ def begin_authorization(backend: Backend, form: Form) -> AuthorizationRequest:
     """
     app = backend.server.apps.get(form.required("client_id", "ClientSid"))
     if app is None:
-        # RFC 6749 4.1.2.1: no redirect, because the redirect URI cannot be checked. Not a failed login, so not 401.
+        # RFC 6749 4.1.2.1: no redirect, because the redirect URI cannot be checked. 400 and not 401, because no client
+        # authentication failed.
         raise ErrorResponse("invalid_request", "There is no such client.")
     return backend.server.codes.begin(app, form, backend.now())
 

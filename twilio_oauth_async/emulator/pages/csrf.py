@@ -19,11 +19,11 @@ _SESSION_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class CsrfProtection:
-    """Derives the CSRF token of a browser from `key` and a session id in a cookie."""
+    """Derives the CSRF token of a browser from `key` and a session ID in a cookie."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        # Cookies are not separated by port: two emulators on one host need different names.
+        # Browsers share cookies between the ports of a host, so each emulator needs another name.
         self._cookie = f"emulator_session_{hashlib.sha256(key).hexdigest()[:8]}"
 
     def session(self, request: web.Request) -> BrowserSession:
@@ -47,7 +47,8 @@ class BrowserSession:
         """Return a page whose form contains the CSRF token of this browser."""
         response = render(template, status=status, form_target=form_target, csrf=self._csrf_token, **values)
         if self._is_new:
-            # Not Secure: plain HTTP on loopback. Lax, because the first page may be opened from a link in a chat.
+            # Not Secure, because the emulator usually serves plain HTTP on loopback. SameSite=Lax, so that the cookie
+            # is also sent when the first page is opened from a link in a chat.
             response.set_cookie(self._cookie, self._id, httponly=True, samesite="Lax", path="/")
         return response
 
@@ -55,7 +56,7 @@ class BrowserSession:
         """Check that `form` was submitted from a page of this server in this browser.
 
         Raises:
-            ErrorResponse: 403, the CSRF token is missing or of another browser, or another site sent the form.
+            ErrorResponse: 403, the CSRF token is missing or belongs to another browser, or another site sent the form.
         """
         given = form.optional("csrf")
         cross_site = request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}

@@ -18,7 +18,7 @@ from twilio_oauth_async.emulator.rules.user_codes import UnknownUserCodeError, U
 
 CONSENT_PATH = "/v1/oauth2/device/consent"
 _MAX_USER_CODE = 40
-"""Characters; the rest of a typed code is ignored."""
+"""Limit of a typed code in characters; the rest is ignored."""
 _ERRORS = {
     "unknown": (HTTPStatus.NOT_FOUND, "This code is unknown. Check it on your device and enter it again."),
     "expired": (HTTPStatus.GONE, "This code has expired. Start again on your device to get a new one."),
@@ -27,7 +27,7 @@ _ERRORS = {
 
 
 class DevicePages:
-    """Handlers of the pages. The pages need no scripts; their forms are protected against CSRF."""
+    """Handlers of the pages of the device grant. They need no scripts; their forms are protected against CSRF."""
 
     def __init__(self, backend: Backend, csrf: CsrfProtection) -> None:
         self._backend = backend
@@ -93,11 +93,11 @@ class DevicePages:
             raise
 
     async def show_approved(self, request: web.Request) -> web.Response:  # noqa: ARG002 - signature of a handler
-        """Show that the device was approved."""
+        """Show that the request was approved."""
         return render("done.html", approved=True)
 
     async def show_denied(self, request: web.Request) -> web.Response:  # noqa: ARG002 - signature of a handler
-        """Show that the device was denied."""
+        """Show that the request was denied."""
         return render("done.html", approved=False)
 
     def _submitted(self, request: web.Request) -> tuple[BrowserSession, Form]:

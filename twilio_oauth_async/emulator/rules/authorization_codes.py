@@ -18,7 +18,7 @@ REQUEST_LIFETIME = 600.0
 
 
 class RedirectErrorResponse(ErrorResponse):
-    """An error response that the browser takes to the client (RFC 6749 4.1.2.1); `location` is the URL."""
+    """An error response that is sent to the client by a redirect to `location` (RFC 6749 4.1.2.1)."""
 
     def __init__(self, code: str, description: str, *, location: str) -> None:
         super().__init__(code, description)
@@ -35,7 +35,7 @@ class AuthorizationCodes:
         self._requests: dict[str, AuthorizationRequest] = {}
         self._codes: dict[str, AuthorizationCode] = {}
         self._deletions: list[tuple[float, str]] = []
-        """Heap: when to delete which request or code."""
+        """Heap: the time to delete, and the request ID or code."""
 
     def begin(self, app: App, form: Form, now: Now) -> AuthorizationRequest:
         """Check a request of `app` (RFC 6749 4.1.1, OpenID Connect Core 3.1.2.1) and store it for the user's decision.
@@ -73,7 +73,7 @@ class AuthorizationCodes:
     def approve(
         self, request: AuthorizationRequest, user: User, now: Now, scopes: tuple[str, ...] | None = None
     ) -> str:
-        """Return the URL that takes a new code to the client (RFC 6749 4.1.2).
+        """Issue a code, and return the redirect URI that contains it (RFC 6749 4.1.2).
 
         Raises:
             ValueError: `scopes` contains a scope that was not requested.
@@ -95,7 +95,7 @@ class AuthorizationCodes:
         return self._location(request.redirect_uri, request.state, {"code": code})
 
     def deny(self, request: AuthorizationRequest) -> str:
-        """Return the URL that takes ``access_denied`` to the client."""
+        """Deny `request`, and return the redirect URI with ``access_denied`` (RFC 6749 4.1.2.1)."""
         self._requests.pop(request.id, None)
         error = self._redirect_error(request.redirect_uri, request.state, "access_denied", "The user denied access.")
         return error.location

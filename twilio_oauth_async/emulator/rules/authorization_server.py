@@ -22,7 +22,7 @@ class Issuance:
     grant: Grant
     scopes: tuple[str, ...]
     refreshed: bool
-    """Whether the request used a refresh token. The id token then has no nonce (OpenID Connect Core 12.2)."""
+    """Whether the request used a refresh token. The ID token then has no nonce (OpenID Connect Core 12.2)."""
 
 
 class AuthorizationServer:
@@ -58,19 +58,19 @@ class AuthorizationServer:
         Raises:
             ErrorResponse: the code is pending, polled too fast, denied, expired, unknown or already used.
         """
-        requested = self.devices.redeem(device_code, app, now)
+        redeemed = self.devices.redeem(device_code, app, now)
         grant = self.tokens.new_grant(
             app,
-            requested.user,
-            requested.scopes,
-            requested_scopes=requested.requested_scopes,
-            audiences=requested.audiences,
-            auth_time=requested.decided_at or now.wall,
+            redeemed.user,
+            redeemed.scopes,
+            requested_scopes=redeemed.requested_scopes,
+            audiences=redeemed.audiences,
+            auth_time=redeemed.decided_at or now.wall,
             device_id=device_id,
             authenticated=authenticated,
         )
-        requested.decision = Decision.EXCHANGED
-        requested.grant = grant
+        redeemed.decision = Decision.EXCHANGED
+        redeemed.grant = grant
         return Issuance(grant=grant, scopes=grant.scopes, refreshed=False)
 
     def exchange_code(
@@ -107,7 +107,7 @@ class AuthorizationServer:
         return Issuance(grant=grant, scopes=grant.scopes, refreshed=False)
 
     def client_credentials(self, app: App, scopes: Iterable[str], audiences: Iterable[str], now: Now) -> Issuance:
-        """Process a client credentials grant: access of `app` itself, without a user (RFC 6749 4.4).
+        """Process a client credentials grant: the tokens belong to `app` itself, not to a user (RFC 6749 4.4).
 
         Raises:
             ErrorResponse: ``unauthorized_client``: the client is public. ``invalid_scope`` or ``invalid_target``.
@@ -144,7 +144,9 @@ class AuthorizationServer:
         """
         if not authenticated and self.tokens.requires_secret(refresh_token):
             # RFC 6749 6: the token is bound to the client it was issued to, so that client must authenticate.
-            raise ErrorResponse("invalid_client", "This grant was started with the client's secret.", status=401)
+            raise ErrorResponse(
+                "invalid_client", "This grant was started with the client's secret; send it.", status=401
+            )
         checked = None if scopes is None else check_scopes(app, scopes)
         issued = self.tokens.redeem_refresh_token(refresh_token, app, now, device_id=device_id, scopes=checked)
         return Issuance(grant=issued.grant, scopes=issued.scopes if checked is None else checked, refreshed=True)

@@ -23,7 +23,7 @@ _TIMER_TOLERANCE = 0.001
 
 
 class DeviceCodes:
-    """All device codes. The time of each operation does not depend on how many there are, except where noted."""
+    """All device codes. No operation reads all of them, except where noted."""
 
     def __init__(self, policy: Policy, ids: Ids) -> None:
         self._policy = policy
@@ -31,7 +31,7 @@ class DeviceCodes:
         self._by_device_code: dict[str, DeviceCode] = {}
         self._by_user_code: dict[str, DeviceCode] = {}
         self._deletions: list[tuple[float, str]] = []
-        """Heap: when to delete which device code. Each operation deletes those that are due."""
+        """Heap: the time to delete, and the device code. Most operations delete the codes that are due."""
 
     def __len__(self) -> int:
         """Return the number of stored codes, including expired ones that are not deleted yet."""
@@ -90,7 +90,7 @@ class DeviceCodes:
         return entry
 
     def approve(self, user_code: str, user: User, now: Now, scopes: tuple[str, ...] | None = None) -> DeviceCode:
-        """Grant the requested scopes, or only `scopes`.
+        """Approve the code: grant the requested scopes, or only `scopes`.
 
         Raises:
             UserCodeError: as `find` does.
@@ -118,7 +118,7 @@ class DeviceCodes:
         return entry
 
     def expire(self, user_code: str, now: Now) -> None:
-        """Make the code expire now, also if it was already approved or denied.
+        """Make the code expire now, even if it was already approved or denied.
 
         Raises:
             UnknownUserCodeError: the user code was never issued, or it is deleted.

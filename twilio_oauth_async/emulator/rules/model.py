@@ -26,7 +26,7 @@ class Now:
 
 @define(kw_only=True)
 class Policy:
-    """Settings of the server. They can be changed while it runs; codes and tokens already issued are not affected."""
+    """Settings of the server. They can be changed while it runs; issued codes and tokens keep their lifetimes."""
 
     interval: int = 5
     """Minimum seconds between two polls."""
@@ -36,14 +36,15 @@ class Policy:
     refresh_token_lifetime: float = 30 * 86400.0
     authorization_code_lifetime: float = 300.0
     rotate_refresh_tokens: bool = True
-    """Each refresh returns a new refresh token and invalidates the old one (RFC 9700 4.14.2)."""
+    """Whether each refresh returns a new refresh token and invalidates the old one (RFC 9700 4.14.2)."""
     device_grant_type: str = DEVICE_CODE_GRANT
     """The ``GrantType`` of the device grant."""
     pkce_required: bool = True
-    """Confidential apps need PKCE too (RFC 9700 2.1.1). Public apps always need it."""
+    """Whether confidential apps need PKCE too (RFC 9700 2.1.1). Public apps always need it."""
     guess_limit: int = 10
     """Wrong user codes that one client may enter within `guess_window` (RFC 8628 5.1)."""
     guess_window: float = 60.0
+    """Seconds."""
     device_secret_required: bool = False
     """Whether a confidential app must send its secret in the device grant too.
 
@@ -113,7 +114,7 @@ class DeviceCode:
 
 @define(kw_only=True, eq=False)
 class Grant:
-    """The access that a user granted to an app. Each token belongs to one grant and is revoked with it."""
+    """The access of an app: granted by `user`, or its own if `user` is None. Tokens are revoked with their grant."""
 
     id: str
     app: App
@@ -148,7 +149,7 @@ class AuthorizationRequest:
 
 @define(kw_only=True, eq=False)
 class AuthorizationCode:
-    """Data of an authorization code. The code itself is the key under which this is stored."""
+    """Data of an authorization code. It is stored in a dict, under the code as the key."""
 
     request: AuthorizationRequest
     user: User
@@ -161,7 +162,7 @@ class AuthorizationCode:
 
 @define(kw_only=True, eq=False)
 class IssuedToken:
-    """Data of an access or refresh token. A digest of the token is the key under which this is stored."""
+    """Data of an access or refresh token. It is stored in a dict, under a digest of the token as the key."""
 
     grant: Grant
     scopes: tuple[str, ...]

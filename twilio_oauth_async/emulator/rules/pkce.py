@@ -19,13 +19,13 @@ def check_challenge(challenge: str | None, method: str | None, *, required: bool
     """Check ``code_challenge`` and ``code_challenge_method`` of an authorization request.
 
     Raises:
-        ErrorResponse: ``invalid_request``: the challenge is missing although `required`, or it is not an S256 one.
+        ErrorResponse: ``invalid_request``: the challenge is `required` and missing, or its method is not S256.
     """
     if challenge is None and required:
         raise ErrorResponse("invalid_request", "The parameter code_challenge is missing.")  # RFC 7636 4.4.1
     if challenge is not None and (method != "S256" or not _CHALLENGE.fullmatch(challenge)):
-        # RFC 9700 2.1.1: the method plain, which is the default, discloses the verifier.
-        raise ErrorResponse("invalid_request", "The code challenge must be an S256 one.")
+        # RFC 9700 2.1.1: with the method "plain", the default, the challenge is the verifier and discloses it.
+        raise ErrorResponse("invalid_request", "The code challenge must have the method S256.")
 
 
 def check_verifier(verifier: str | None, challenge: str | None) -> None:
@@ -36,7 +36,7 @@ def check_verifier(verifier: str | None, challenge: str | None) -> None:
     """
     if challenge is None:
         if verifier is not None:
-            # RFC 9700 2.1.1: the client sent a challenge, and an attacker removed it from the authorization request.
+            # RFC 9700 2.1.1: an attacker may have removed the challenge from the authorization request.
             raise ErrorResponse("invalid_grant", "The authorization request had no code challenge.")
         return
     if verifier is None:

@@ -1,4 +1,4 @@
-"""Redirect URIs: how they are registered, and how the one of a request is compared with them (RFC 6749 3.1.2)."""
+"""Redirect URIs: checks at registration, and comparison with the one of a request (RFC 6749 3.1.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "[::1]"})
 
 
 def validate_redirect_uris(uris: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return the redirect URIs of an app that is registered (RFC 6749 3.1.2); None: the app registers none.
+    """Check and return the redirect URIs that a new app registers (RFC 6749 3.1.2); None: it registers none.
 
     Raises:
         ValueError: a URI is not absolute, has a fragment, or has characters that are not allowed in a URI.

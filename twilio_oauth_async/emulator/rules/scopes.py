@@ -41,5 +41,5 @@ def check_audiences(app: App, audiences: Iterable[str]) -> tuple[str, ...]:
 
 
 def allow_refresh_token(scopes: Iterable[str], *, refreshed: bool) -> bool:
-    """Return whether version 2 issues a refresh token: with the scope ``offline_access``, or after a refresh."""
+    """Return whether ``POST /v2/token`` issues a refresh token: with ``offline_access``, or after a refresh."""
     return refreshed or "offline_access" in scopes

@@ -20,7 +20,7 @@ class Tokens:
         self._access: dict[bytes, IssuedToken] = {}
         self._refresh: dict[bytes, IssuedToken] = {}
         self._deletions: list[tuple[float, bytes]] = []
-        """Heap: when to delete which token."""
+        """Heap: the time to delete, and the digest of the token."""
 
     def new_grant(
         self,
@@ -50,7 +50,7 @@ class Tokens:
         )
 
     def add_access_token(self, token: str, grant: Grant, scopes: tuple[str, ...], now: Now) -> None:
-        """Store `token` as valid for the lifetime that the policy gives."""
+        """Store `token`; it is valid for the lifetime that the policy sets."""
         issued = IssuedToken(grant=grant, scopes=scopes, expires_at=now.seconds + self._policy.access_token_lifetime)
         self._add(self._access, token, issued)
 
@@ -109,7 +109,7 @@ class Tokens:
         return issued
 
     def grant_of(self, token: str) -> Grant | None:
-        """Return the grant of an access or refresh token, also if one of the two is revoked; None if unknown."""
+        """Return the grant of an access or refresh token, even if the token or grant is revoked; None if unknown."""
         digest = _digest(token)
         issued = self._refresh.get(digest) or self._access.get(digest)
         return None if issued is None else issued.grant

@@ -1,4 +1,4 @@
-"""User codes: alphabet, comparison, reasons to reject one, rate limit on wrong ones (RFC 8628 5.1, 6.1)."""
+"""User codes: alphabet, normalization, errors, and the rate limit on wrong codes (RFC 8628 5.1, 6.1)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 A code has eight letters: 20^8, about 2^34 codes.
 """
 _MAX_CLIENTS = 10_000
+"""Clients whose wrong codes are counted; the oldest entry is deleted for a new one."""
 
 
 class UserCodeError(Exception):
