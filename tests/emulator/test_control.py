@@ -13,7 +13,7 @@ from tests.helpers.emulator_caller import Remote
 from twilio_oauth_async.clock import SystemClock
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.emulator.control import http_routes
-from twilio_oauth_async.emulator.control.commands import COMMANDS
+from twilio_oauth_async.emulator.control.http_commands import COMMANDS
 from twilio_oauth_async.emulator.control.http_routes import HttpControl
 
 pytestmark = pytest.mark.asyncio

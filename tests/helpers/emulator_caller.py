@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.control.commands import COMMANDS
+from twilio_oauth_async.emulator.control.http_commands import COMMANDS
 
 CONTROL_TOKEN = "canary-control.token"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -44,7 +44,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from twilio_oauth_async.emulator.control.arguments import Arguments, ControlError, read_object
-from twilio_oauth_async.emulator.control.commands import COMMANDS
+from twilio_oauth_async.emulator.control.http_commands import COMMANDS
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
 from twilio_oauth_async.emulator.endpoints.middleware import json_response
 from twilio_oauth_async.emulator.messages.credentials import BEARER_TOKEN, same_secret

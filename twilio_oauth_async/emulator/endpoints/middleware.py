@@ -19,17 +19,16 @@ from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.faults.delivery import end_connection, send_raw
 from twilio_oauth_async.emulator.faults.fault import Fault
 from twilio_oauth_async.emulator.faults.responses import change
-from twilio_oauth_async.emulator.messages.credentials import CLIENT_CHALLENGE
+from twilio_oauth_async.emulator.messages.credentials import CLIENT_CHALLENGE, check_url_parameters
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
-from twilio_oauth_async.emulator.messages.forms import FORM_TYPE, Form, check_url_parameters
+from twilio_oauth_async.emulator.messages.forms import FORM_TYPE, Form
 from twilio_oauth_async.emulator.messages.journal import Headers, Parameters, RecordedRequest
+from twilio_oauth_async.emulator.messages.response_formats import is_page
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 ErrorPage = Callable[[web.Request, ErrorResponse], web.Response]
 FORM = web.RequestKey("form", Form)
 
-PAGES = frozenset({"activate", "consent", "done", "authorize"})
-"""Endpoints that are opened in a browser; their error responses are HTML pages."""
 _HTTP_ERRORS = {
     HTTPStatus.BAD_REQUEST: ("invalid_request", "The body cannot be read."),
     HTTPStatus.NOT_FOUND: ("not_found", "There is nothing at this path."),
@@ -150,8 +149,7 @@ class EndpointMiddleware:
         return response
 
     def _error_response(self, request: web.Request, record: RecordedRequest, error: ErrorResponse) -> web.Response:
-        as_page = record.endpoint in PAGES or (not record.endpoint and "text/html" in request.headers.get("Accept", ""))
-        if as_page:
+        if is_page(record.endpoint, request.headers.get("Accept", "")):
             response = self._error_page(request, error)
         else:
             response = json_response(self._backend.response_format.error(error), status=error.status)

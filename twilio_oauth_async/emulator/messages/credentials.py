@@ -1,4 +1,4 @@
-"""The ``Authorization`` header, Basic (RFC 7617) and Bearer (RFC 6750), and the constant-time comparison of secrets."""
+"""Secrets in requests: the ``Authorization`` header with Basic (RFC 7617) or Bearer (RFC 6750), and none in a URL."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import re
+from collections.abc import Iterable
 
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 
@@ -14,6 +15,18 @@ BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 BASIC_CHALLENGE = 'Basic realm="Twilio API"'
 CLIENT_CHALLENGE = 'Basic realm="OAuth client"'
 """For endpoints where the app, not the account, authenticates (RFC 6749 5.2)."""
+_SECRET_PARAMETERS = frozenset({"clientsecret", "code", "codeverifier", "devicecode", "refreshtoken", "token"})
+
+
+def check_url_parameters(names: Iterable[str]) -> None:
+    """Check that the URL of a request has no parameter that is a secret, because URLs are written to logs.
+
+    Raises:
+        ErrorResponse: ``invalid_request``: one of `names` is the name of a secret (RFC 6749 2.3.1).
+    """
+    for name in names:
+        if name.lower().replace("_", "") in _SECRET_PARAMETERS:
+            raise ErrorResponse("invalid_request", "Send secrets in the body, not in the URL.")
 
 
 def same_secret(given: str, expected: str) -> bool:

@@ -1,26 +1,13 @@
-"""Strict parsing of form bodies (RFC 6749 3.2); secrets are not accepted in the URL."""
+"""Strict parsing of form bodies (RFC 6749 3.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 
 _MAX_FIELDS = 200
 FORM_TYPE = "application/x-www-form-urlencoded"
-_SECRET_PARAMETERS = frozenset({"clientsecret", "code", "codeverifier", "devicecode", "refreshtoken", "token"})
-
-
-def check_url_parameters(names: Iterable[str]) -> None:
-    """Check that the URL of a request has no parameter that is a secret, because URLs are written to logs.
-
-    Raises:
-        ErrorResponse: ``invalid_request``: one of `names` is the name of a secret (RFC 6749 2.3.1).
-    """
-    for name in names:
-        if name.lower().replace("_", "") in _SECRET_PARAMETERS:
-            raise ErrorResponse("invalid_request", "Send secrets in the body, not in the URL.")
 
 
 class Form:

@@ -29,6 +29,19 @@ _TWILIO_CODES: Mapping[str, int] = {
 _BAD_REQUEST = 20001
 _AUTHENTICATE = 20003
 
+PAGES = frozenset({"activate", "consent", "done", "authorize"})
+"""Endpoints that are opened in a browser; their error responses are HTML pages."""
+
+
+def is_page(endpoint: str, accept: str) -> bool:
+    """Return whether a response is an HTML page and not JSON.
+
+    Args:
+        endpoint: the name of the endpoint; empty for an unknown path, whose format the client chooses.
+        accept: the ``Accept`` header of the request.
+    """
+    return endpoint in PAGES or (not endpoint and "text/html" in accept)
+
 
 @define
 class ResponseFormat:

@@ -14,8 +14,8 @@ from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator.control.arguments import Arguments, ControlError
 from twilio_oauth_async.emulator.control.fault_from_json import FAULT_MEMBERS, fault_from_json
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
-from twilio_oauth_async.emulator.endpoints.middleware import PAGES
 from twilio_oauth_async.emulator.faults.fault import Fault, Target
+from twilio_oauth_async.emulator.messages.response_formats import PAGES
 from twilio_oauth_async.emulator.rules.model import User
 from twilio_oauth_async.emulator.rules.user_codes import UserCodeError
 
