@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from twilio_oauth_async.sign_in.base import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.sign_in.pool import DeviceFlowPool
     from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
-    from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring
+    from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
+    from twilio_oauth_async.stores.file.keyring import Keyring
     from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
     from twilio_oauth_async.tokens.manager import TokenManager
     from twilio_oauth_async.tokens.managers import TokenManagers
@@ -190,7 +191,7 @@ _MODULE_OF = {
     "FileTokenStore": "stores.file",
     "MemoryFlowStore": "stores.memory",
     "MemoryTokenStore": "stores.memory",
-    "Keyring": "stores.file",
+    "Keyring": "stores.file.keyring",
     "TokenManager": "tokens.manager",
     "TokenManagers": "tokens.managers",
 }

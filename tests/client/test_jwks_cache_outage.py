@@ -8,6 +8,7 @@ from tests.helpers.key_server import DOWN, CacheSetup, certs
 from tests.helpers.raw_server import http, reset, silence
 from twilio_oauth_async import ApiError, ConfigurationError, ProtocolError, TransportError
 from twilio_oauth_async.client.jwks_cache import FRESH_FOR, REFRESH_TIMEOUT, RETRY_GAP, SEARCH_GAP, USABLE_FOR
+from twilio_oauth_async.oidc.jwa import ALGORITHMS
 
 
 @pytest.mark.asyncio
@@ -147,3 +148,16 @@ async def test_find_after_session_close_uses_cached_keys_only():
         assert await setup.has("a")
         with pytest.raises(ConfigurationError, match="open"):
             await setup.find("b")
+
+
+@pytest.mark.asyncio
+async def test_cached_after_failed_fetch_returns_no_keys_that_are_too_old():
+    """A withdrawn key must not become usable again because a fetch has failed."""
+    async with CacheSetup(certs("a"), DOWN, DOWN) as setup:
+        await setup.find("a")
+        algorithm = ALGORITHMS["ES256"]
+        assert setup.cache.cached(algorithm, "a")
+        setup.clock.advance(USABLE_FOR)
+        with pytest.raises(ApiError):
+            await setup.find("a")
+        assert not setup.cache.cached(algorithm, "a")

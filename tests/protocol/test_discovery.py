@@ -61,3 +61,10 @@ def test_trusted_endpoint_with_different_issuer_raises(issuer):
 def test_trusted_endpoint_missing_in_document_raises():
     with pytest.raises(ConfigurationError, match="has no revocation_endpoint"):
         trusted(attrs.evolve(DOCUMENT, revocation_endpoint=None))
+
+
+def test_trusted_endpoint_with_user_information_raises_also_if_the_issuer_has_some():
+    issuer = "https://me@iam.twilio.com"
+    document = attrs.evolve(DOCUMENT, issuer=issuer, revocation_endpoint="https://me@evil.example/revoke")
+    with pytest.raises(ProtocolError, match="is not an https URL on the host of"):
+        trusted_endpoint(document, "revocation_endpoint", issuer=issuer, base_url="https://oauth.twilio.com")

@@ -127,7 +127,7 @@ def test_read_error_of_429_with_slow_down_is_slow_down_error():
     assert type(read_error(response(429, {"error": "slow_down"}), CONTEXT)) is errors.SlowDownError
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
 @pytest.mark.parametrize(
     ("body", "media_type", "reason"),
     [
@@ -207,3 +207,11 @@ def test_read_error_ignores_members_of_wrong_type():
 )
 def test_read_retry_after(value, seconds):
     assert read_retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(("content_type", "body"), [("text/html", b"<html>"), ("", b""), ("application/json", b"{}")])
+def test_read_error_of_redirect_says_so_whatever_the_body_is(content_type, body):
+    redirect = Response(status=307, headers=CIMultiDict({"Content-Type": content_type}), body=body)
+    error = read_error(redirect, Context(now=NOW, base_url="https://oauth.example"))
+    assert type(error) is errors.ProtocolError
+    assert "redirects are not followed" in str(error)

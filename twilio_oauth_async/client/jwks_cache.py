@@ -72,7 +72,8 @@ class JwksCache:
         """Return the keys that may have signed a token, without a request; empty if `find` has to be called."""
         if self._session.clock.monotonic() >= self._refresh_at:
             return ()
-        return self._keys.candidates(algorithm, kid)
+        # A failed fetch moves `_refresh_at` on: keys that have become too old meanwhile are not used either.
+        return self._usable(algorithm, kid)
 
     async def find(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
         """Return the keys that may have signed a token; at least one.

@@ -61,6 +61,7 @@ def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, is
         not url.isascii()
         or not url.isprintable()
         or not is_secure(url)
+        or "@" in urlsplit(url).netloc  # user@host: the part before the @ may look like an allowed host
         or _origin(url) not in {_origin(base_url), _origin(issuer)}
     ):
         raise ProtocolError(f"the discovery document's {name} is not an https URL on the host of the API or the issuer")
@@ -69,6 +70,4 @@ def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, is
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    # A URL with user information (user@host) must not match: "@" takes the place of its host and differs from any host.
-    host = (parts.hostname or "") if "@" not in parts.netloc else "@"
-    return parts.scheme, host, parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)

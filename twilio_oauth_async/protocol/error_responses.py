@@ -106,6 +106,8 @@ def read_error(response: Response, context: Context) -> ApiError | ProtocolError
     For 5xx and 429 the status is enough, because gateways send them with pages of their own. For any other status the
     result is a `ProtocolError` if the body is not a JSON object. A redirect (3xx) is always a `ProtocolError`.
     """
+    if 300 <= response.status < 400:
+        return protocol_error(response, "redirects are not followed", context)
     reason: str | None = None
     body: dict[str, object] = {}
     try:
@@ -114,8 +116,6 @@ def read_error(response: Response, context: Context) -> ApiError | ProtocolError
         reason = str(error)
     if reason is not None and response.status != 429 and response.status < 500:
         return protocol_error(response, reason, context)
-    if 300 <= response.status < 400:
-        return protocol_error(response, "redirects are not followed", context)
     return error_from_body(response, body, context)
 
 
