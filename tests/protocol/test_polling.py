@@ -102,7 +102,7 @@ def test_seconds_to_poll_until_expiry():
 )
 def test_taken_up_schedules_poll_one_interval_later(polled_until, next_poll):
     state, _ = begin()
-    later = polling.taken_up(state, NOW + timedelta(seconds=polled_until))
+    later = polling.resume(state, NOW + timedelta(seconds=polled_until))
     assert seconds(later.next_poll_at - NOW) == pytest.approx(next_poll)
     assert attrs.evolve(later, next_poll_at=state.next_poll_at) == state
 

@@ -18,7 +18,7 @@ from twilio_oauth_async.adapters.bearer_policy import BearerAuthBase, authorizat
 from twilio_oauth_async.adapters.httpx_body import PeekedStream, decode
 from twilio_oauth_async.adapters.httpx_versions import BYTE_STREAMS, AsyncByteStream, Auth
 from twilio_oauth_async.errors import ConfigurationError
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,7 +33,7 @@ _Origin: TypeAlias = tuple[str, str, int | None]
 
 
 @attrs.frozen
-class _SentHeader(Secretive):
+class _SentHeader(HoldsSecrets):
     origin: _Origin
     header: str = attrs.field(repr=False)
 

@@ -24,7 +24,7 @@ from twilio_oauth_async.protocol.endpoints import choose_base_url, is_secure
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
 from twilio_oauth_async.protocol.response_parsing import Parsed
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -54,7 +54,7 @@ def _sends(
     return decorate
 
 
-class OAuthSession(Secretive):
+class OAuthSession(HoldsSecrets):
     """A client session for Twilio's OAuth API. Any number of tasks of one event loop can use it at once.
 
     Use it as an async context manager, or call `open` and `close`. Every method that sends a request raises, besides

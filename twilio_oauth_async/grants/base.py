@@ -10,7 +10,7 @@ import attrs
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import LoginRequired
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.refresh_response import completed
+from twilio_oauth_async.protocol.refresh_response import fill_omitted
 from twilio_oauth_async.protocol.revocation import token_to_revoke
 
 
@@ -138,4 +138,4 @@ async def refresh_with(send: Callable[[str], Awaitable[Token]], token: Token) ->
     """
     if token.refresh_token is None:
         raise LoginRequired("the token cannot be refreshed: the server issued no refresh token with it; sign in again")
-    return completed(await send(token.refresh_token), token)
+    return fill_omitted(await send(token.refresh_token), token)

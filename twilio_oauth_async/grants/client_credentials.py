@@ -38,7 +38,7 @@ class ClientCredentials(GrantBase):
         """
         if not client_id or not client_secret:
             raise ConfigurationError("client_id and client_secret must not be empty")
-        parameters.given(
+        parameters.check_parameters(
             {
                 "client_id": client_id,
                 "client_secret": client_secret,

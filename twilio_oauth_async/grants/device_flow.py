@@ -75,7 +75,7 @@ class DeviceFlow(GrantBase):
         self._code_request = device_authorization.build_device_code(
             client_sid=client_sid, scopes=scopes, audiences=audiences
         )
-        parameters.given({"grant_type": grant_type, "client_secret": client_secret, "device_id": device_id})
+        parameters.check_parameters({"grant_type": grant_type, "client_secret": client_secret, "device_id": device_id})
         super().__init__(
             session, client_sid=client_sid, client_secret=client_secret, scopes=scopes, audiences=audiences
         )
@@ -147,7 +147,7 @@ class DeviceFlow(GrantBase):
         with telemetry.observe("twilio_oauth.device_flow", self.session.clock):
             poller, state = self.poller(authorization), authorization
             while True:
-                await poller.until_due(state)
+                await poller.wait_until_due(state)
                 step = await poller.poll(state)
                 if isinstance(step, Approved):
                     return step.token
@@ -180,7 +180,7 @@ class DeviceFlow(GrantBase):
         poller = self.poller(state)
         yield CodeIssued(state)
         while True:
-            await poller.until_due(state)
+            await poller.wait_until_due(state)
             step = await poller.poll(state)
             yield step
             if isinstance(step, Approved):

@@ -56,7 +56,7 @@ class DevicePoller:
             raise polling.expired()
         return seconds
 
-    async def until_due(self, state: DeviceAuthorization) -> None:
+    async def wait_until_due(self, state: DeviceAuthorization) -> None:
         """Wait until the next poll may be sent; raises as `seconds_to_poll`."""
         # Checked again after the sleep: a machine that was suspended may wake up after the code has expired.
         while (seconds := self.seconds_to_poll(state)) > 0:

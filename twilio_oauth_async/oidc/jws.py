@@ -16,7 +16,7 @@ from twilio_oauth_async.errors import IdTokenError
 from twilio_oauth_async.oidc import base64url
 from twilio_oauth_async.oidc.jwa import Algorithm
 from twilio_oauth_async.protocol.codec import Malformed, decode_json
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 
 MAX_LENGTH = 64 * 1024
 """Characters of an ID token. A typical one has about a thousand."""
@@ -34,7 +34,7 @@ class Header:
 
 
 @attrs.frozen(slots=False)
-class SignedMessage(Secretive):
+class SignedMessage(HoldsSecrets):
     """A parsed JWS. Its signature is not verified yet."""
 
     algorithm: Algorithm

@@ -10,11 +10,11 @@ from datetime import datetime
 
 import attrs
 
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 
 
 @attrs.frozen(kw_only=True)
-class Request(Secretive):
+class Request(HoldsSecrets):
     """An HTTP request to the authorization server.
 
     Secrets are in `body` or `headers`, never in `path` or `query` (RFC 6749 2.3.1).
@@ -42,7 +42,7 @@ class Request(Secretive):
 
 
 @attrs.frozen(kw_only=True)
-class Response(Secretive):
+class Response(HoldsSecrets):
     """An HTTP response with its complete body."""
 
     status: int
@@ -52,7 +52,7 @@ class Response(Secretive):
 
 
 @attrs.frozen(kw_only=True)
-class Context(Secretive):
+class Context(HoldsSecrets):
     """Values other than the response that a parse function needs."""
 
     now: datetime

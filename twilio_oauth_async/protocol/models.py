@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from twilio_oauth_async.errors import ConfigurationError
-from twilio_oauth_async.protocol.serializable import Secretive, Storable
+from twilio_oauth_async.protocol.serializable import HoldsSecrets, Storable
 
 _USER_SID = re.compile(r"US[0-9a-fA-F]{32}")
 
@@ -62,7 +62,7 @@ class Certs:
 
 
 @attrs.frozen(kw_only=True)
-class DeviceCode(Secretive):
+class DeviceCode(HoldsSecrets):
     """A device code, and the user code and URI for its approval (``oauth.v1.device_code``, RFC 8628 3.2)."""
 
     device_code: str = attrs.field(repr=False)

@@ -28,8 +28,8 @@ def encode_form(form: Iterable[tuple[str, str]]) -> bytes:
     return urlencode(list(form)).encode("ascii")
 
 
-def given(form: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the parameters that are not None.
+def check_parameters(form: Mapping[str, str | None]) -> dict[str, str]:
+    """Check the parameters that are not None, and return them.
 
     Raises:
         ConfigurationError: a value is empty or is not printable ASCII. The message contains the name, not the value.

@@ -133,7 +133,7 @@ def seconds_to_poll(state: DeviceAuthorization, now: datetime) -> float | None:
     return None if due >= state.expires_at else (due - now).total_seconds()
 
 
-def taken_up(state: DeviceAuthorization, polled_until: datetime) -> DeviceAuthorization:
+def resume(state: DeviceAuthorization, polled_until: datetime) -> DeviceAuthorization:
     """Return `state` for a process that takes over the flow from another process.
 
     The other process may have polled until `polled_until`, so the next poll is one interval later. If the code expires

@@ -10,7 +10,7 @@ import attrs
 from twilio_oauth_async.protocol.models import Token
 
 
-def completed(new: Token, old: Token) -> Token:
+def fill_omitted(new: Token, old: Token) -> Token:
     """Return `new`, with each member that the refresh response omits copied from `old`.
 
     Args:

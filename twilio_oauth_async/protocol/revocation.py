@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from twilio_oauth_async.protocol.error_responses import read_error
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.parameters import FORM_HEADERS, check_client, encode_form, given
+from twilio_oauth_async.protocol.parameters import FORM_HEADERS, check_client, check_parameters, encode_form
 from twilio_oauth_async.protocol.response_parsing import Parsed
 
 
@@ -32,7 +32,7 @@ def build_revocation(url: str, token: str, *, client_sid: str, client_secret: st
         ConfigurationError: `client_sid` is not valid, or a value is empty or not printable ASCII.
     """
     check_client(client_sid)
-    fields = given({"token": token, "client_id": client_sid, "client_secret": client_secret})
+    fields = check_parameters({"token": token, "client_id": client_sid, "client_secret": client_secret})
     return Request(
         method="POST",
         path=urlsplit(url).path,

@@ -7,7 +7,7 @@ from typing import Any, Self
 from twilio_oauth_async.protocol import codec
 
 
-class Secretive:
+class HoldsSecrets:
     """Base class of objects that hold secrets and refuse to be pickled.
 
     So no cache, queue or crash report stores the secrets by accident. ``to_json()``, where a class has it, is the
@@ -27,7 +27,7 @@ class Secretive:
         return self
 
 
-class Storable(Secretive):
+class Storable(HoldsSecrets):
     """Base class of values that can be written as JSON. The JSON contains the secrets: store it in a safe place."""
 
     __slots__ = ()

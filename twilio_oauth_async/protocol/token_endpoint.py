@@ -15,7 +15,7 @@ from twilio_oauth_async.protocol import codec
 from twilio_oauth_async.protocol.endpoints import TOKEN, TOKEN_V2
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.parameters import FORM_HEADERS, VISIBLE, check_client, encode_form, given
+from twilio_oauth_async.protocol.parameters import FORM_HEADERS, VISIBLE, check_client, check_parameters, encode_form
 from twilio_oauth_async.protocol.response_parsing import Parsed, check_text, parse
 
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -51,7 +51,7 @@ def build_token(
         "DeviceCode": device_code,
         "RefreshToken": refresh_token,
     }
-    fields = given({"GrantType": grant_type, "ClientSid": client_sid, **secrets, "DeviceId": device_id})
+    fields = check_parameters({"GrantType": grant_type, "ClientSid": client_sid, **secrets, "DeviceId": device_id})
     return Request(
         method="POST",
         path=TOKEN,
@@ -91,7 +91,7 @@ def build_token_v2(
         "code_verifier": code_verifier,
         "refresh_token": refresh_token,
     }
-    fields = given(
+    fields = check_parameters(
         {
             "grant_type": grant_type,
             "client_id": client_id,
@@ -101,7 +101,7 @@ def build_token_v2(
             "scope": scope,
         }
     )
-    query = given({"account_sid": account_sid})
+    query = check_parameters({"account_sid": account_sid})
     return Request(
         method="POST",
         path=TOKEN_V2,

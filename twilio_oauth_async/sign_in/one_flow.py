@@ -95,7 +95,7 @@ class SignInDriver:
             return None  # of another program that shares the store, whose tokens may go elsewhere
         if flow.claimed_until is not None:
             # When the one before us polled last is not stored each time, but it kept its lease ahead of its polls.
-            flow = attrs.evolve(flow, authorization=polling.taken_up(asked, flow.claimed_until))
+            flow = attrs.evolve(flow, authorization=polling.resume(asked, flow.claimed_until))
         ours = self._ours(flow)
         return ours if await self._take_lease(ours) else None
 
@@ -158,7 +158,7 @@ class SignInDriver:
     async def _poll(self, running: RunningSignIn) -> Token | None:
         poller = self._flow.poller(running.flow.authorization)
         while not running.is_stopping:
-            await poller.until_due(running.flow.authorization)
+            await poller.wait_until_due(running.flow.authorization)
             await self._check_lease(running)
             running.is_polling = True
             try:

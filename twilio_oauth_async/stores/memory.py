@@ -8,14 +8,14 @@ from datetime import datetime
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import StoreConflict
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT, StoredFlow, StoredToken
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
 from twilio_oauth_async.stores.keys import check_aware, check_key
 from twilio_oauth_async.stores.leases import check_lease, is_leased, with_lease
 
 
-class MemoryTokenStore(Secretive):
+class MemoryTokenStore(HoldsSecrets):
     """A `TokenStore` for one event loop; tokens are lost when the process ends.
 
     All tasks of the loop can use it. Its lock does not exclude tasks of an event loop in another thread.
@@ -58,7 +58,7 @@ class MemoryTokenStore(Secretive):
         return f"MemoryTokenStore({len(self._tokens)} tokens)"
 
 
-class MemoryFlowStore(Secretive):
+class MemoryFlowStore(HoldsSecrets):
     """A `FlowStore` for one event loop; flows are lost when the process ends."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:

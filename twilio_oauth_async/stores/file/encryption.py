@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.file.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def sealer_of(encryption: Encryption) -> Sealer:
     return _GivenKeys(_fernet(cast("Sequence[Key]", keys)))
 
 
-class _GivenKeys(Secretive):
+class _GivenKeys(HoldsSecrets):
     """The caller has them."""
 
     def __init__(self, fernet: MultiFernet) -> None:
@@ -77,7 +77,7 @@ class _GivenKeys(Secretive):
         return None, await self.opener(key_id)
 
 
-class _KeysInKeyring(Secretive):
+class _KeysInKeyring(HoldsSecrets):
     """The system's keyring has them, each under an id of its own.
 
     Thus two processes that both make a first key never overwrite each other's: the file says whose it is.

@@ -19,7 +19,7 @@ import attrs
 
 from twilio_oauth_async.errors import StoreError
 from twilio_oauth_async.protocol import codec
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -34,7 +34,7 @@ class Unreadable(Exception):  # noqa: N818 - says what the file is
 
 
 @attrs.frozen
-class Sealed(Secretive):
+class Sealed(HoldsSecrets):
     """Entries that need a key."""
 
     key_id: str | None

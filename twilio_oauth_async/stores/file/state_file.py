@@ -21,7 +21,7 @@ import attrs
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.cancellation import finish_in_thread
 from twilio_oauth_async.stores.file import format as file_format
 from twilio_oauth_async.stores.file import locks as file_locks
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @attrs.frozen
-class _Content(Secretive):
+class _Content(HoldsSecrets):
     """What the file has."""
 
     entries: Entries = attrs.field(factory=dict[str, object], repr=False)

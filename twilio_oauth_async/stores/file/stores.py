@@ -14,7 +14,7 @@ from typing import TypeVar
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import StoreConflict
 from twilio_oauth_async.protocol import codec
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT, StoredFlow, StoredToken
 from twilio_oauth_async.stores.file.encryption import Encryption
 from twilio_oauth_async.stores.file.format import Entries
@@ -29,7 +29,7 @@ __all__ = ["FileFlowStore", "FileTokenStore", "Keyring"]
 T = TypeVar("T")
 
 
-class FileTokenStore(Secretive):
+class FileTokenStore(HoldsSecrets):
     """A `TokenStore` in one file of mode 0600 in a folder of mode 0700, shared by the processes of one user.
 
     The folder is made where it is missing. A folder or file that others may enter or read, that belongs to somebody
@@ -108,7 +108,7 @@ class FileTokenStore(Secretive):
         return f"FileTokenStore({str(self._state.path)!r})"
 
 
-class FileFlowStore(Secretive):
+class FileFlowStore(HoldsSecrets):
     """A `FlowStore` in one file, private in the way of `FileTokenStore`."""
 
     def __init__(

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.keys import digest
 
 CALL_TIMEOUT = 5.0
@@ -35,7 +35,7 @@ class RedisClient(Protocol):
         ...
 
 
-class RedisScripts(Secretive):
+class RedisScripts(HoldsSecrets):
     """Runs scripts on the caller's client. The client is neither closed nor changed."""
 
     def __init__(self, redis: RedisClient, *, prefix: str, timeout: float) -> None:

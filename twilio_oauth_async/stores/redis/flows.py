@@ -10,7 +10,7 @@ from datetime import datetime
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import StoreError
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.base import StoredFlow
 from twilio_oauth_async.stores.cancellation import finish
 from twilio_oauth_async.stores.keys import check_aware, check_key
@@ -31,7 +31,7 @@ _MAX_ATTEMPTS = 50
 _log = logging.getLogger(__name__)
 
 
-class RedisFlowStore(Secretive):
+class RedisFlowStore(HoldsSecrets):
     """A `FlowStore` on a Redis server or cluster. All flows of one prefix are in one slot of a cluster.
 
     The client belongs to the caller, and every wait is limited in time, as in `RedisTokenStore`. The clocks of the

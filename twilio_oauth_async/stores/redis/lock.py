@@ -14,7 +14,7 @@ from types import MappingProxyType
 import attrs
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.cancellation import finish, wait_until_done
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
 from twilio_oauth_async.stores.redis.calls import RedisScripts
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @attrs.define
-class HeldLock(Secretive):
+class HeldLock(HoldsSecrets):
     """A lock that is held or was held."""
 
     value: str = attrs.field(repr=False)
@@ -56,7 +56,7 @@ _held_locks: ContextVar[Mapping[tuple[RedisLocks, str], HeldLock]] = ContextVar(
 )
 
 
-class RedisLocks(Secretive):
+class RedisLocks(HoldsSecrets):
     """Locks of one `RedisTokenStore`."""
 
     def __init__(self, scripts: RedisScripts, *, timeout: float, lifetime: float) -> None:

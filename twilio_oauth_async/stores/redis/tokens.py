@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import StoreConflict, StoreError
-from twilio_oauth_async.protocol.serializable import Secretive
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT, StoredToken
 from twilio_oauth_async.stores.cancellation import finish
 from twilio_oauth_async.stores.keys import check_key
@@ -26,7 +26,7 @@ _SET_ASIDE_RETENTION = 30 * 86_400_000
 _log = logging.getLogger(__name__)
 
 
-class RedisTokenStore(Secretive):
+class RedisTokenStore(HoldsSecrets):
     """A `TokenStore` on a Redis server or cluster, for many hosts.
 
     The client belongs to the caller: it is neither closed nor changed. The caller configures its TLS, password and
