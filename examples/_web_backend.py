@@ -92,9 +92,9 @@ class Backend:
     def __init__(self, twilio: Service, folder: Path, url: str) -> None:
         self.session = session = twilio.session
         sid, secret = twilio.client_sid, twilio.client_secret
-        tokens = FileTokenStore(folder / "tokens.json")
+        tokens = FileTokenStore(folder / "tokens.db", clock=session.clock)
         flow = DeviceFlow(session, client_sid=sid, client_secret=secret, scopes=SCOPES)
-        flows = FileFlowStore(folder / "flows.json", clock=session.clock)
+        flows = FileFlowStore(folder / "flows.db", clock=session.clock)
         self.pool = DeviceFlowPool(flow, tokens=tokens, flows=flows)
         self.managers = TokenManagers(flow, store=tokens)
         self.code_flow = AuthorizationCodeFlow(

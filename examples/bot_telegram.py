@@ -188,10 +188,7 @@ class SignInBot:
         """Report the results of the sign-ins that the pool resumed when it was opened, and resumes later."""
         while True:
             for sign_in in resumed:
-                if sign_in.user in self.pending:  # the user started a new one before the old one could be resumed
-                    self.tasks.create_task(self.report_result(sign_in.id, sign_in.user))
-                else:
-                    self.watch(sign_in.id, sign_in.user)
+                self.watch(sign_in.id, sign_in.user)
             await self.session.clock.sleep(RESUME_INTERVAL)
             try:
                 resumed = await self.pool.take_up()
@@ -202,8 +199,8 @@ class SignInBot:
 @asynccontextmanager
 async def sign_in_bot(bot: Bot, twilio: Service, folder: Path) -> AsyncGenerator[Dispatcher, None]:
     """Yield the dispatcher of the commands. Pending sign-ins stay in `folder`, and the next start resumes them."""
-    tokens = FileTokenStore(folder / "tokens.json")
-    flows = FileFlowStore(folder / "flows.json", clock=twilio.session.clock)
+    tokens = FileTokenStore(folder / "tokens.db", clock=twilio.session.clock)
+    flows = FileFlowStore(folder / "flows.db", clock=twilio.session.clock)
     flow = DeviceFlow(
         twilio.session, client_sid=twilio.client_sid, client_secret=twilio.client_secret, scopes=["openid"]
     )

@@ -1,6 +1,6 @@
 """Show a code, stop, and complete the sign-in in the next run of the program.
 
-The pool keeps the pending sign-in in a private file between the runs. See _service.py for the server.
+The pool keeps the pending sign-in in a private database between the runs. See _service.py for the server.
 """
 
 import asyncio
@@ -20,9 +20,7 @@ def make_flow(twilio: Service) -> DeviceFlow:
 
 
 def make_pool(flow: DeviceFlow, folder: Path) -> DeviceFlowPool:
-    return DeviceFlowPool(
-        flow, tokens=FileTokenStore(folder / "tokens.json"), flows=FileFlowStore(folder / "flows.json")
-    )
+    return DeviceFlowPool(flow, tokens=FileTokenStore(folder / "tokens.db"), flows=FileFlowStore(folder / "flows.db"))
 
 
 async def first_run(twilio: Service, folder: Path) -> None:
@@ -39,7 +37,7 @@ async def second_run(twilio: Service, folder: Path) -> None:
         sign_in = await pool.submit("me")
         print(f"Resumed: {sign_in.user_code}")
         await pool.result(sign_in.id)
-    token = await TokenManager(flow, store=FileTokenStore(folder / "tokens.json"), key="me").token()
+    token = await TokenManager(flow, store=FileTokenStore(folder / "tokens.db"), key="me").token()
     print(f"Signed in, until {token.access_token_expires_at}")
 
 

@@ -19,10 +19,17 @@ PUBLIC_MODULES = {
     "adapters.twilio": ["BearerCredentials"],
     "emulator": ["Emulator"],
     "otel": ["instrument", "uninstrument"],
-    "stores.base": ["FlowStore", "StoredFlow", "StoredToken", "TokenStore"],
+    "stores.base": ["FlowStore", "StoredFlow", "StoredToken", "TokenKey", "TokenStore", "Tombstone", "epoch_of"],
     "stores.file": ["FileFlowStore", "FileTokenStore", "Keyring"],
     "stores.memory": ["MemoryFlowStore", "MemoryTokenStore"],
     "stores.redis": ["RedisClient", "RedisFlowStore", "RedisTokenStore"],
+    "stores.testing": [
+        "FlowStoreContract",
+        "SharedFlowStoreContract",
+        "SharedTokenStoreContract",
+        "StoreContract",
+        "TokenStoreContract",
+    ],
 }
 """Modules that programs import by their path, and the names that must stay there."""
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
     from twilio_oauth_async.sign_in.base import DeviceFlowRunner, SignIn, SignInEvent
     from twilio_oauth_async.sign_in.pool import DeviceFlowPool
-    from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenStore
+    from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenKey, TokenStore
     from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
     from twilio_oauth_async.stores.file.keyring import Keyring
     from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
@@ -116,6 +116,7 @@ __all__ = [
     "StoredToken",
     "SystemClock",
     "Token",
+    "TokenKey",
     "TokenManager",
     "TokenManagers",
     "TokenStore",
@@ -186,6 +187,7 @@ _MODULE_OF = {
     "FlowStore": "stores.base",
     "StoredFlow": "stores.base",
     "StoredToken": "stores.base",
+    "TokenKey": "stores.base",
     "TokenStore": "stores.base",
     "FileFlowStore": "stores.file",
     "FileTokenStore": "stores.file",

@@ -60,7 +60,7 @@ async def test_user_who_never_wrote_to_the_bot_is_asked_to_press_start(world, ad
         assert sent == f"I cannot send you a message. Open @{NAME}, press Start, and send the command there."
         # The sign-in is cancelled, because the user has not seen its code.
         assert len(world.emulator.requests.to("device_code")) == 1
-        assert await world.flows.list_due() == []
+        assert await world.due() == []
         await world.telegram.say(ada, "/start")
         await world.telegram.read(ada)
         await world.decide("approve", await world.code(ada, group))
@@ -156,7 +156,7 @@ async def test_cancel_and_logout_end_the_pending_sign_in(world, ada, command, re
     async with world.bot():
         code = await world.code(ada)
         assert await world.ask(ada, command) == reply
-        assert await world.flows.list_due() == []
+        assert await world.due() == []
         await world.decide("approve", code)
         assert await world.ask(ada, "/cancel") == "There is no pending sign-in."
         assert await world.ask(ada, "/whoami") == NOT_SIGNED_IN
@@ -185,12 +185,12 @@ async def test_whoami_with_a_rejected_token_refreshes_or_reports_not_signed_in(w
     async with world.bot():
         await world.decide("approve", await world.code(ada))
         await world.telegram.read(ada)
-        before = (await world.tokens.load(str(ada))).token
+        before = (await world.stored(ada)).token
         world.clock.advance(10)
         if refreshable:
             world.emulator.faults.on("userinfo").error("invalid_token", status=401)
             assert await world.ask(ada, "/whoami") == "You are signed in as Ada Example."
-            assert (await world.tokens.load(str(ada))).token != before
+            assert (await world.stored(ada)).token != before
         else:
             await world.emulator.revoke(before.access_token)
             assert await world.ask(ada, "/whoami") == NOT_SIGNED_IN

@@ -6,7 +6,6 @@ import re
 import runpy
 import signal
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ STOPS_BY_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="aiogram d
 async def test_sign_ins_pending_at_a_restart_are_completed_and_reported_once(world, ada, bob, when):
     async with world.bot():
         codes = [await world.code(ada), await world.code(bob)]
-    assert len(await world.flows.list_due()) == 2
+    assert len(await world.due()) == 2
     if when == "before the restart":
         await asyncio.gather(*(world.decide("approve", code) for code in codes))
     async with world.bot():
@@ -38,7 +37,7 @@ async def test_sign_ins_pending_at_a_restart_are_completed_and_reported_once(wor
         assert (await world.telegram.read(bob)).text == SIGNED_IN
         assert await world.ask(ada, "/whoami") == "You are signed in as Ada Example."
     assert world.telegram.unread(ada) == world.telegram.unread(bob) == []
-    assert await world.flows.list_due() == []
+    assert await world.due() == []
     # A third start reports nothing again.
     async with world.bot():
         assert await world.ask(ada, "/whoami") == "You are signed in as Ada Example."
@@ -58,8 +57,7 @@ async def test_sign_in_that_expired_while_the_bot_was_stopped_is_reported(world,
 async def test_sign_in_of_a_killed_bot_is_resumed_when_its_lease_expires(world, ada):
     async with world.bot():
         code = await world.code(ada)
-    [flow] = await world.flows.list_due()
-    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=60))
+    await world.flow_of_killed_bot()
     async with world.bot():
         await world.decide("approve", code)
         for _ in range(9):  # 54 seconds more
@@ -74,45 +72,39 @@ async def test_sign_in_of_a_killed_bot_is_resumed_when_its_lease_expires(world, 
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("approved", [0, 1])
-async def test_after_a_kill_either_code_can_be_approved_and_one_result_is_sent(world, ada, approved):
+async def test_login_after_a_kill_shows_the_same_code_and_one_result_is_sent(world, ada):
     async with world.bot():
-        codes = [await world.code(ada)]
-    [flow] = await world.flows.list_due()
-    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=60))
+        code = await world.code(ada)
+    await world.flow_of_killed_bot()
     world.clock.advance(1)
     async with world.bot():
-        codes.append(await world.code(ada))
-        assert codes[0] != codes[1]
+        assert await world.code(ada) == code, "the killed bot still has the lease"
         world.clock.advance(61)
+        assert await world.code(ada) == code
         async with asyncio.timeout(20):
-            while await world.flows.list_due():
+            while await world.due():
                 world.clock.advance(1)
                 await asyncio.sleep(0.01)
-        await world.decide("approve", codes[approved])
+        await world.decide("approve", code)
         assert (await world.telegram.read(ada)).text == SIGNED_IN
         assert await world.ask(ada, "/cancel") == "There is no pending sign-in."
     assert world.telegram.unread(ada) == []
+    assert len(world.emulator.requests.to("device_code")) == 1
 
 
 @pytest.mark.asyncio
 async def test_expiry_of_an_older_code_is_not_reported_while_a_newer_one_is_pending(world, ada):
     async with world.bot():
-        await world.code(ada)
-    [flow] = await world.flows.list_due()
-    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=60))
-    world.clock.advance(200)
-    await world.flows.claim(flow.id, "killed", world.clock.now() + timedelta(seconds=10))
+        older = await world.code(ada)
+    flow = await world.flow_of_killed_bot()
+    world.clock.advance(250)
+    assert await world.flows.lease([flow.id], "killed", 60) == {flow.id}
     async with world.bot():
+        world.clock.advance(50)  # the older one expires, before its lease
         code = await world.code(ada)
+        assert code != older
+        assert await world.flows.load(flow.id) is None
         world.clock.advance(30)
-        async with asyncio.timeout(20):
-            while await world.flows.list_due():
-                await asyncio.sleep(0.01)
-        world.clock.advance(100)  # the older one expires
-        async with asyncio.timeout(20):
-            while await world.flows.load(flow.id) is not None:
-                await asyncio.sleep(0.01)
         await world.decide("approve", code)
         assert (await world.telegram.read(ada)).text == SIGNED_IN
     assert world.telegram.unread(ada) == []
@@ -122,11 +114,11 @@ async def test_expiry_of_an_older_code_is_not_reported_while_a_newer_one_is_pend
 async def test_sign_in_that_another_process_resumed_first_is_not_resumed(world, ada, monkeypatch):
     async with world.bot():
         code = await world.code(ada)
-    [flow] = await world.flows.list_due()
+    [flow] = await world.due()
     take_up = DeviceFlowPool.take_up
 
     async def take_up_too_late(self):
-        await world.flows.claim(flow.id, "faster", world.clock.now() + timedelta(hours=1))
+        assert await world.flows.lease([flow.id], "faster", 3600) == {flow.id}
         return await take_up(self)
 
     monkeypatch.setattr(DeviceFlowPool, "take_up", take_up_too_late)
@@ -178,8 +170,8 @@ async def test_sigterm_during_a_sign_in_stops_cleanly_and_the_next_start_resumes
             assert b"Warning" not in printed[-1]  # a session left open, a task never awaited
             if sign_in:
                 await emulator.approve(code)
-        files = {path.name for path in (tmp_path / "bot-state").iterdir() if path.suffix == ".json"}
-        assert files == {"flows.json", "tokens.json"}
+        files = {path.name for path in (tmp_path / "bot-state").iterdir() if path.suffix == ".db"}
+        assert files == {"flows.db", "tokens.db"}
         device_codes = {entry.form["DeviceCode"] for entry in emulator.requests.to("poll")}
         for secret in {TOKEN, emulator.client_secret, emulator.auth_token, code, *device_codes}:
             assert secret.encode() not in b"".join(printed)

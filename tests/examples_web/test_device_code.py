@@ -26,11 +26,11 @@ async def test_code_login_from_the_start_page_to_sign_out(new_visitor, emulator,
     await approve(emulator, code)
     assert "<strong>Ada Example</strong> (ada@example.com)" in await ada.wait_for("Signed in as")
     assert (await ada.read_events())[-1]["state"] == "approved"
-    assert emulator.client_sid not in stored(state, "flows.json"), "a completed sign-in is deleted"
+    assert emulator.client_sid not in stored(state, "flows.db"), "a completed sign-in is deleted"
     await ada.submit("/sign-out")
     assert "Connect with a code" in ada.text
     assert [entry.status for entry in emulator.requests if "revoke" in entry.path] == [200]
-    assert "access_token" not in stored(state, "tokens.json").replace("access_token_expires_at", "")
+    assert "access_token" not in stored(state, "tokens.db").replace("access_token_expires_at", "")
 
 
 async def test_reload_and_second_connect_show_the_same_code(new_visitor, emulator):
@@ -60,13 +60,13 @@ async def test_event_stream_sends_the_current_state_and_the_result(new_visitor, 
         seen = ""
         while "data: " not in seen:
             seen += (await response.content.readline()).decode()
-        device_code = re.search(r'"device_code": ?"([^"]+)"', stored(state, "flows.json"))[1]
+        device_code = re.search(r'"device_code": ?"([^"]+)"', stored(state, "flows.db"))[1]
         await approve(emulator, code)
         seen += (await response.content.read()).decode()
     assert [event["state"] for event in parse_events(seen)] == ["pending", "approved"]
     assert [event["state"] for event in await ada.read_events()] == ["approved"], "a late stream gets the result too"
     assert "Signed in as" in await ada.get()
-    access_token = re.search(r'"access_token": ?"([^"]+)"', stored(state, "tokens.json"))[1]
+    access_token = re.search(r'"access_token": ?"([^"]+)"', stored(state, "tokens.db"))[1]
     for secret in (device_code, access_token, ada.cookie.split(".")[0]):
         assert secret not in seen
 
@@ -165,7 +165,7 @@ async def test_access_revoked_at_twilio_shows_the_start_page(new_visitor, emulat
     ada = new_visitor()
     await approve(emulator, await ada.connect())
     await ada.wait_for("Signed in as")
-    await emulator.revoke(re.search(r'"refresh_token": ?"([^"]+)"', stored(state, "tokens.json"))[1])
+    await emulator.revoke(re.search(r'"refresh_token": ?"([^"]+)"', stored(state, "tokens.db"))[1])
     assert "Connect with a code" in await ada.get()
     assert ada.status == 200
 

@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -134,7 +133,7 @@ async def test_sign_in_survives_kill_9_before_the_approval(
                 while "Signed in as" not in await ada.get():
                     clock.advance(1)  # the last search may have been just before the lease expired
             assert (await ada.read_events())[-1]["state"] == "approved"
-            assert code not in stored(state, "flows.json")
+            assert code not in stored(state, "flows.db")
             await bob.connect()
             async with listening(bob):
                 status, log = await program.stop(signal.SIGTERM)
@@ -164,8 +163,9 @@ async def test_sign_in_leased_by_another_process_can_be_shown_and_cancelled(
     async with serving(name, state) as url, Visitor(url) as ada:
         await ada.connect()
         cookie = ada.cookie
-    flows = FileFlowStore(state / "flows.json", clock=emulator.clock)
-    assert await flows.claim(cookie.split(".")[1], "other-process", emulator.clock.now() + timedelta(seconds=60))
+    flows = FileFlowStore(state / "flows.db", clock=emulator.clock)
+    sign_in = cookie.split(".")[1]
+    assert await flows.lease([sign_in], "other-process", 60) == {sign_in}
     async with serving(name, state) as url, Visitor(url) as ada, Visitor(url) as eve:
         await eve.get()
         eve.cookie = eve.cookie.split(".")[0] + "." + cookie.split(".")[1]
@@ -213,4 +213,4 @@ async def test_state_folder_that_is_a_file_is_an_error(name: str, tmp_path: Path
     )
     _, stderr = await process.communicate()
     assert process.returncode not in {0, None}
-    assert "file/flows.json: Not a directory" in stderr.decode()
+    assert "file/flows.db: Not a directory" in stderr.decode()

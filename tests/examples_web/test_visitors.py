@@ -1,5 +1,6 @@
 """Access control of the web examples: cookie, CSRF token, headers, and secrets that must not leak."""
 
+import hashlib
 import logging
 import re
 
@@ -36,8 +37,9 @@ async def test_key_from_the_stores_is_not_accepted_as_cookie(new_visitor, emulat
     await approve(emulator, await ada.connect())
     await ada.wait_for("Signed in as")
     secret = ada.cookie.split(".")[0]
-    assert secret not in stored(state, "tokens.json") + stored(state, "flows.json")
-    key = re.search(r'"([0-9a-f]{64})"', stored(state, "tokens.json"))[1]
+    assert secret not in stored(state, "tokens.db") + stored(state, "flows.db")
+    key = hashlib.sha256(secret.encode()).hexdigest()
+    assert key in stored(state, "tokens.db")
     for cookie in (f"{key}.", f"{key[:43]}."):
         eve.cookie = cookie
         assert "Connect with a code" in await eve.get()
@@ -166,10 +168,10 @@ async def test_no_secret_is_logged_or_shown(new_visitor, emulator, state, caplog
     secrets.add(ada.cookie.split(".")[0])
     code = await ada.connect()
     seen.append(ada.text)
-    flow = stored(state, "flows.json")
+    flow = stored(state, "flows.db")
     await approve(emulator, code)
     seen += [await ada.wait_for("Signed in as"), str(await ada.read_events())]
-    token = stored(state, "tokens.json")
+    token = stored(state, "tokens.db")
     secrets.add(ada.cookie.split(".")[0])
     secrets |= set(re.findall(r'"(?:device_code|access_token|refresh_token|id_token)": ?"([^"]+)"', flow + token))
     csrf = ada.csrf

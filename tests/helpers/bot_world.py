@@ -13,6 +13,7 @@ from bot_telegram import sign_in_bot
 from tests.helpers.fake_telegram import TOKEN, FakeTelegram
 from twilio_oauth_async import OAuthSession, RetryPolicy, VirtualClock
 from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.stores.base import TokenKey
 from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
 
@@ -32,8 +33,8 @@ class World:
         self.telegram = FakeTelegram()
         self.emulator = Emulator(clock=self.clock)
         self.folder = folder
-        self.tokens = FileTokenStore(folder / "tokens.json")
-        self.flows = FileFlowStore(folder / "flows.json", clock=self.clock)
+        self.tokens = FileTokenStore(folder / "tokens.db", clock=self.clock)
+        self.flows = FileFlowStore(folder / "flows.db", clock=self.clock)
         self.codes = []
         """Pairs of a user and a code that was sent to this user."""
 
@@ -89,8 +90,22 @@ class World:
         await getattr(self.emulator, act)(code, *([user] if user else []))
         self.clock.advance(6)
 
+    async def stored(self, user):
+        """Return the stored token of `user`; None if there is none."""
+        return await self.tokens.load(TokenKey(str(user), self.emulator.client_sid, self.emulator.base_url))
+
     async def signed_in(self, user):
-        return await self.tokens.load(str(user)) is not None
+        return await self.stored(user) is not None
+
+    async def due(self):
+        """Return the stored flows that no process polls."""
+        return await self.flows.list_due(100, client_sid=self.emulator.client_sid, server=self.emulator.base_url)
+
+    async def flow_of_killed_bot(self):
+        """Give the lease of the only stored flow to a bot that was killed; return the flow."""
+        [flow] = await self.due()
+        assert await self.flows.lease([flow.id], "killed", 60) == {flow.id}
+        return flow
 
     async def secrets(self):
         """Return all secrets: those sent to Twilio and those in its responses."""
@@ -99,7 +114,7 @@ class World:
             found |= {value for name, value in entry.form.items() if name in {"DeviceCode", "RefreshToken", "token"}}
             found.add(entry.headers.get("Authorization", "").partition(" ")[2])
         for user, _ in self.codes:
-            if stored := await self.tokens.load(str(user)):
+            if stored := await self.stored(user):
                 token = stored.token
                 found |= {token.access_token, token.refresh_token, token.id_token}
         return {secret for secret in found if secret}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import copy
+import functools
 import inspect
 import math
 
@@ -58,12 +59,12 @@ class FaultyStore:
         store = FaultyStore(MemoryTokenStore())
         store.fail("save")                    # every save raises StoreError("down"), until store.repair("save")
         store.fail("save", times=1)           # only the next one
-        store.fail("claim", skip=1)           # every one but the next
+        store.fail("lease", skip=1)           # every one but the next
         store.fail("delete", when=lambda id: id == "a", error=StoreError("disk full"))
-        store.before("load", function)        # a function or coroutine function, called with the call's arguments
-        store.after("claim", function, times=1)
+        store.before("load", function)        # a function or coroutine function, called with the positional arguments
+        store.after("lease", function, times=1)
         pause = store.pause("save")           # saves wait until pause.resume()
-        store.slow_down("claim")              # other tasks run before and after it
+        store.slow_down("lease")              # other tasks run before and after it
 
     The methods are those of the store; ``"unlock"`` is the end of a lock. Rules run in the order in which they were
     made; the first that raises ends the call. `calls` lists the names of the methods as they are called.
@@ -107,21 +108,17 @@ class FaultyStore:
         """Forget the rules of `methods`; all rules where none is given."""
         self._rules = [rule for rule in self._rules if methods and rule.method not in methods]
 
-    async def load(self, key):
-        return await self._call("load", key)
+    def __getattr__(self, method):
+        if method.startswith("_"):
+            raise AttributeError(method)
+        return functools.partial(self._call, method)
 
-    async def save(self, *stored):
-        """`TokenStore.save` takes a key and a token, `FlowStore.save` a flow."""
-        await self._call("save", *stored)
-
-    async def delete(self, key):
-        await self._call("delete", key)
-
-    async def claim(self, id, owner, until):  # noqa: A002
-        return await self._call("claim", id, owner, until)
-
-    async def list_due(self):
-        return await self._call("list_due")
+    async def users(self):
+        self.calls.append("users")
+        await self._run_rules("users", False)
+        async for user in self.inner.users():
+            yield user
+        await self._run_rules("users", True)
 
     @contextlib.asynccontextmanager
     async def lock(self, key):
@@ -133,10 +130,10 @@ class FaultyStore:
         self.calls.append("unlock")
         await self._run_rules("unlock", False, key)
 
-    async def _call(self, method, *arguments):
+    async def _call(self, method, *arguments, **options):
         self.calls.append(method)
         await self._run_rules(method, False, *arguments)
-        result = await getattr(self.inner, method)(*arguments)
+        result = await getattr(self.inner, method)(*arguments, **options)
         await self._run_rules(method, True, *arguments)
         return result
 

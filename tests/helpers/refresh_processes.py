@@ -49,6 +49,10 @@ class RefreshProcesses:
         """Return a manager of the same token in this process."""
         return self.world.manager(store=self.store)
 
+    async def stored(self):
+        """Return the stored token."""
+        return await self.store.load(self.world.key("me"))
+
     async def sign_in(self):
         """Let a user sign in; the token is stored."""
         authorization = await self.world.flow.start()
@@ -102,10 +106,10 @@ class RefreshProcesses:
         for expiry in range(1, EXPIRIES + 1):
             self.clock.advance(3600)
             results = await asyncio.gather(*(worker.call(3600) for worker in workers))
-            newest = (await self.store.load("me")).token.access_token
+            newest = (await self.stored()).token.access_token
             assert [result.get("token") for result in results] == [newest] * PROCESSES
             assert self.refresh_statuses() == [201] * expiry
-        assert (await self.store.load("me")).generation == EXPIRIES + 1
+        assert (await self.stored()).generation == EXPIRIES + 1
 
 
 @contextlib.asynccontextmanager

@@ -29,6 +29,19 @@ def open_store(options):
     return RedisTokenStore(redis.asyncio.Redis.from_url(options["redis"]))
 
 
+def kill_before_commit():
+    """Arrange for a ``kill -9`` in the next save: the new row is written, and its transaction is not committed yet."""
+    from twilio_oauth_async.stores.file import tokens
+
+    put = tokens._put
+
+    def put_and_kill(*arguments):
+        put(*arguments)
+        kill_self()
+
+    tokens._put = put_and_kill
+
+
 def kill_at(point, flow):
     """Arrange for a ``kill -9`` at `point` of the next refresh."""
     refresh = flow.refresh
@@ -40,8 +53,7 @@ def kill_at(point, flow):
         if point == "between response and save":
             kill_self()
         if point == "inside the save":
-            # The new file is written and about to replace the old one.
-            sys.addaudithook(lambda event, _: kill_self() if event == "os.rename" else None)
+            kill_before_commit()
         return new
 
     if point is not None:

@@ -77,7 +77,7 @@ class ScriptedManager:
     def __init__(self, *script, interactive=True, lifetime=3600, store=None, key="me", clock=None, **options):
         self.clock = clock or VirtualClock(auto=False)
         self.grant = ScriptedGrant(self.clock, *script, interactive=interactive, lifetime=lifetime)
-        self.store = FaultyStore(MemoryTokenStore() if store is None else store)
+        self.store = FaultyStore(MemoryTokenStore(clock=self.clock) if store is None else store)
         self.key = key
         self.manager = self.another(**options)
 

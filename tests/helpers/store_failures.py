@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.helpers.secrecy import error_texts
-from tests.helpers.stored_values import CANARY, at, flow, stored
+from tests.helpers.stored_values import CANARY, CLIENT, SERVER, flow, stored
 
 BOUND = 4.0
 """Seconds: less than a store waits by default, and enough for a busy machine."""
@@ -18,18 +18,33 @@ async def take_lock(store):
         pytest.fail("the lock is held elsewhere or out of reach")
 
 
+async def list_users(store):
+    """Read the users of a token store."""
+    return [user async for user in store.users()]
+
+
 def calls_of(tokens, flows):
     """Return a call of every method of both stores."""
+    app = {"client_sid": CLIENT, "server": SERVER}
     return {
         "load": lambda: tokens.load("a"),
-        "save": lambda: tokens.save("a", stored(2)),
+        "is_deleted": lambda: tokens.is_deleted("a"),
+        "save": lambda: tokens.save("a", stored(2), replaces=None),
         "delete": lambda: tokens.delete("a"),
+        "users": lambda: list_users(tokens),
+        "erase": lambda: tokens.erase("a"),
         "lock": lambda: take_lock(tokens),
-        "flow load": lambda: flows.load("a"),
+        "flow create": lambda: flows.create(flow(), owner="me", seconds=60),
         "flow save": lambda: flows.save(flow()),
+        "flow load": lambda: flows.load("a"),
+        "flow find_user": lambda: flows.find_user("a"),
+        "flow list_due": lambda: flows.list_due(1, **app),
+        "flow lease": lambda: flows.lease(["a"], "me", 60),
+        "flow release": lambda: flows.release(["a"], "me"),
+        "flow grant": lambda: flows.grant("a", "me"),
+        "flow end": lambda: flows.end("a", "denied"),
+        "flow list_ended": lambda: flows.list_ended(1, **app),
         "flow delete": lambda: flows.delete("a"),
-        "flow claim": lambda: flows.claim("a", "me", at(60)),
-        "flow list_due": flows.list_due,
     }
 
 

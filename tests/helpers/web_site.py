@@ -9,6 +9,7 @@ import importlib
 import json
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -144,8 +145,14 @@ async def approve(emulator: Emulator, code: str) -> None:
 
 
 def stored(state: Path, name: str) -> str:
-    path = state / name
-    return path.read_text() if path.exists() else ""
+    """Return what is in the files of a database of the example.
+
+    A program of its own reads them: to close a file releases all POSIX locks that this process has on it.
+    """
+    files = [str(path) for path in (state / name, state / f"{name}-wal") if path.exists()]
+    program = "import sys\nfor path in sys.argv[1:]: sys.stdout.buffer.write(open(path, 'rb').read())"
+    done = subprocess.run([sys.executable, "-S", "-c", program, *files], capture_output=True, check=True)
+    return done.stdout.decode("latin-1")
 
 
 def use(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

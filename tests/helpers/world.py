@@ -17,6 +17,7 @@ from twilio_oauth_async import (
 )
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
+from twilio_oauth_async.tokens.manager import key_of
 
 CALLBACK = "http://127.0.0.1:8000/callback"
 """Redirect URI of the authorization code flows, unless another is given."""
@@ -31,7 +32,7 @@ class World:
 
     def __init__(self, emulator, session):
         self.emulator, self.session, self.clock = emulator, session, emulator.clock
-        self.tokens = FaultyStore(MemoryTokenStore())
+        self.tokens = FaultyStore(MemoryTokenStore(clock=self.clock))
         self.flows = FaultyStore(MemoryFlowStore(clock=self.clock))
         self.flow = self.device_flow()
 
@@ -81,6 +82,19 @@ class World:
         flow = options.pop("flow", self.flow)
         return DeviceFlowPool(flow, **{"tokens": self.tokens, "flows": self.flows, **options})
 
+    def key(self, user, flow=None):
+        """Return the key under which a token of `flow` (the flow of this world where it is None) is stored."""
+        return key_of(flow or self.flow, user)
+
+    async def stored(self, user):
+        """Return the stored token of `user`; None if there is none."""
+        return await self.tokens.load(self.key(user))
+
+    async def due(self):
+        """Return the stored flows of the emulator's client that no process polls."""
+        identity = self.flow.identity
+        return await self.flows.list_due(1000, client_sid=identity.client_sid, server=identity.server)
+
     async def submit_and_kill(self, user):
         """Start a sign-in in a pool and stop the pool as ``kill -9`` does: its lease stays. Return the `SignIn`."""
         pool = self.pool()
@@ -90,6 +104,24 @@ class World:
             task.cancel()
         await asyncio.sleep(0)
         return sign_in
+
+    async def submit_twice(self, pool, user):
+        """Start two sign-ins of `user` in `pool`: the store loses the first one before another process starts one."""
+        first = await pool.submit(user)
+        await self.flows.inner.delete(first.id)
+        self.flows.fail("lease", when=lambda ids, *_: first.id in ids)  # so that `pool` does not notice
+        self.clock.advance(1)
+        async with self.pool() as other:
+            second = await other.submit(user)
+        assert second.id != first.id
+        assert await pool.take_up() == [second]
+        return first, second
+
+    async def take_over(self, id, seconds=3600):  # noqa: A002
+        """Give the lease of a flow to another process, as if its owner had been suspended for too long."""
+        flow = await self.flows.inner.load(id)
+        await self.flows.inner.release([id], flow.owner)
+        assert await self.flows.inner.lease([id], "other", seconds) == {id}
 
     async def _approve(self, authorization):
         await self.emulator.approve(authorization.user_code)

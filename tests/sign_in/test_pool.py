@@ -16,6 +16,7 @@ from twilio_oauth_async import (
     TransportError,
 )
 from twilio_oauth_async.sign_in import pool as module
+from twilio_oauth_async.stores.base import epoch_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -25,11 +26,14 @@ async def test_a_sign_in_from_beginning_to_end():
         sign_in = await pool.submit("ada")
         assert (sign_in.user, sign_in.state, sign_in.scopes) == ("ada", "pending", ("openid",))
         assert sign_in.user_code in sign_in.instructions("Demo")
+        device_code = (await setup.flows.load(sign_in.id)).authorization.device_code
         listening = asyncio.create_task(collect(pool.events(sign_in.id)))
         await setup.emulator.approve(sign_in.user_code)
         await pool.result(sign_in.id)
-        stored = await setup.tokens.load("ada")
-        assert stored.generation == 1
+        stored = await setup.stored("ada")
+        assert (stored.epoch, stored.generation) == (epoch_of(device_code), 1)
+        assert (stored.client_sid, stored.server) == (setup.emulator.client_sid, setup.emulator.base_url)
+        assert (stored.scopes, stored.audiences) == (("openid",), ())
         assert [event.sign_in.state for event in await listening] == ["pending", "approved"]
         assert await setup.flows.load(sign_in.id) is None
 
@@ -39,7 +43,7 @@ async def test_the_token_is_stored_before_anybody_is_told():
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
         async for event in pool.events(sign_in.id):
-            assert (await setup.tokens.load("ada") is not None) or event.sign_in.state == "pending"
+            assert (await setup.stored("ada") is not None) or event.sign_in.state == "pending"
         assert event.sign_in.state == "approved"
 
 
@@ -51,6 +55,30 @@ async def test_a_second_request_joins():
         other = await pool.submit("bob")
         assert other.id != third.id
         assert len([request for request in setup.emulator.requests if request.path == "/v1/device/code"]) == 2
+
+
+async def test_two_apps_on_the_same_stores_and_one_user_never_meet():
+    """Fault 41 (docs/reliability.md)."""
+    async with emulated() as setup:
+        app = setup.emulator.add_app("Another app")
+        another = setup.device_flow(client_sid=app.sid, client_secret=app.secret)
+        async with setup.pool() as pool, setup.pool(flow=another) as other:
+            first, second = await pool.submit("ada"), await other.submit("ada")
+            assert first.id != second.id
+            assert await pool.take_up() == await other.take_up() == []
+            await setup.emulator.approve(first.user_code)
+            await pool.result(first.id)
+            assert (await other.find(second.id)).state == "pending", "the approval of one cancels not the other"
+            assert await setup.tokens.load(setup.key("ada", another)) is None
+            await setup.emulator.approve(second.user_code)
+            await other.result(second.id)
+        token, other_token = await setup.stored("ada"), await setup.tokens.load(setup.key("ada", another))
+        assert (token.client_sid, other_token.client_sid) == (setup.emulator.client_sid, app.sid)
+        assert token.token.access_token != other_token.token.access_token
+        await setup.manager(key="ada").logout()
+        assert await setup.stored("ada") is None
+        manager = setup.manager(flow=another, key="ada")
+        assert await manager.access_token() == other_token.token.access_token
 
 
 async def test_whoever_asked_first_may_go_away():
@@ -146,7 +174,7 @@ async def test_cancelling_too_late():
         await saving.wait()
         await pool.cancel(sign_in.id)
         assert (await pool.find(sign_in.id)).state == "approved"
-        assert await setup.tokens.load("ada") is not None
+        assert await setup.stored("ada") is not None
 
 
 async def test_a_server_out_of_reach_is_told_and_passes():
@@ -201,11 +229,11 @@ async def test_a_problem_that_stays_the_same_is_told_once():
 async def test_a_mistake_in_a_store_is_told_to_those_who_wait(caplog):
     async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        setup.flows.fail("claim", error=KeyError("canary"))
+        setup.flows.fail("lease", error=KeyError("canary"))
         with pytest.raises(DeviceFlowError, match="an unexpected KeyError"):
             await pool.result(sign_in.id)
         assert (await pool.find(sign_in.id)).state == "failed"
-        setup.flows.repair("claim")
+        setup.flows.repair("lease")
     assert "a sign-in was ended by a mistake" in caplog.text
 
 
@@ -230,7 +258,7 @@ async def test_hundreds_at_once():
         for sign_in in sign_ins:
             await setup.emulator.approve(sign_in.user_code)
         await asyncio.gather(*(pool.result(sign_in.id) for sign_in in sign_ins))
-        assert len({(await setup.tokens.load(f"user {number}")).token.access_token for number in range(300)}) == 300
+        assert len({(await setup.stored(f"user {number}")).token.access_token for number in range(300)}) == 300
         assert setup.clock.monotonic() < 60
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -242,7 +270,7 @@ async def test_no_secret_is_told(caplog):
         flow = await setup.flows.load(sign_in.id)
         await setup.emulator.approve(sign_in.user_code)
         events = await collect(pool.events(sign_in.id))
-        token = (await setup.tokens.load("ada")).token
+        token = (await setup.stored("ada")).token
     told = repr(events) + repr(sign_in) + repr(flow) + caplog.text
     for secret in (flow.authorization.device_code, token.access_token, token.refresh_token):
         assert secret not in told

@@ -7,18 +7,25 @@ import attrs
 import pytest
 
 from tests.helpers.world import emulated
-from twilio_oauth_async import DeviceFlow, DeviceFlowError, StoredToken, StoreError, Token
+from twilio_oauth_async import DeviceFlow, DeviceFlowError, LoginRequired, StoredToken, StoreError, Token
 from twilio_oauth_async.sign_in.one_flow import LEASE, SAVING
 from twilio_oauth_async.sign_in.pool import DeviceFlowPool
+from twilio_oauth_async.stores.base import epoch_of
 
 pytestmark = pytest.mark.asyncio
+
+
+def older_token(setup):
+    """Return a token of an earlier sign-in."""
+    now = setup.clock.now()
+    return StoredToken(token=Token(access_token="older"), epoch="older", signed_in_at=now, obtained_at=now)
 
 
 def polls(setup):
     return [entry.status for entry in setup.emulator.requests.to("poll")]
 
 
-async def test_a_claim_counts_from_when_it_is_made():
+async def test_a_lease_counts_from_when_it_is_made():
     """The next poll of a flow that nobody has driven for a while was due long ago."""
     async with emulated() as setup:
         async with setup.pool() as pool:
@@ -27,7 +34,7 @@ async def test_a_claim_counts_from_when_it_is_made():
         async with setup.pool() as pool, setup.pool() as other:
             assert await other.take_up() == []
             flow = await setup.flows.load(sign_in.id)
-            assert (flow.claimed_until - setup.clock.now()).total_seconds() == pytest.approx(LEASE, abs=6)
+            assert (flow.leased_until - setup.clock.now()).total_seconds() == pytest.approx(LEASE, abs=6)
             await setup.emulator.approve(sign_in.user_code)
             await pool.result(sign_in.id)
         assert polls(setup) == [201]
@@ -65,18 +72,18 @@ async def test_what_could_not_be_stored_is_stored_with_the_next_poll():
         assert (await setup.flows.load(sign_in.id)).authorization.interval == 10
 
 
-async def test_the_claim_is_kept_while_the_token_cannot_be_saved():
+async def test_the_lease_is_kept_while_the_token_cannot_be_saved():
     """A second process would exchange the code again, which revokes what the first is about to save."""
     async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
         times = []
 
-        async def check_claim(*_):
+        async def check_lease(*_):
             assert await other.take_up() == []
             times.append(setup.clock.monotonic())
 
-        setup.tokens.before("save", check_claim)
+        setup.tokens.before("save", check_lease)
         setup.tokens.fail("save", times=5)
         await pool.result(sign_in.id)
         assert [later - earlier for earlier, later in itertools.pairwise(times)] == pytest.approx([2, 4, 8, 16, 32])
@@ -85,25 +92,26 @@ async def test_the_claim_is_kept_while_the_token_cannot_be_saved():
 
 async def test_the_refresh_of_an_older_token_is_not_taken_for_an_approval():
     async with emulated() as setup:
-        older = StoredToken(token=Token(access_token="older"), generation=1, obtained_at=setup.clock.now())
-        await setup.tokens.save("ada", older)
+        older = older_token(setup)
+        await setup.tokens.save(setup.key("ada"), older, replaces=None)
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-        await setup.tokens.save("ada", attrs.evolve(older, generation=2))
+        await setup.tokens.save(setup.key("ada"), attrs.evolve(older, generation=2), replaces=older.epoch)
         async with setup.pool() as pool:
             assert (await pool.find(sign_in.id)).state == "pending"
+            flow = await setup.flows.load(sign_in.id)
             await setup.emulator.approve(sign_in.user_code)
             await pool.result(sign_in.id)
-        assert (await setup.tokens.load("ada")).generation == 3
+        new = await setup.stored("ada")
+        assert (new.epoch, new.generation) == (epoch_of(flow.authorization.device_code), 1)
 
 
 async def test_who_signed_out_meanwhile_is_signed_in_by_an_approval():
     async with emulated() as setup:
-        older = StoredToken(token=Token(access_token="older"), generation=7, obtained_at=setup.clock.now())
-        await setup.tokens.save("ada", older)
+        await setup.tokens.save(setup.key("ada"), older_token(setup), replaces=None)
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-            await setup.tokens.delete("ada")
+            await setup.tokens.delete(setup.key("ada"))
             setup.flows.fail("delete", error=StoreError("killed before this"))
             await setup.emulator.approve(sign_in.user_code)
             await pool.result(sign_in.id)
@@ -112,18 +120,35 @@ async def test_who_signed_out_meanwhile_is_signed_in_by_an_approval():
         async with setup.pool() as pool:
             await pool.result(sign_in.id)
         assert polls(setup) == [201]
+        assert await setup.stored("ada") is not None
 
 
 async def test_a_token_that_was_granted_and_never_saved_is_told_without_another_exchange():
     async with emulated() as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-        flow = await setup.flows.load(sign_in.id)
-        await setup.flows.save(attrs.evolve(flow, generation_before=0, owner=None))
+        assert await setup.flows.grant(sign_in.id, "killed")
         async with setup.pool() as pool:
             with pytest.raises(DeviceFlowError, match="ended before it was saved"):
                 await pool.result(sign_in.id)
         assert polls(setup) == []
+
+
+async def test_who_signs_out_before_a_save_is_tried_again_stays_signed_out():
+    """The first try has saved the token although it failed, and the user has seen and deleted it."""
+    async with emulated() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+
+        async def sign_out_and_fail(*_):
+            await setup.tokens.delete(setup.key("ada"))
+            raise StoreError("the response was lost")
+
+        setup.tokens.after("save", sign_out_and_fail, times=1)
+        await setup.emulator.approve(sign_in.user_code)
+        with pytest.raises(LoginRequired, match="signed out"):
+            await pool.result(sign_in.id)
+        assert await setup.stored("ada") is None
+        assert await setup.tokens.is_deleted(setup.key("ada"))
 
 
 @pytest.mark.parametrize("change", [{"scopes": ["openid", "profile"]}, {"audiences": ["a"]}, {"client_sid": "OQ2"}])
@@ -160,7 +185,7 @@ async def test_whether_a_flow_was_lost_cannot_be_seen(caplog):
     async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
-        setup.flows.fail("claim", times=1)
+        setup.flows.fail("lease", times=1)
         setup.clock.shift_wall(LEASE + 10)
         await pool.result(sign_in.id)
     assert "could not be seen: down" in caplog.text
@@ -186,7 +211,7 @@ async def test_a_poll_under_way_is_finished_before_the_pool_closes():
         await asyncio.sleep(0)
         answer.set()
         await closing
-        assert await setup.tokens.load("ada") is not None
+        assert await setup.stored("ada") is not None
         assert await setup.flows.load(sign_in.id) is None
 
 
@@ -209,7 +234,7 @@ async def test_a_poll_under_way_that_brings_nothing_is_the_last():
         answer.set()
         await closing
         assert polls(setup) == [400]
-        assert [flow.id for flow in await setup.flows.list_due()] == [sign_in.id]
+        assert [flow.id for flow in await setup.due()] == [sign_in.id]
 
 
 async def test_whoever_insists_is_not_held_up_by_a_poll_under_way():
@@ -238,7 +263,7 @@ async def test_closing_lets_listeners_go_although_the_store_makes_a_mistake():
         pool = await setup.pool().__aenter__()
         waiting = [asyncio.create_task(pool.result((await pool.submit(user)).id)) for user in "ab"]
         await asyncio.sleep(0)
-        setup.flows.fail("claim", error=KeyError())
+        setup.flows.fail("release", error=KeyError())
         with pytest.raises(KeyError):
             await pool.close()
         for waits in waiting:
@@ -252,11 +277,11 @@ async def test_closing_twice_and_cancelling_meanwhile():
         sign_ins = [await pool.submit(user) for user in "abcd"]
         waiting = [asyncio.create_task(pool.result(sign_in.id)) for sign_in in sign_ins]
         await asyncio.sleep(0)
-        setup.flows.slow_down("list_due", "claim")
+        setup.flows.slow_down("save", "release")
         await asyncio.gather(pool.close(), pool.close(), pool.cancel(sign_ins[2].id))
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(outcome, DeviceFlowError) for outcome in outcomes)
-        assert {flow.id for flow in await setup.flows.list_due()} == {sign_ins[n].id for n in (0, 1, 3)}
+        assert {flow.id for flow in await setup.due()} == {sign_ins[n].id for n in (0, 1, 3)}
 
 
 async def test_what_is_cancelled_while_it_is_taken_up_twice_stays_cancelled():
@@ -271,7 +296,7 @@ async def test_what_is_cancelled_while_it_is_taken_up_twice_stays_cancelled():
                     await second.wait()
                 first.set()
 
-            setup.flows.after("claim", hold_second)
+            setup.flows.after("lease", hold_second)
             looks = [asyncio.create_task(pool.take_up()) for _ in range(2)]
             while not any(look.done() for look in looks):
                 await asyncio.sleep(0)

@@ -30,7 +30,7 @@ async def start_refresh(setup):
 
 
 async def test_token_while_redis_is_down_sends_no_refresh(setup, own_redis):
-    await setup.store.save("a", stored(1))
+    await setup.store.save("a", stored(1), replaces=None)
     own_redis.stop()
     with pytest.raises(StoreError):
         await setup.manager.token()
@@ -38,7 +38,7 @@ async def test_token_while_redis_is_down_sends_no_refresh(setup, own_redis):
 
 
 async def test_lock_lost_before_the_mark_sends_no_refresh(setup, own_redis):
-    await setup.store.save("a", stored(1))
+    await setup.store.save("a", stored(1), replaces=None)
     setup.store.after("load", lambda _: own_redis.delete_lock())
     with pytest.raises(StoreError, match="lock was lost"):
         await setup.manager.token()
@@ -47,7 +47,7 @@ async def test_lock_lost_before_the_mark_sends_no_refresh(setup, own_redis):
 
 
 async def test_lock_lost_during_request_new_token_is_saved(setup, own_redis):
-    await setup.store.save("a", stored(1))
+    await setup.store.save("a", stored(1), replaces=None)
     call = await start_refresh(setup)
     assert (await setup.stored()).unanswered == 1
     own_redis.delete_lock()
@@ -58,7 +58,7 @@ async def test_lock_lost_during_request_new_token_is_saved(setup, own_redis):
 
 
 async def test_redis_stopped_during_request_new_token_is_kept_and_saved_later(setup, own_redis):
-    await setup.store.save("a", stored(1))
+    await setup.store.save("a", stored(1), replaces=None)
     call = await start_refresh(setup)
     own_redis.stop()
     setup.grant.gate.set()

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from tests.helpers.store_contract import FlowStoreContract, TokenStoreContract
 from tests.helpers.stored_values import stored
 from twilio_oauth_async import StoreError
 from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
+from twilio_oauth_async.stores.testing import FlowStoreContract, TokenStoreContract
 
 
 class TestMemoryTokenStore(TokenStoreContract):
     @pytest.fixture
-    def open_store(self):
-        store = MemoryTokenStore()
+    def open_store(self, clock):
+        store = MemoryTokenStore(clock=clock)
         return lambda: store
 
 
@@ -58,7 +58,7 @@ def test_store_works_in_one_event_loop_after_another():
                 await asyncio.sleep(0)
 
         await asyncio.gather(*(visit() for _ in range(3)))
-        await store.save("a", stored(generation))
+        await store.save("a", stored(generation), replaces=stored().epoch)
 
     asyncio.run(contend(1))
     asyncio.run(contend(2))

@@ -28,7 +28,9 @@ def stored(lifetime=3600.0, *, refresh="r", refresh_lifetime=None, unanswered=0)
         refresh_token=refresh,
         refresh_token_expires_at=None if refresh_lifetime is None else after(refresh_lifetime),
     )
-    return StoredToken(token=token, generation=3, obtained_at=START, unanswered=unanswered)
+    return StoredToken(
+        token=token, epoch="e", signed_in_at=START, generation=3, obtained_at=START, unanswered=unanswered
+    )
 
 
 @pytest.mark.parametrize(

@@ -173,9 +173,13 @@ async def test_a_token_that_came_another_way():
     setup = ScriptedManager()
     await setup.manager.adopt(setup.grant.token(access_token="adopted"))
     assert await setup.manager.access_token() == "adopted"
-    assert (await setup.stored()).generation == 1
+    first = await setup.stored()
+    setup.clock.advance(1)
     await setup.manager.adopt(setup.grant.token(access_token="again"))
-    assert (await setup.stored()).generation == 2
+    second = await setup.stored()
+    assert (first.generation, second.generation) == (1, 1)
+    assert first.epoch != second.epoch
+    assert second.signed_in_at > first.signed_in_at
 
 
 async def test_memory_of_its_own_needs_no_key():

@@ -21,7 +21,6 @@ from twilio_oauth_async import (
     StoreConflict,
     TransportError,
 )
-from twilio_oauth_async.stores.base import StoredToken
 
 pytestmark = pytest.mark.asyncio
 
@@ -128,13 +127,19 @@ async def test_the_server_refuses_the_refresh_token(advance):
     assert (await setup.stored()).token.refresh_token is None
 
 
+async def theirs_of(setup):
+    """Return what another process has refreshed the stored token to."""
+    token = setup.grant.token(access_token="theirs")
+    return attrs.evolve(await setup.stored(), token=token, generation=7, obtained_at=setup.clock.now())
+
+
 async def test_row_23_a_sibling_was_faster():
     setup = await scripted_manager_near_expiry(InvalidGrantError(status=400))
-    theirs = StoredToken(token=setup.grant.token(access_token="theirs"), generation=7, obtained_at=setup.clock.now())
+    theirs = await theirs_of(setup)
 
     async def refresh(token, own=setup.grant.refresh):
         # Somebody who does not share our lock.
-        await setup.store.inner.save("me", theirs)
+        await setup.store.inner.save("me", theirs, replaces=theirs.epoch)
         return await own(token)
 
     setup.grant.refresh = refresh
@@ -144,10 +149,10 @@ async def test_row_23_a_sibling_was_faster():
 
 async def test_a_save_that_comes_too_late_gives_way():
     setup = await scripted_manager_near_expiry()
-    theirs = StoredToken(token=setup.grant.token(access_token="theirs"), generation=7, obtained_at=setup.clock.now())
+    theirs = await theirs_of(setup)
 
     async def refresh(token, own=setup.grant.refresh):
-        await setup.store.inner.save("me", theirs)
+        await setup.store.inner.save("me", theirs, replaces=theirs.epoch)
         return await own(token)
 
     setup.grant.refresh = refresh

@@ -41,4 +41,4 @@ async def test_a_login_with_a_forged_id_token_is_none(signer):
         setup.emulator.faults.on("poll").on_success().id_token(signed_by=signer)
         with pytest.raises(IdTokenError):
             await manager.token(login=True)
-        assert await setup.tokens.load("me") is None
+        assert await setup.stored("me") is None

@@ -13,7 +13,7 @@ from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, Store
 from twilio_oauth_async.grants.device_flow import DeviceFlow
 from twilio_oauth_async.sign_in.base import SignIn, SignInEvent
 from twilio_oauth_async.sign_in.listeners import RunningSignIn
-from twilio_oauth_async.sign_in.one_flow import Ending, SignInDriver, problem_of
+from twilio_oauth_async.sign_in.one_flow import MAX_TAKEN_UP, Ending, SignInDriver, problem_of
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
 from twilio_oauth_async.stores.memory import MemoryFlowStore
 
@@ -29,8 +29,9 @@ class DeviceFlowPool:
     Use it as an async context manager. Entering takes up the flows that a process left behind in `flows`; leaving
     lets go of those under way, so that the next process can. What a request started goes on when it is cancelled.
 
-    A user has one sign-in under way in a process. Only where one was killed, and its user began another sign-in before
-    the first could be taken up, there are two: the first that is approved counts, and the other one is cancelled.
+    A user has one sign-in under way, in all of the processes that share `flows`: whoever submits the user again gets
+    it. Only where the store has lost it meanwhile there can be two: the first that is approved counts, and the other
+    one is cancelled.
     """
 
     def __init__(
@@ -121,16 +122,20 @@ class DeviceFlowPool:
         """
         self._check_open()
         taken: list[SignIn] = []
-        for flow in await self._flows.list_due():
-            try:
-                running = await self._take_up(flow)
-            except StoreError as error:
-                if not taken:
-                    raise
-                _log.warning("not all of the pending sign-ins could be taken up: %s", error)
-                break
-            if running is not None:
-                taken.append(running.sign_in)
+        try:
+            while True:
+                due = await self._driver.list_due()
+                before = len(taken)
+                for flow in due:
+                    running = await self._take_up(flow)
+                    if running is not None:
+                        taken.append(running.sign_in)
+                if len(due) < MAX_TAKEN_UP or len(taken) == before:
+                    break  # else what was taken up is not due any more, and the next ones are listed
+        except StoreError as error:
+            if not taken:
+                raise
+            _log.warning("not all of the pending sign-ins could be taken up: %s", error)
         if taken:
             _log.info("%d pending sign-ins were taken up", len(taken))
         return taken
@@ -224,7 +229,28 @@ class DeviceFlowPool:
         return None if flow is None else SignIn.of(flow.id, flow.user, flow.authorization)
 
     async def _start(self, user: str) -> SignIn:
-        return self._drive(await self._driver.begin(user)).sign_in
+        flow = await self._driver.find(user)
+        if flow is not None and (flow.id in self._finished or self._is_of_no_use(flow)):
+            await self._flows.delete(flow.id)  # it could not be when it ended, or its process was killed
+            flow = None
+        if flow is None:
+            flow = await self._driver.begin(user)
+            if self._driver.is_ours(flow) and flow.id not in self._running:
+                return self._drive(flow).sign_in
+        if not self._driver.asks_for_the_same(flow):
+            raise DeviceFlowError("another program polls a sign-in of this user with other scopes or audiences")
+        running = await self._take_up(flow) or self._running.get(flow.id)
+        if running is None and flow.id not in self._finished:
+            running = self._drive(flow)  # another process polls it: its code is the one to show, and we follow it
+        return running.sign_in if running is not None else SignIn.of(flow.id, flow.user, flow.authorization)
+
+    def _is_of_no_use(self, flow: StoredFlow) -> bool:
+        """Whether its code has expired, or nobody polls it and it asks for something else than we do."""
+        now = self._clock.now()
+        if flow.state != "pending":
+            return False
+        is_polled = flow.leased_until is not None and flow.leased_until > now
+        return flow.authorization.expires_at <= now or not (is_polled or self._driver.asks_for_the_same(flow))
 
     def _started(self, user: str, task: asyncio.Task[SignIn]) -> None:
         del self._starting[user]

@@ -1,64 +1,80 @@
-"""The contract of token stores and flow stores, and the values that they store.
+"""The contract of token stores and flow stores.
 
-A store keeps refresh tokens. If one is lost, the user has to sign in again. The test suites in
-``tests/helpers/store_contract.py`` check the contract; they can be run against any store, also one of your own.
+A store keeps refresh tokens. If one is lost, the user has to sign in again. `twilio_oauth_async.stores.testing` has the
+test suites of this contract; they can be run against any store, also one of your own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from typing import Protocol
 
-import attrs
+from twilio_oauth_async.stores.records import FlowState, Key, StoredFlow, StoredToken, TokenKey, Tombstone, epoch_of
 
-from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
-from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.serializable import Storable
+__all__ = [
+    "LOCK_TIMEOUT",
+    "FlowState",
+    "FlowStore",
+    "Key",
+    "StoredFlow",
+    "StoredToken",
+    "TokenKey",
+    "TokenStore",
+    "Tombstone",
+    "epoch_of",
+]
 
 LOCK_TIMEOUT = 60.0
 """Default number of seconds that `TokenStore.lock` waits. The holder may be in the middle of a refresh, which a session
 limits to 30 s by default."""
 
 
-@attrs.frozen(kw_only=True)
-class StoredToken(Storable):
-    """A token, and the state that is needed after a crash."""
-
-    token: Token
-    generation: int
-    """Increases by one with each token under this key. A save never replaces a greater generation by a smaller one."""
-    obtained_at: datetime
-    """UTC."""
-    unanswered: int = 0
-    """Number of refreshes with this refresh token that were started and got no definite response. It is increased
-    before each request. A new token starts at 0."""
-
-
 class TokenStore(Protocol):
-    """Stores one `StoredToken` per key. Every method raises `StoreError` if the storage fails."""
+    """Stores one `StoredToken` per key. Every method raises `StoreError` if the storage fails, in limited time."""
 
-    async def load(self, key: str) -> StoredToken | None:
-        """Return the value that was saved last under `key`; None if there is none."""
+    async def load(self, key: Key) -> StoredToken | None:
+        """Return the token under `key`; None if there is none or it was deleted."""
         ...
 
-    async def save(self, key: str, stored: StoredToken) -> None:
-        """Save `stored` under `key`, durably: once this returns, a crash does not undo it.
+    async def is_deleted(self, key: Key) -> bool:
+        """Return whether the token under `key` was deleted and no later sign-in was saved.
 
-        It replaces an equal generation (this is how `unanswered` is increased) and a smaller one.
-
-        Raises:
-            StoreConflict: a greater generation is stored; it is kept.
+        It distinguishes a logout from data that the storage has lost.
         """
         ...
 
-    async def delete(self, key: str) -> None:
-        """Delete the value under `key`; do nothing if there is none."""
+    async def save(self, key: Key, stored: StoredToken, *, replaces: str | None) -> None:
+        """Save `stored` under `key`, durably: once this returns, a crash does not undo it.
+
+        Within one epoch it replaces the same generation (this is how `unanswered` is increased) and older ones. A new
+        sign-in replaces the epoch that the caller has seen.
+
+        Args:
+            key: whose token it is.
+            stored: the token.
+            replaces: the epoch that the caller has loaded; None: it has found no token.
+
+        Raises:
+            StoreConflict: a newer generation, the token of another sign-in, or a tombstone is stored; it is kept. The
+                caller loads again and decides: the later sign-in wins, and a deleted one stays deleted.
+        """
         ...
 
-    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
-        """Return a lock on `key` that excludes all other tasks, processes and (if the storage is shared) hosts.
+    async def delete(self, key: Key) -> None:
+        """Delete the token under `key` and leave a tombstone, which no save of that sign-in or an older one passes."""
+        ...
+
+    def users(self) -> AsyncIterator[str]:
+        """Return the users with a stored token, each once, in any order."""
+        ...
+
+    async def erase(self, user: str) -> None:
+        """Remove everything that is stored about `user`, for all clients and servers, without a tombstone."""
+        ...
+
+    def lock(self, key: Key) -> AbstractAsyncContextManager[None]:
+        """Return a lock on `key` that excludes all other users of the storage: tasks, processes and, if shared, hosts.
 
         The lock is not reentrant. The wait for it is limited in time. Leaving the context releases it, and so does the
         end of the holder's process.
@@ -69,34 +85,29 @@ class TokenStore(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
-class StoredFlow(Storable):
-    """A pending device flow, and the lease of the process that polls it."""
-
-    id: str
-    user: str
-    """The key under which the token will be stored."""
-    authorization: DeviceAuthorization
-    generation_before: int | None = None
-    """Generation of the user's stored token just before this flow received its token. A greater generation in the token
-    store means that the new token is saved. None: the flow has not received a token yet."""
-    owner: str | None = None
-    """The process that has the lease, that is, the right to poll this flow; None: no process has had it yet."""
-    claimed_until: datetime | None = None
-    """UTC. End of the lease; another process may take the lease after this time."""
-
-
 class FlowStore(Protocol):
-    """Stores pending flows so that they survive a restart. Every method raises `StoreError` if the storage fails.
+    """Stores device flows so that they survive a restart. Every method raises `StoreError` if the storage fails.
 
-    A process may poll a flow only while it has the flow's lease.
+    A process may poll a flow only while it has the flow's lease. Leases are given in seconds and measured by the clock
+    of the store, so that the clocks of several hosts need not agree.
     """
 
-    async def save(self, flow: StoredFlow) -> None:
-        """Save `flow` under its id.
+    async def create(self, flow: StoredFlow, *, owner: str, seconds: float) -> StoredFlow:
+        """Store `flow` with a lease for `owner`, unless its user has a pending flow of the same client and server.
+
+        Returns:
+            The user's pending flow: `flow`, or the one that was there before.
 
         Raises:
-            StoreConflict: another owner than ``flow.owner`` has the lease.
+            StoreConflict: there is another flow with this id.
+        """
+        ...
+
+    async def save(self, flow: StoredFlow) -> None:
+        """Save the authorization, the context and `delivered` of a stored flow; never creates one.
+
+        Raises:
+            StoreConflict: the flow does not exist, its state has changed, or another owner has the lease.
         """
         ...
 
@@ -104,16 +115,44 @@ class FlowStore(Protocol):
         """Return the flow with this id; None if there is none."""
         ...
 
-    async def list_due(self) -> Sequence[StoredFlow]:
-        """Return the flows whose lease was never taken or has expired."""
+    async def find_user(self, key: Key) -> StoredFlow | None:
+        """Return the flow of this user, client and server that has not ended; None if there is none."""
         ...
 
-    async def claim(self, id: str, owner: str, until: datetime) -> bool:  # noqa: A002
-        """Give `owner` the lease of a flow until `until` (UTC), atomically. An owner can extend its own lease.
+    async def list_due(self, limit: int, *, client_sid: str, server: str) -> Sequence[StoredFlow]:
+        """Return up to `limit` flows of this client and server that have not ended and that no process has leased."""
+        ...
+
+    async def lease(self, ids: Collection[str], owner: str, seconds: float) -> set[str]:
+        """Give `owner` the leases of these flows, atomically for each; an owner extends its own leases in this way.
 
         Returns:
-            Whether `owner` has the lease now; False if another owner has it or the flow does not exist.
+            The ids of the flows that `owner` has now; not those that other owners have, and not missing ones.
         """
+        ...
+
+    async def release(self, ids: Collection[str], owner: str) -> None:
+        """Give back the leases that `owner` has on these flows."""
+        ...
+
+    async def grant(self, id: str, owner: str) -> bool:  # noqa: A002
+        """Record, by compare-and-set, that `owner` has received the token of this flow; the lease does not matter.
+
+        Returns:
+            Whether it is recorded; False if the flow has ended or does not exist, or another owner was first.
+        """
+        ...
+
+    async def end(self, id: str, state: FlowState, problem: str | None = None) -> bool:  # noqa: A002
+        """Record the end of this flow. A granted flow can end as approved or failed only, an ended one not again.
+
+        Returns:
+            Whether the flow has ended as `state` now.
+        """
+        ...
+
+    async def list_ended(self, limit: int, *, client_sid: str, server: str) -> Sequence[StoredFlow]:
+        """Return up to `limit` flows of this client and server that have ended and that no process has leased."""
         ...
 
     async def delete(self, id: str) -> None:  # noqa: A002

@@ -12,14 +12,15 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import ApiError, ConfigurationError, LoginRequired, TwilioOAuthError
-from twilio_oauth_async.grants.base import Grant
+from twilio_oauth_async.grants.base import Grant, GrantIdentity
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.stores.base import TokenStore
+from twilio_oauth_async.stores.base import Key, TokenKey, TokenStore
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens import lifetime
 from twilio_oauth_async.tokens.background import BackgroundRefresh
@@ -79,11 +80,12 @@ class TokenManager:
         self._on_token = on_token
         self._steps = TokenRenewal(
             grant=grant,
-            store=store if store is not None else MemoryTokenStore(),
-            key=key or "default",
+            store=store if store is not None else MemoryTokenStore(clock=self._clock),
+            key=key_of(grant, key or "default"),
             clock=self._clock,
             verifier=verifier,
         )
+        self._user = key or "default"
         self._token: Token | None = None
         self._held: Renewed | None = None
         self._fresh_until = -math.inf  # on the clock's monotonic side
@@ -95,11 +97,11 @@ class TokenManager:
         self._login = asyncio.Lock()
         self._share = random.random()  # noqa: S311 - no secret: spreads the refreshes of many processes
         self._background = BackgroundRefresh(
-            self._clock, due=self._seconds_to_background_refresh, refresh=self._refresh_early, key=self._steps.key
+            self._clock, due=self._seconds_to_background_refresh, refresh=self._refresh_early, key=key or "default"
         )
 
     def __repr__(self) -> str:
-        return f"TokenManager(key={self._steps.key!r}, grant={self._steps.grant!r})"
+        return f"TokenManager(key={self._user!r}, grant={self._steps.grant!r})"
 
     async def __aenter__(self) -> Self:
         self._background.start()
@@ -148,9 +150,19 @@ class TokenManager:
         async with self._login:
             return await self._obtain()
 
-    async def adopt(self, token: Token) -> None:
-        """Save and use a token that came another way; raises `StoreError` as `token` does."""
-        await self._owned_to_its_end(self._keep(token))
+    async def adopt(self, token: Token, *, epoch: str | None = None, signed_in_at: datetime | None = None) -> None:
+        """Save and use a token that came another way; raises `StoreError` as `token` does.
+
+        Args:
+            token: the token of a new sign-in.
+            epoch: names the sign-in (`stores.base.epoch_of` its code); None: a random value.
+            signed_in_at: UTC, when the token was received; None: now. Whoever calls this again after a `StoreError`
+                gives the same time again: the first call may have saved the token, and the user may have signed out.
+
+        Raises:
+            LoginRequired: the user has signed out meanwhile.
+        """
+        await self._owned_to_its_end(self._keep(token, epoch, signed_in_at))
 
     async def logout(self) -> None:
         """Revoke the token at the server and forget it here and in the store.
@@ -227,7 +239,7 @@ class TokenManager:
         held = self._held
         if held is None or not self._is_usable(held):
             return error
-        _log.warning("the token for %r could not be refreshed and is used on: %s", self._steps.key, error)
+        _log.warning("the token for %r could not be refreshed and is used on: %s", self._user, error)
         self._fresh_until = min(self._not_before, self._end_of(held))
         return held
 
@@ -261,8 +273,8 @@ class TokenManager:
     async def _obtain(self) -> Token:
         return await self._owned_to_its_end(self._keep(await self._steps.grant.obtain()))
 
-    async def _keep(self, token: Token) -> Token:
-        renewed = await self._steps.keep(token, held=self._held)
+    async def _keep(self, token: Token, epoch: str | None = None, signed_in_at: datetime | None = None) -> Token:
+        renewed = await self._steps.keep(token, epoch=epoch, signed_in_at=signed_in_at)
         self._use(renewed)
         outcome = await self._announced(renewed)
         if isinstance(outcome, TwilioOAuthError):
@@ -316,6 +328,12 @@ class TokenManager:
         # With all of the last tenth as leeway: it is due although nobody would have to wait yet.
         outcome = await self._renew_once(math.inf)
         return outcome if isinstance(outcome, TwilioOAuthError) else self._failure
+
+
+def key_of(grant: Grant, user: str) -> Key:
+    """The key of a user's token: apart for each client and server, where the grant says which they are."""
+    identity: GrantIdentity | None = getattr(grant, "identity", None)
+    return user if identity is None else TokenKey(user, identity.client_sid, identity.server)
 
 
 def clock_of(grant: Grant) -> Clock:
