@@ -15,7 +15,8 @@ FILE = "from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 REDIS = "from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore; "
 
 MISSING = [
-    ("filelock", FILE, "file"),
+    ("filelock", FILE + "FileTokenStore('x')", "file"),
+    ("filelock", FILE + "FileFlowStore('x')", "file"),
     ("platformdirs", FILE + "FileTokenStore()", "file"),
     ("platformdirs", FILE + "FileFlowStore()", "file"),
     ("cryptography", FILE + "FileTokenStore('x', encryption='k')", "encryption"),
@@ -27,9 +28,20 @@ MISSING = [
 LOADED = [
     ("import twilio_oauth_async.stores.memory", ""),
     (REDIS, ""),
-    (FILE + "FileTokenStore('x'); Keyring()", "filelock"),
+    (FILE + "Keyring()", ""),
+    (FILE + "FileTokenStore('x')", "filelock"),
     (FILE + "FileTokenStore()", "filelock platformdirs"),
 ]
+WITHOUT_PACKAGES = [
+    ("filelock", FILE + "Keyring(); import pydoc, twilio_oauth_async; pydoc.render_doc(twilio_oauth_async)"),
+    ("filelock", "from twilio_oauth_async import *; FileTokenStore, FileFlowStore, Keyring"),
+    ("filelock", "import twilio_oauth_async, inspect; inspect.getmembers(twilio_oauth_async)"),
+    ("platformdirs", FILE + "FileTokenStore('x')"),
+    ("platformdirs", "from twilio_oauth_async import *; FileTokenStore('x')"),
+    ("cryptography", FILE + "FileTokenStore('x')"),
+]
+"""Code that works although a package is missing: the package is named when it is needed, not by an import."""
+
 GUARD = "from twilio_oauth_async.extras import from_extra\nwith from_extra('file', 'filelock'): import nowhere"
 
 RUN_EACH = """
@@ -54,6 +66,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def outcomes():
     """The error and the imports of each piece of code, each in a new process; forked, because that is fast."""
     cases = [*((missing, code) for missing, code, _ in MISSING), *(("", code) for code, _ in LOADED), ("", GUARD)]
+    cases += WITHOUT_PACKAGES
     run = subprocess.run(
         [sys.executable, "-c", RUN_EACH, json.dumps(cases), EXTRAS], capture_output=True, text=True, check=True
     )
@@ -70,6 +83,11 @@ def test_missing_package_error_names_the_extra(outcomes, missing, code, extra):
 @pytest.mark.parametrize(("code", "needed"), LOADED)
 def test_only_needed_packages_are_imported(outcomes, code, needed):
     assert outcomes["", code] == ["", needed.split()]
+
+
+@pytest.mark.parametrize(("missing", "code"), WITHOUT_PACKAGES)
+def test_imports_and_help_work_without_the_package(outcomes, missing, code):
+    assert outcomes[missing, code][0] == ""
 
 
 def test_other_missing_module_is_not_reported_as_missing_extra(outcomes):

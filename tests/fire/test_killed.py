@@ -16,7 +16,7 @@ from twilio_oauth_async.stores.file import FileTokenStore
 LATEST_KILL = 0.02
 """Seconds; a refresh takes about half of that."""
 
-ROUNDS = int(os.environ.get("TWILIO_OAUTH_CRASH_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("TWILIO_OAUTH_CRASH_ROUNDS", "12"))
 
 
 async def kill_worker(processes, point=None, after=0.0):
@@ -35,7 +35,7 @@ async def kill_worker(processes, point=None, after=0.0):
 
 async def start_again(processes):
     """Start a worker after a kill; return the stored token, whether it is redeemable, the results and the requests."""
-    stored = await processes.store.load("me")
+    stored = await processes.stored()
     assert stored is not None, "the store is damaged"
     is_redeemable = processes.is_redeemable(stored)
     requests = len(processes.refresh_statuses())
@@ -68,7 +68,7 @@ async def check_next_start(processes):
     [("before the request", True), ("between response and save", False), ("inside the save", False)],
 )
 async def test_refresh_killed_at_each_point_next_process_works_or_requires_login(point, is_redeemable, tmp_path):
-    path = str(tmp_path / "state" / "tokens.json")
+    path = str(tmp_path / "state" / "tokens.db")
     async with refresh_processes(FileTokenStore(path), {"file": path}) as processes:
         await processes.sign_in()
         assert await kill_worker(processes, point) is None
@@ -78,7 +78,7 @@ async def test_refresh_killed_at_each_point_next_process_works_or_requires_login
 
 @pytest.mark.asyncio
 async def test_refresh_killed_at_random_points_next_process_works_or_requires_login(tmp_path):
-    path = str(tmp_path / "state" / "tokens.json")
+    path = str(tmp_path / "state" / "tokens.db")
     rng = random.Random(20)
     async with refresh_processes(FileTokenStore(path), {"file": path}) as processes:
         await processes.sign_in()

@@ -22,6 +22,6 @@ async def test_hundred_tasks_at_expiry_send_one_refresh():
 
 @pytest.mark.asyncio
 async def test_eight_processes_on_one_file_send_one_refresh_per_expiry(tmp_path):
-    path = str(tmp_path / "state" / "tokens.json")
+    path = str(tmp_path / "state" / "tokens.db")
     async with refresh_processes(FileTokenStore(path), {"file": path}) as processes:
         await processes.check_one_refresh_per_expiry()

@@ -1,14 +1,15 @@
-"""Saves that ``kill -9`` interrupts. A process that forks one for each round: faster than starting Python.
+"""Saves that ``kill -9`` interrupts, in forked processes: that is faster than starting Python each time.
 
-``crashing_writer.py steps <file>`` kills a save at each of its system calls, one after the other;
-``crashing_writer.py times <file> <n>`` kills a process that saves again and again at n random moments. It prints the
-number of rounds, or fails.
+``crashing_writer.py times FILE N`` runs two processes that save and delete at the same time, and kills both at random
+moments, N times. ``crashing_writer.py create FOLDER`` kills the first save to a new database at each of its steps. Both
+print the number of rounds, or fail. ``crashing_writer.py save FILE GENERATION`` saves once, for a tracer.
 """
 
 import asyncio
 import os
 import random
 import signal
+import sqlite3
 import sys
 import time
 import traceback
@@ -18,124 +19,140 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.helpers.stored_values import stored
 from twilio_oauth_async.stores.file import FileTokenStore
+from twilio_oauth_async.stores.testing.worker import Steps
 
-CALLS = ("open", "write", "fchmod", "fsync", "close", "rename", "unlink", "mkdir")
-SECONDS = 0.03
-"""The latest moment of a kill; a save takes some milliseconds."""
-
-
-def kill_self():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_at(number):
-    """Arrange for a kill in place of the `number`-th system call; half of a write is done before."""
-    left = number
-
-    def with_kill(name, call):
-        def step(*arguments, **options):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                if name == "write":
-                    call(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                kill_self()
-            return call(*arguments, **options)
-
-        return step
-
-    for name in CALLS:
-        call = getattr(os, name)
-        setattr(os, name, with_kill(name, call))
-        if call in os.supports_dir_fd:
-            os.supports_dir_fd.add(getattr(os, name))
+EPOCH = stored().epoch
+SECONDS = 0.05
+"""The latest moment of a kill; a save takes less than a millisecond."""
 
 
 def forked(work):
-    """Run `work` in a forked process and return its pid."""
+    """Run `work` in a forked process with the end of a pipe; return its pid, and the other end."""
+    read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            work()
+            work(write)
         except BaseException:  # noqa: BLE001 - it must not run the code of its parent
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    return pid
+    os.close(write)
+    return pid, read
 
 
-def survived(pid):
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert code in {0, -signal.SIGKILL}, code
-    return code == 0
+def content_of(read):
+    with os.fdopen(read, "rb") as file:
+        return file.read()
 
 
-def check(path, allowed):
-    """Check that the store has one of the `allowed` generations, intact, and can be written; return the generation."""
+def write_on(path, key, generation, write):
+    """Save generation after generation under `key`, and report each save; delete another key now and then."""
 
-    async def read_and_write():
-        store = FileTokenStore(path, lock_timeout=1)
-        found = await store.load("a")
-        generation = 0 if found is None else found.generation
-        assert generation in allowed, f"{generation} instead of {allowed}"
-        assert found is None or found == stored(generation)
-        async with store.lock("a"):
-            await store.save("b", stored(1))
-            await store.delete("b")
-        return generation
+    async def save():
+        store, number = FileTokenStore(path), generation
+        while True:
+            number += 1
+            os.write(write, b"<")
+            await store.save(key, stored(number), replaces=EPOCH)
+            os.write(write, b">")
+            if number % 5 == 0:
+                await store.delete(f"{key} {number}")
 
-    generation = asyncio.run(read_and_write())
-    left = {entry.name for entry in path.parent.iterdir()} - {path.name, f"{path.name}.lock"}
-    assert not [name for name in left if "set-aside" in name or ".new" in name], left
-    return generation
+    asyncio.run(save())
 
 
-def steps(path):
-    number, generation, has_survived = 0, 0, False
-    while not has_survived:
-        number += 1
+def started(path, key, generation):
+    """Return the pid of a process that saves, and the pipe with its reports."""
+    pid, read = forked(lambda write: write_on(path, key, generation, write))
+    os.read(read, 1)  # the first save has begun
+    return pid, read
 
-        def save(number=number, generation=generation):
-            kill_at(number)
-            asyncio.run(FileTokenStore(path).save("a", stored(generation + 1)))
 
-        has_survived = survived(forked(save))
-        generation = check(path, {generation + 1} if has_survived else {generation, generation + 1})
-    return number
+def check_database(path):
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+def generation_of(path, key):
+    """Return the generation that a new store finds, which must be intact; 0 where there is none."""
+
+    async def load():
+        store = FileTokenStore(path)
+        found = await store.load(key)
+        await store.close()
+        assert found is None or found == stored(found.generation)
+        return 0 if found is None else found.generation
+
+    return asyncio.run(load())
 
 
 def times(path, rounds):
-    generation = check(path, {0})
+    generations = {"a": 0, "b": 0}
     interrupted = 0
     for _ in range(rounds):
-        read, write = os.pipe()
-
-        def save_on(write=write, generation=generation):
-            async def save():
-                store, number = FileTokenStore(path), generation
-                while True:
-                    number += 1
-                    os.write(write, b"<")
-                    await store.save("a", stored(number))
-                    os.write(write, b">")
-
-            asyncio.run(save())
-
-        pid = forked(save_on)
-        os.close(write)
-        os.read(read, 1)  # the first save has begun
+        pids = {key: started(path, key, generation) for key, generation in generations.items()}
         time.sleep(random.uniform(0, SECONDS))
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        marks = b"<" + os.read(read, 1 << 16)
-        os.close(read)
-        done, begun = marks.count(b">"), marks.count(b"<")
-        interrupted += begun > done
-        generation = check(path, {generation + done, generation + begun})
+        # One is killed while the other goes on, and the other one soon afterwards.
+        for key in random.sample(sorted(pids), 2):
+            os.kill(pids[key][0], signal.SIGKILL)
+            os.waitpid(pids[key][0], 0)
+        for key, (_, read) in pids.items():
+            marks = b"<" + content_of(read)
+            done, begun = marks.count(b">"), marks.count(b"<")
+            found = generation_of(path, key)
+            assert generations[key] + done <= found <= generations[key] + begun, (generations, done, begun, found)
+            generations[key] = found
+            interrupted += begun > done
+        check_database(path)
+        assert not list(path.parent.glob("*.set-aside-*"))
     assert interrupted > rounds / 4, "too few kills interrupted a save to show anything"
     return rounds
 
 
+def create(folder):
+    """Each round has a folder of its own."""
+
+    def killed(number):
+        path = folder / str(number) / "private" / "tokens.db"
+
+        def save_once(write):
+            steps = Steps(number)
+            asyncio.run(steps.run(FileTokenStore(path).save("a", stored(), replaces=None)))
+            os.write(write, str(steps.count).encode())
+
+        pid, read = forked(save_once)
+        count = int(content_of(read) or 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == (0 if count else -signal.SIGKILL)
+        assert generation_of(path, "a") in ({1} if count else {0, 1})
+
+        async def save():
+            store = FileTokenStore(path)
+            await store.save("a", stored(2), replaces=EPOCH)
+            await store.close()
+
+        asyncio.run(save())
+        assert generation_of(path, "a") == 2
+        left = {entry.name for entry in path.parent.iterdir()}
+        assert left == {"tokens.db", "tokens.db.use"}, left
+        return count
+
+    steps = killed(0)
+    rounds = sorted({round(1 + number * (steps - 1) / 59) for number in range(60)})  # evenly spread over the save
+    for number in rounds:
+        killed(number)
+    return len(rounds)
+
+
+def save(path, generation):
+    async def save():
+        await FileTokenStore(path).save("a", stored(generation), replaces=EPOCH)
+        os._exit(0)  # no orderly close: the database is as after kill -9
+
+    asyncio.run(save())
+
+
 if __name__ == "__main__":
-    mode, file, *more = sys.argv[1:]
-    print({"steps": steps, "times": times}[mode](Path(file), *map(int, more)))
+    mode, place, *more = sys.argv[1:]
+    print({"times": times, "create": create, "save": save}[mode](Path(place), *map(int, more)))

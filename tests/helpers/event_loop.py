@@ -2,6 +2,10 @@
 
 import asyncio
 
+from twilio_oauth_async.stores.testing.checks import other_tasks
+
+__all__ = ["collect", "other_tasks", "run_turns", "settle"]
+
 
 async def run_turns(count=50):
     """Let the loop run for `count` turns: enough for tasks that wait for each other, not for sockets."""
@@ -13,16 +17,6 @@ async def settle():
     """Let everything happen that needs no time of a clock, sockets included."""
     for _ in range(100):
         await asyncio.sleep(0.0005)
-
-
-async def other_tasks():
-    """Return the tasks that are left besides the caller's own, once those that are about to end have ended."""
-    for _ in range(20):
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        if not left:
-            break
-        await asyncio.sleep(0.005)
-    return left
 
 
 async def collect(events):

@@ -1,10 +1,14 @@
-"""Encryption of a store's file with Fernet (AES-128-CBC and HMAC-SHA256), and where its keys come from.
+"""Encryption of the stored values with Fernet (AES-128-CBC and HMAC-SHA256), and the source of its keys.
 
-Nothing is ever written in plain text because a key could not be had: then there is a `StoreError`, and no file.
+Each value is encrypted together with the key under which it is stored, so that it cannot be moved to another user. A
+value that is not encrypted is refused where encryption is asked for: it may come from a process that can write to the
+folder but does not have the key.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
@@ -16,106 +20,214 @@ from twilio_oauth_async.stores.file.keyring import Keyring
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
-Key: TypeAlias = str | bytes
-"""A Fernet key: 32 bytes in URL-safe base64, as ``cryptography.fernet.Fernet.generate_key()`` makes one."""
+FernetKey: TypeAlias = str | bytes
+"""32 bytes in URL-safe base64, as ``cryptography.fernet.Fernet.generate_key()`` returns them."""
 
-Encryption: TypeAlias = Key | Sequence[Key] | Keyring
-"""One key; several, of which the first encrypts and all decrypt (rotation); or `Keyring()`."""
+Encryption: TypeAlias = FernetKey | Sequence[FernetKey] | Keyring
+"""One key; several, of which the first encrypts and all decrypt (key rotation); or `Keyring()`."""
+
+PLAIN = "plain"
+"""Label of a database whose values are not encrypted."""
+
+_GIVEN = "given key"
+_KEYRING = "keyring "
+_CHECK = "check"
+_FERNET_START = b"gAAAA"
+_NOT_ENCRYPTED = "it is not encrypted; to keep its content and encrypt it, await the store's encrypt()"
+_KEY_IS_GIVEN = "its key is not in the keyring: create the store with encryption=<the key>"
 
 
-class Sealer(Protocol):
-    """Has the key of a file. The key's id stands in the file, where the key itself is kept elsewhere."""
+class OtherKeyError(StoreError):
+    """The database names another key of the keyring than the cipher has."""
 
-    async def opener(self, key_id: str | None) -> MultiFernet:
-        """What decrypts a file that names `key_id`.
+
+class Cipher(Protocol):
+    """Encrypts and decrypts the values of one database."""
+
+    label: str
+    """Where the key is; stored in the database."""
+
+    def seal(self, place: Sequence[str], text: str) -> bytes:
+        """Return `text` as it is stored in the row of `place`."""
+        ...
+
+    def unseal(self, place: Sequence[str], value: bytes) -> str:
+        """Return the text that was stored as `value` in the row of `place`.
 
         Raises:
-            StoreError: there is no such key, or it could not be had.
+            StoreError: no key decrypts it, or it was not stored there.
         """
         ...
 
-    async def sealer(self, key_id: str | None) -> tuple[str | None, MultiFernet]:
-        """What encrypts, and the id to write beside it.
+    def verify(self, label: str, check: bytes) -> None:
+        """Raise unless this cipher is the right one for a database.
 
         Args:
-            key_id: what the present file names; None where it names none or is not there.
+            label: the label that is stored in the database.
+            check: the value that is stored beside the label.
 
         Raises:
-            StoreError: there is no key, or it could not be had.
+            OtherKeyError: the database has another key of the keyring.
+            StoreError: the database is encrypted in another way.
         """
         ...
 
 
-def sealer_of(encryption: Encryption) -> Sealer:
-    """The `Sealer` that a caller means by `encryption`.
+def check_value(cipher: Cipher) -> bytes:
+    """Return the value by which `Cipher.verify` recognises the key."""
+    return cipher.seal([_CHECK], "")
+
+
+class PlainCipher:
+    """Stores values as they are."""
+
+    label = PLAIN
+
+    def seal(self, place: Sequence[str], text: str) -> bytes:  # noqa: ARG002
+        """Implement `Cipher.seal`."""
+        return text.encode()
+
+    def unseal(self, place: Sequence[str], value: bytes) -> str:  # noqa: ARG002
+        """Implement `Cipher.unseal`."""
+        if value.startswith(_FERNET_START):
+            raise StoreError("a value is encrypted, and the others are not")
+        return value.decode(errors="replace")
+
+    def verify(self, label: str, check: bytes) -> None:  # noqa: ARG002
+        """Implement `Cipher.verify`."""
+        if label != PLAIN:
+            raise StoreError("it is encrypted: create the store with encryption=")
+
+
+class FernetCipher(HoldsSecrets):
+    """Encrypts values with the first of its keys."""
+
+    def __init__(self, label: str, fernet: MultiFernet) -> None:
+        """`label` says where the keys of `fernet` are."""
+        self.label = label
+        self._fernet = fernet
+        self._verified = b""
+
+    def seal(self, place: Sequence[str], text: str) -> bytes:
+        """Implement `Cipher.seal`."""
+        return self._fernet.encrypt(_prefix(place) + text.encode())
+
+    def unseal(self, place: Sequence[str], value: bytes) -> str:
+        """Implement `Cipher.unseal`."""
+        from cryptography.fernet import InvalidToken
+
+        content: bytes | None = None
+        with contextlib.suppress(InvalidToken):
+            content = self._fernet.decrypt(value)
+        if content is None:
+            raise StoreError("a value cannot be decrypted with any of the given keys")
+        prefix = _prefix(place)
+        if not content.startswith(prefix):
+            raise StoreError("a value was stored for another key, and was moved")
+        return content[len(prefix) :].decode(errors="replace")
+
+    def verify(self, label: str, check: bytes) -> None:
+        """Implement `Cipher.verify`."""
+        if label == self.label:
+            if check != self._verified:
+                self.unseal([_CHECK], check)
+                self._verified = check
+            return
+        if label == PLAIN:
+            raise StoreError(_NOT_ENCRYPTED)
+        if not label.startswith(_KEYRING):
+            raise StoreError(_KEY_IS_GIVEN)
+        if not self.label.startswith(_KEYRING):
+            raise StoreError("its key is in a keyring: create the store with encryption=Keyring()")
+        raise OtherKeyError("its key has changed")
+
+
+class KeySource(Protocol):
+    """Finds the cipher of a database."""
+
+    depends_on_label: bool
+    """Whether the database has to be looked at first."""
+
+    async def cipher(self, label: str | None) -> Cipher:
+        """Return the cipher.
+
+        Args:
+            label: the label that is stored in the database; None: there is no database, or it is to be encrypted.
+
+        Raises:
+            StoreError: the key does not exist, or the keyring does not return it.
+        """
+        ...
+
+
+def key_source(encryption: Encryption | None) -> KeySource:
+    """Return the source of the keys that `encryption` means.
 
     Raises:
-        ConfigurationError: no key, or something that is none. The key itself is not in the message.
+        ConfigurationError: `encryption` is not a key. The message does not contain it.
         ModuleNotFoundError: the extra ``encryption`` is not installed.
     """
+    if encryption is None:
+        return _Fixed(PlainCipher())
     if isinstance(encryption, Keyring):
         encryption.check_installed()
-        return _KeysInKeyring(encryption)
+        return _FromKeyring(encryption)
     keys: object = [encryption] if isinstance(encryption, str | bytes) else encryption
     if not isinstance(keys, list | tuple) or not keys:
-        raise ConfigurationError("encryption: a key, a list of at least one, or Keyring()")
-    return _GivenKeys(_fernet(cast("Sequence[Key]", keys)))
+        raise ConfigurationError("encryption must be a key, a list of at least one key, or Keyring()")
+    return _Fixed(FernetCipher(_GIVEN, _fernet(cast("Sequence[FernetKey]", keys))))
 
 
-class _GivenKeys(HoldsSecrets):
-    """The caller has them."""
+class _Fixed(HoldsSecrets):
+    """One cipher, which does not depend on the database."""
 
-    def __init__(self, fernet: MultiFernet) -> None:
-        self._fernet = fernet
+    depends_on_label = False
 
-    async def opener(self, key_id: str | None) -> MultiFernet:
-        if key_id is not None:
-            raise StoreError("its key is in a keyring: open it with encryption=Keyring()")
-        return self._fernet
+    def __init__(self, cipher: Cipher) -> None:
+        self._cipher = cipher
 
-    async def sealer(self, key_id: str | None) -> tuple[str | None, MultiFernet]:
-        return None, await self.opener(key_id)
+    async def cipher(self, label: str | None) -> Cipher:  # noqa: ARG002
+        return self._cipher
 
 
-class _KeysInKeyring(HoldsSecrets):
-    """The system's keyring has them, each under an id of its own.
+class _FromKeyring(HoldsSecrets):
+    """Keys in the keyring of the system, each under an id of its own, which is part of the database's label.
 
-    Thus two processes that both make a first key never overwrite each other's: the file says whose it is.
+    So two processes that both make a first key do not overwrite the key of each other.
     """
+
+    depends_on_label = True
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._known: dict[str, MultiFernet] = {}
 
-    async def opener(self, key_id: str | None) -> MultiFernet:
-        if key_id is None:
-            raise StoreError("its key is not in the keyring: open it with encryption=<the key>")
-        if key_id not in self._known:
-            key = await self._keyring.ask(key_id)
-            if key is None:
-                raise StoreError(f"its key {key_id} is not in the system's keyring")
-            self._known[key_id] = self._read(key)
-        return self._known[key_id]
-
-    async def sealer(self, key_id: str | None) -> tuple[str | None, MultiFernet]:
-        if key_id is None:
+    async def cipher(self, label: str | None) -> Cipher:
+        if label is None:
             key_id, key = await self._keyring.make()
-            self._known[key_id] = self._read(key)
-        return key_id, await self.opener(key_id)
+            return FernetCipher(_KEYRING + key_id, self._read(key))
+        if label == PLAIN:
+            raise StoreError(_NOT_ENCRYPTED)
+        if not label.startswith(_KEYRING):
+            raise StoreError(_KEY_IS_GIVEN)
+        key_id = label.removeprefix(_KEYRING)
+        found = await self._keyring.ask(key_id)
+        if found is None:
+            raise StoreError(f"its key {key_id} is not in the system's keyring")
+        return FernetCipher(label, self._read(found))
 
     def _read(self, key: str) -> MultiFernet:
-        try:
+        with contextlib.suppress(ConfigurationError):
             return _fernet([key])
-        except ConfigurationError:
-            pass
-        raise StoreError("what the system's keyring has is not a key")
+        raise StoreError("the entry in the system's keyring is not a key")
 
 
-def _fernet(keys: Sequence[Key]) -> MultiFernet:
+def _prefix(place: Sequence[str]) -> bytes:
+    return json.dumps(list(place), ensure_ascii=False).encode() + b"\n"
+
+
+def _fernet(keys: Sequence[FernetKey]) -> MultiFernet:
     with from_extra("encryption", "cryptography"):
         from cryptography.fernet import Fernet, MultiFernet
-    try:
+    with contextlib.suppress(ValueError, TypeError):  # their messages may quote the key
         return MultiFernet([Fernet(key) for key in keys])
-    except (ValueError, TypeError):
-        pass  # its message may quote the key
-    raise ConfigurationError("encryption: a key is 32 bytes in URL-safe base64 (Fernet.generate_key() makes one)")
+    raise ConfigurationError("encryption: a key is 32 bytes in URL-safe base64 (use Fernet.generate_key())")

@@ -1,4 +1,4 @@
-"""`Keyring`: the key of an encrypted file kept in the keyring of the system."""
+"""`Keyring`: the key of an encrypted database kept in the keyring of the system."""
 
 from __future__ import annotations
 
@@ -22,45 +22,50 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LEAST_PRIORITY = 1
-"""What the package ``keyring`` calls recommended. Below are those that keep nothing, or keep it in plain text."""
+"""The package ``keyring`` calls backends from this priority recommended. Those below store nothing, or plain text."""
+
+MAX_REQUESTS = 8
+"""Requests to the keyring at the same time. Each one blocks a thread, for as long as a locked keyring blocks it."""
+
+_places = threading.BoundedSemaphore(MAX_REQUESTS)
 
 
 @attrs.frozen(kw_only=True)
 class Keyring:
-    """Where the key of an encrypted file is: macOS Keychain, Windows Credential Locker, Secret Service, KWallet.
+    """Keeps the key of an encrypted database: macOS Keychain, Windows Credential Locker, Secret Service, KWallet.
 
-    The first save makes a key. A machine without a keyring, such as most servers have none, gives a `StoreError` and
-    no file; there, hand a key to the store yourself.
+    The first save makes a key. On a machine without a keyring, such as most servers, the save raises `StoreError` and
+    creates no file. Give the store a key there.
     """
 
     service: str = "twilio-oauth-async"
-    """The name that the person sees in the keyring."""
+    """The name that the user sees in the keyring."""
     timeout: float = 60.0
-    """Seconds to wait for an answer; a locked keyring asks the person first."""
+    """Seconds to wait for the keyring. A locked keyring asks the user for a password first."""
 
     def check_installed(self) -> None:
-        """Find out early whether the packages are there.
+        """Raise now if a package is missing, and not at the first save.
 
         Raises:
-            ModuleNotFoundError: one is not; the message names the extra.
+            ModuleNotFoundError: keyring or cryptography is not installed; the message names the extra.
         """
         with from_extra("encryption", "keyring", "cryptography"):
             importlib.import_module("cryptography.fernet")
             importlib.import_module("keyring")
 
     async def ask(self, key_id: str) -> str | None:
-        """The key with this id; None where the keyring has none.
+        """Return the key with this id; None if the keyring does not have it.
 
         Raises:
-            StoreError: there is no keyring, or it did not answer.
+            StoreError: there is no keyring, it failed, or it did not respond in time.
         """
         return await self._in_time(lambda: _backend().get_password(self.service, key_id))
 
     async def make(self) -> tuple[str, str]:
-        """Put a new key into the keyring; its id, and the key.
+        """Store a new key in the keyring and return its id and the key.
 
         Raises:
-            StoreError: there is no keyring, it did not answer, or it did not keep the key.
+            StoreError: there is no keyring, it failed, it did not respond in time, or it did not store the key.
         """
         from cryptography.fernet import Fernet
 
@@ -72,40 +77,48 @@ class Keyring:
             return backend.get_password(self.service, key_id)
 
         if await self._in_time(put) != key:
-            # Better now than after the file has been written with a key that nobody has.
-            raise StoreError("the system's keyring: it did not keep the key")
+            # Found out now, and not after values have been encrypted with a key that is lost.
+            raise StoreError("the system's keyring did not store the key")
         return key_id, key
 
     async def _in_time(self, work: Callable[[], T]) -> T:
-        """What `work` gives, run in a thread that nobody waits for at exit: a locked keyring may hang for hours."""
+        """Return the result of `work`, which runs in a daemon thread: a locked keyring may block it for hours."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
+        result: asyncio.Future[T] = loop.create_future()
 
         def run() -> None:
             try:
-                tell = functools.partial(_settle, answer, work())
-            except Exception as error:  # noqa: BLE001 - each backend raises its own kind, with who knows what in it
+                settle = functools.partial(_settle, result, work())
+            except Exception as error:  # noqa: BLE001 - each backend raises its own kind, which may contain the key
                 reason = str(error) if isinstance(error, StoreError) else f"it failed with {type(error).__name__}"
-                tell = functools.partial(_settle, answer, StoreError(f"the system's keyring: {reason}"))
-            with contextlib.suppress(RuntimeError):  # the loop has been closed; nobody waits any more
-                loop.call_soon_threadsafe(tell)
+                settle = functools.partial(_settle, result, StoreError(f"the system's keyring: {reason}"))
+            finally:
+                _places.release()
+            with contextlib.suppress(RuntimeError):  # the loop was closed: the caller does not wait any more
+                loop.call_soon_threadsafe(settle)
 
-        threading.Thread(target=run, name="keyring", daemon=True).start()
+        if not _places.acquire(blocking=False):
+            raise StoreError("the system's keyring has not responded to earlier requests; is it locked?")
+        try:
+            threading.Thread(target=run, name="keyring", daemon=True).start()
+        except RuntimeError:
+            _places.release()
+            raise StoreError("the system has no thread to ask the keyring") from None
         try:
             async with asyncio.timeout(self.timeout):
-                return await answer
+                return await result
         except TimeoutError:
             pass
-        raise StoreError(f"the system's keyring: no answer within {self.timeout:g} s; is it locked?")
+        raise StoreError(f"the system's keyring did not respond within {self.timeout:g} s; is it locked?")
 
 
-def _settle(answer: asyncio.Future[T], outcome: T | StoreError) -> None:
-    if answer.done():
-        return  # whoever asked has gone
+def _settle(future: asyncio.Future[T], outcome: T | StoreError) -> None:
+    if future.done():
+        return  # the caller does not wait any more
     if isinstance(outcome, StoreError):
-        answer.set_exception(outcome)
+        future.set_exception(outcome)
     else:
-        answer.set_result(outcome)
+        future.set_result(outcome)
 
 
 def _backend() -> KeyringBackend:
@@ -115,5 +128,5 @@ def _backend() -> KeyringBackend:
     backend = keyring.get_keyring()
     used = list(backend.backends) if isinstance(backend, ChainerBackend) else [backend]
     if not any(one.priority >= LEAST_PRIORITY for one in used):
-        raise StoreError(f"there is none that keeps secrets ({type(backend).__module__}): give the store a key instead")
+        raise StoreError(f"no backend stores secrets ({type(backend).__module__}): give the store a key instead")
     return backend
