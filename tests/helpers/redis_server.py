@@ -71,9 +71,10 @@ class RedisServer:
             connection.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts))
             return connection.recv(1 << 16).decode()
 
-    def delete_lock(self, key="a", prefix="twilio-oauth"):
-        """Delete the lock of a token, as an eviction or a fail-over does."""
-        self.send("DEL", f"{prefix}:1:{{{key}}}:lock")
+    def delete_lock(self, user="a", prefix="twilio-oauth"):
+        """Delete the locks of all tokens of a user, as an eviction or a failover does."""
+        script = "for _, name in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', name) end"
+        self.send("EVAL", script, "0", f"{prefix}:2:{{{user}}}:lock*")
 
     def _is_up(self, port):
         self.port = port

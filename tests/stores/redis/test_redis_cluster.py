@@ -7,8 +7,9 @@ import pytest_asyncio
 from redis.asyncio.cluster import RedisCluster
 
 from tests.helpers.redis_server import RedisServer, free_port, need_redis
-from tests.helpers.stored_values import at, flow, leased, stored
+from tests.helpers.stored_values import CLIENT, SERVER, flow, stored
 from twilio_oauth_async import StoreError, VirtualClock
+from twilio_oauth_async.stores.records import TokenKey
 from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore
 
 pytestmark = pytest.mark.asyncio
@@ -35,26 +36,58 @@ async def client(cluster):
     await client.aclose()
 
 
-async def test_token_store_on_a_cluster_saves_locks_and_deletes(client, prefix):
+async def test_token_store_on_a_cluster_saves_locks_deletes_lists_and_erases(client, prefix):
     store, other = RedisTokenStore(client, prefix=prefix), RedisTokenStore(client, prefix=prefix, lock_timeout=0.1)
-    for key in ("ann", "bob", "{ann}", "}{", "ä" * 200):
+    users = ("ann", "bob", "{ann}", "}{", "ä" * 200)
+    for user in users:
+        key = TokenKey(user, "OQ1", "https://one")
         async with store.lock(key):
-            await store.save(key, stored(1))
-            await store.save(key, stored(2))
+            await store.save(key, stored(1), replaces=None)
+            await store.save(key, stored(2), replaces=stored().epoch)
             with pytest.raises(StoreError, match="another process"):
                 async with other.lock(key):
                     pass
         assert await other.load(key) == stored(2)
+        await store.save(user, stored(1), replaces=None)
         await other.delete(key)
         assert await store.load(key) is None
+        assert await store.is_deleted(key)
+    assert {user async for user in store.users()} == set(users)
+    for user in users:
+        await store.erase(user)
+    assert [user async for user in store.users()] == []
+    assert await client.keys(f"{prefix}:*", target_nodes=RedisCluster.PRIMARIES) == []
 
 
-async def test_flow_store_on_a_cluster_saves_claims_and_deletes(client, prefix):
+async def test_flow_store_on_a_cluster_runs_every_script(client, prefix):
     store = RedisFlowStore(client, prefix=prefix, clock=VirtualClock(auto=False))
+    app = {"client_sid": CLIENT, "server": SERVER}
     for id_ in ("ann", "bob", "}{"):
-        await store.save(flow(id_))
-    assert await store.claim("ann", "me", at(60)) is True
-    assert {found.id for found in await store.list_due()} == {"bob", "}{"}
+        created = await store.create(flow(id_), owner="me", seconds=60)
+        await store.save(created)
+    assert (await store.find_user(created.key)) == created
+    await store.release(["bob", "}{"], "me")
+    assert {found.id for found in await store.list_due(9, **app)} == {"bob", "}{"}
+    assert await store.lease(["ann", "bob"], "you", 60) == {"bob"}
+    assert await store.grant("bob", "you")
+    assert await store.end("}{", "denied")
+    assert [found.id for found in await store.list_ended(9, **app)] == ["}{"]
     await store.delete("bob")
-    assert await store.load("ann") == leased("ann", "me", 60)
-    assert [found.id for found in await store.list_due()] == ["}{"]
+    assert await store.load("bob") is None
+    assert await store.list_due(9, **app) == []
+
+
+async def test_index_of_users_on_a_node_that_is_down_does_not_stop_a_save(client, prefix, caplog):
+    """The index is in another slot than the token, so its node can be down alone."""
+
+    class IndexDown:
+        async def eval(self, script, numkeys, *arguments):
+            if arguments[0].endswith(":index"):
+                raise ConnectionError
+            return await client.eval(script, numkeys, *arguments)
+
+    store = RedisTokenStore(IndexDown(), prefix=prefix)
+    await store.save("a", stored(1), replaces=None)
+    await store.save("a", stored(2), replaces=stored().epoch)
+    assert await store.load("a") == stored(2)
+    assert "the index of users could not be updated" in caplog.text

@@ -1,30 +1,38 @@
-"""Runs Lua scripts on a Redis server: each call has a deadline, and every failure is a `StoreError` without secrets.
+"""Runs Lua scripts on a Redis server. Each call is limited in time; every failure is a `StoreError` without secrets.
 
-Every command is an ``EVAL``. Redis runs a script atomically. Clients always send ``EVAL`` to the primary, even if they
-read from replicas, whose tokens may be old. ``EVAL`` needs no script cache; ``EVALSHA`` needs one, and a restart or a
-failover clears it.
+Every command is an ``EVAL``. A script runs atomically. It is sent to the primary, also by a client that reads from
+replicas, which may hold an old token. Unlike ``EVALSHA`` it needs no script cache, which a restart or a failover
+clears. A script uses only keys that it is given and that are in one slot, as clusters demand.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.keys import digest
+from twilio_oauth_async.stores.redis.call_queue import CallQueue
 
 CALL_TIMEOUT = 5.0
 """Default number of seconds for one call, including the client's own retries and its wait for a free connection."""
 
-MAX_CONCURRENT_CALLS = 32
-"""Commands that one store sends at the same time. Each needs a connection, and an empty pool makes the client raise."""
+FORMAT = 2
+"""The version of the format, a part of all names. Processes of another version use other names, so that they do not
+treat each other's records as damaged during an upgrade."""
 
-_MAX_TAG_LENGTH = 128
+_MAX_NAME_LENGTH = 128
+
+_READ_POLICY = "return redis.call('INFO', 'memory')"
+"""``INFO`` is allowed in a script, ``CONFIG`` is not."""
+
+_log = logging.getLogger(__name__)
 
 
 class RedisClient(Protocol):
@@ -43,8 +51,8 @@ class RedisScripts(HoldsSecrets):
 
         Args:
             redis: the caller's client.
-            prefix: the prefix of all names in Redis.
-            timeout: seconds for one call.
+            prefix: of the names of all keys.
+            timeout: seconds for one call, without its wait for a place (`CallQueue`).
 
         Raises:
             ConfigurationError: the client is not asynchronous, `prefix` is empty or contains braces or unprintable
@@ -62,43 +70,63 @@ class RedisScripts(HoldsSecrets):
         self._redis = redis
         self._prefix = prefix
         self._timeout = timeout
-        # An asyncio.Semaphore is bound to one loop once a task has waited for it; a store may be used in several loops.
-        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._queue = CallQueue(timeout)
+        self._policy_was_read = False
 
     @property
     def prefix(self) -> str:
         """The prefix of all names."""
         return self._prefix
 
-    def name(self, key: str, part: str) -> str:
-        """Return the name in Redis for one part of `key`; the hash tag puts all parts in one slot of a cluster.
+    def name(self, tag: str, part: str) -> str:
+        """Return a name in Redis. All names with the same `tag` are in one slot of a cluster."""
+        return f"{self._prefix}:{FORMAT}:{{{quoted(tag)}}}:{part}"
 
-        The 1 is the version of the format. A later version uses other names, so that old and new processes do not
-        treat each other's records as damaged during an upgrade.
-        """
-        return f"{self._prefix}:1:{{{_hash_tag(key)}}}:{part}"
-
-    async def run(self, script: str, names: Sequence[str], *arguments: str | bytes | int) -> Any:
-        """Run `script` and return its result.
+    async def run(
+        self, script: str, names: Sequence[str], *arguments: str | bytes | int, reserved: bool = False
+    ) -> Any:
+        """Run `script` and return its result; with `reserved` in a place that is kept for locks.
 
         Raises:
             StoreError: the server returned an error or did not respond in time; the script may still have run.
         """
-        try:
-            async with asyncio.timeout(self._timeout), self._semaphore():
-                return await self._redis.eval(script, len(names), *names, *arguments)
-        except TimeoutError:
-            reason = f"no response within {self._timeout:g} s"
-        except Exception as error:  # noqa: BLE001 - the caller's client may raise anything
-            reason = _describe(error)
-        # Raised after the except blocks, so that the client's error is not chained: it may hold a token.
-        raise StoreError(f"Redis: {reason}")
+        reply = await self._run(script, names, arguments, reserved)
+        if not self._policy_was_read:
+            self._policy_was_read = True
+            await self._check_policy(names[0])
+        return reply
 
-    def _semaphore(self) -> asyncio.Semaphore:
-        loop = asyncio.get_running_loop()
-        if loop not in self._semaphores:
-            self._semaphores[loop] = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
-        return self._semaphores[loop]
+    async def _run(
+        self, script: str, names: Sequence[str], arguments: Sequence[str | bytes | int], reserved: bool
+    ) -> Any:
+        async with self._queue.place(reserved=reserved):
+            try:
+                async with asyncio.timeout(self._timeout):
+                    reply = await self._redis.eval(script, len(names), *names, *arguments)
+            except TimeoutError:
+                reason = f"no response within {self._timeout:g} s"
+            except Exception as error:  # noqa: BLE001 - the caller's client may raise anything, with what was sent in it
+                reason = _describe(error)
+            else:
+                self._queue.record_reply()
+                return reply
+            # Raised outside the except block, so that the client's error is not chained: its frames hold what was sent.
+            raise StoreError(f"Redis: {reason}")
+
+    async def _check_policy(self, name: str) -> None:
+        """Warn if the server deletes keys when its memory is full. Not every user of a server may read this."""
+        try:
+            reply = decode_reply(await self._run(_READ_POLICY, [name], (), False))
+        except StoreError:
+            return
+        found = re.search(r"^maxmemory_policy:([a-z-]+)", reply or "", re.MULTILINE)
+        policy = "noeviction" if found is None else found[1]
+        if policy != "noeviction":
+            # All keys of the stores expire, so a policy volatile-... evicts them, too.
+            _log.warning(
+                "the Redis server may evict tokens: its maxmemory-policy is %s; a store of tokens needs noeviction",
+                policy,
+            )
 
 
 def decode_reply(value: object) -> str | None:
@@ -111,10 +139,10 @@ def decode_reply(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _hash_tag(key: str) -> str:
-    """Return `key` without braces, which would end the hash tag: quoted if it is short, hashed if it is long."""
-    quoted = quote(key, safe="@:")
-    return quoted if len(quoted) <= _MAX_TAG_LENGTH else f"={digest(key)}"  # no quoted key begins with "="
+def quoted(text: str) -> str:
+    """Return `text` without braces, which would end a hash tag, and without spaces: hashed if it is long."""
+    short = quote(text, safe="@:")
+    return short if len(short) <= _MAX_NAME_LENGTH else f"={digest(text)}"  # no quoted text begins with "="
 
 
 def _describe(error: Exception) -> str:

@@ -17,8 +17,10 @@ from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.cancellation import finish, wait_until_done
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
+from twilio_oauth_async.stores.records import StoredToken, TokenKey
 from twilio_oauth_async.stores.redis.calls import RedisScripts
-from twilio_oauth_async.stores.redis.scripts import ACQUIRE, RELEASE, RENEW
+from twilio_oauth_async.stores.redis.lock_scripts import ACQUIRE, RELEASE, RENEW
+from twilio_oauth_async.stores.redis.names import names_of
 
 LOCK_LIFETIME = 15.0
 """Default number of seconds after which the lock of a killed process is free. A holder renews its lock after every
@@ -28,7 +30,7 @@ RETRY_INTERVAL = 0.025
 """Average number of seconds between two attempts to acquire a lock that another process holds."""
 
 _FENCE_LIFETIME_MS = 7 * 86_400_000
-"""Milliseconds that the counter of fencing tokens is kept after the last lock; no lock is held for so long."""
+"""Milliseconds that the fences are kept after the last lock. This is much longer than any lock is held."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,17 +43,21 @@ class HeldLock(HoldsSecrets):
     """Random value that the server compares before it renews or releases the lock or saves under it."""
     fence: int = 0
     """Fencing token: increases with each holder of this key."""
-    seen_generation: int = -1
-    """The greatest generation that the holder has loaded or saved."""
+    _seen: dict[str, int] = attrs.field(factory=dict[str, int])
+    """The greatest generation of each epoch that the holder has loaded or saved."""
 
-    def record_seen(self, generation: int) -> None:
-        """Record that the holder has loaded or saved this generation."""
-        self.seen_generation = max(self.seen_generation, generation)
+    def record_seen(self, stored: StoredToken) -> None:
+        """Record that the holder has loaded or saved `stored`."""
+        self._seen[stored.epoch] = max(self.seen_generation(stored.epoch), stored.generation)
+
+    def seen_generation(self, epoch: str) -> int:
+        """Return the greatest generation of `epoch` that the holder has loaded or saved; -1: none."""
+        return self._seen.get(epoch, -1)
 
 
 # The locks that the current task holds. A context variable, because `TokenStore.save` gets no lock as an argument, and
 # because the tasks that the holder starts inherit it while other tasks do not.
-_held_locks: ContextVar[Mapping[tuple[RedisLocks, str], HeldLock]] = ContextVar(
+_held_locks: ContextVar[Mapping[tuple[RedisLocks, TokenKey], HeldLock]] = ContextVar(
     "held_locks", default=MappingProxyType({})
 )
 
@@ -77,19 +83,19 @@ class RedisLocks(HoldsSecrets):
         self._lifetime = lifetime
         self._local_locks = KeyedLocks()
 
-    def held(self, key: str) -> HeldLock | None:
+    def held(self, key: TokenKey) -> HeldLock | None:
         """Return the lock on `key` that the current task holds, even if it was lost; None if it holds none."""
         return _held_locks.get().get((self, key))
 
     @contextlib.asynccontextmanager
-    async def hold(self, key: str) -> AsyncGenerator[None]:
+    async def hold(self, key: TokenKey) -> AsyncGenerator[None]:
         """Hold the lock of `key`.
 
         Raises:
             StoreError: another task or process held the lock for the whole timeout, or the server did not respond.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
-        async with self._local_locks.hold(key, self._timeout):
+        async with self._local_locks.hold(str(key), self._timeout):
             held = await self._acquire(key, deadline)
             _held_locks.set({**_held_locks.get(), (self, key): held})
             released = asyncio.Event()
@@ -104,7 +110,7 @@ class RedisLocks(HoldsSecrets):
                 if cancelled is not None:
                     raise cancelled
 
-    async def _acquire(self, key: str, deadline: float) -> HeldLock:
+    async def _acquire(self, key: TokenKey, deadline: float) -> HeldLock:
         held = HeldLock(secrets.token_urlsafe(16))
         loop = asyncio.get_running_loop()
         while not await self._try_acquire(key, held):
@@ -114,12 +120,11 @@ class RedisLocks(HoldsSecrets):
             await asyncio.sleep(wait)
         return held
 
-    async def _try_acquire(self, key: str, held: HeldLock) -> bool:
-        """Try to acquire the lock once. A command that was sent cannot be withdrawn, so its result is awaited."""
-        names = [self._scripts.name(key, "lock"), self._scripts.name(key, "fence")]
-        command = asyncio.ensure_future(
-            self._scripts.run(ACQUIRE, names, held.value, _milliseconds(self._lifetime), _FENCE_LIFETIME_MS)
-        )
+    async def _try_acquire(self, key: TokenKey, held: HeldLock) -> bool:
+        """Try to acquire the lock once. A command that was sent cannot be taken back, so its result is awaited."""
+        names = names_of(self._scripts, key)
+        arguments = (held.value, names.field, _milliseconds(self._lifetime), _FENCE_LIFETIME_MS)
+        command = asyncio.ensure_future(self._scripts.run(ACQUIRE, [names.lock, names.fences], *arguments))
         try:
             held.fence = int(await finish(command))
         except asyncio.CancelledError:
@@ -128,16 +133,17 @@ class RedisLocks(HoldsSecrets):
             raise
         return held.fence > 0
 
-    async def _renew(self, key: str, held: HeldLock, released: asyncio.Event) -> None:
+    async def _renew(self, key: TokenKey, held: HeldLock, released: asyncio.Event) -> None:
         """Renew the lock until it is released or lost.
 
         A lost lock is not acquired again: another process may have held it meanwhile.
         """
-        names = [self._scripts.name(key, "lock")]
+        names = [names_of(self._scripts, key).lock]
+        arguments = (held.value, _milliseconds(self._lifetime))
         failing = False
         while not await _is_set_within(released, self._lifetime / 3):
             try:
-                if not await self._scripts.run(RENEW, names, held.value, _milliseconds(self._lifetime)):
+                if not await self._scripts.run(RENEW, names, *arguments, reserved=True):
                     _log.warning("the lock on a key was lost while it was held (fence %d)", held.fence)
                     return
                 failing = False
@@ -146,10 +152,10 @@ class RedisLocks(HoldsSecrets):
                     _log.warning("the lock on a key could not be renewed, retrying (fence %d): %s", held.fence, error)
                 failing = True
 
-    async def _release(self, key: str, held: HeldLock) -> None:
+    async def _release(self, key: TokenKey, held: HeldLock) -> None:
         # The work under the lock is done. If the release fails, the lock expires by itself, so this is only logged.
         try:
-            await self._scripts.run(RELEASE, [self._scripts.name(key, "lock")], held.value)
+            await self._scripts.run(RELEASE, [names_of(self._scripts, key).lock], held.value, reserved=True)
         except StoreError as error:
             _log.warning("the lock on a key could not be released and will expire (fence %d): %s", held.fence, error)
 
