@@ -19,3 +19,30 @@ def shared_redis(tmp_path_factory):
 @pytest.fixture
 def prefix():
     return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(params=[(2, False), (3, True)], ids=["bytes", "decoded"])
+def client(request, shared_redis, open_redis):
+    """A client of the shared server: both protocols, with and without ``decode_responses``."""
+    protocol, decoded = request.param
+    return open_redis(shared_redis, protocol=protocol, decode_responses=decoded)
+
+
+@pytest.fixture
+def own_client(own_redis, open_redis):
+    return open_redis(own_redis)
+
+
+@pytest.fixture
+def open_own_store(own_client):
+    """A function that opens a token store on `own_redis`."""
+    from twilio_oauth_async.stores.redis import RedisTokenStore
+
+    return lambda **options: RedisTokenStore(own_client, **{"lock_timeout": 0.3, **options})
+
+
+@pytest.fixture
+def hanging_redis(own_redis):
+    """A server that accepts connections and commands, and does not respond."""
+    with own_redis.suspended():
+        yield own_redis
