@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import statistics
 import sys
 import time
 import tracemalloc
@@ -21,6 +20,7 @@ from collections.abc import Sequence
 
 import aiohttp
 import attrs
+from harness import Report, Series, Usage, cpu_ratios, in_turn
 
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
@@ -61,8 +61,8 @@ class LoadedEmulator:
         self._next += count
         return picked
 
-    async def poll_over_http(self) -> float:
-        """Return microseconds per poll."""
+    async def poll_over_http(self) -> Usage:
+        """Return the CPU time of `POLLS` polls."""
         url = self.emulator.base_url + "/v1/token"
         form = {"GrantType": self.emulator.policy.device_grant_type, "ClientSid": self.emulator.client_sid}
         spent = 0.0
@@ -75,10 +75,10 @@ class LoadedEmulator:
                 assert body["error"] == "authorization_pending", body
             spent += time.process_time() - started
         self.emulator.requests.clear()
-        return spent / POLLS * 1e6
+        return Usage(cpu=spent)
 
-    def poll_directly(self) -> float:
-        """Return microseconds per poll, without HTTP."""
+    async def poll_directly(self) -> Usage:
+        """Return the CPU time of ten times as many polls without HTTP."""
         backend = self.emulator._backend  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         server, app = backend.server, backend.default_app
         spent = 0.0
@@ -93,30 +93,26 @@ class LoadedEmulator:
                     errors.append(error.code)
             spent += time.process_time() - started
             assert errors == ["authorization_pending"] * FEW
-        return spent / (POLLS * 10) * 1e6
+        return Usage(cpu=spent)
 
 
-async def check_polls(few: LoadedEmulator, many: LoadedEmulator) -> list[bool]:
-    """Poll both in turn and compare the ratios with their limits."""
-    over_http: list[tuple[float, float]] = []
-    direct: list[tuple[float, float]] = []
-    for _ in range(ROUNDS):
-        over_http.append((await few.poll_over_http(), await many.poll_over_http()))
-        direct.append((few.poll_directly(), many.poll_directly()))
-    results: list[bool] = []
-    for name, rounds, limit in (
-        ("poll over HTTP", over_http, MAX_RATIO_HTTP),
-        ("poll directly", direct, MAX_RATIO_DIRECT),
-    ):
-        of_few, of_many = (statistics.median(figures) for figures in zip(*rounds, strict=True))
-        ratio = of_many / of_few
-        print(f"{name:<16} {of_few:8.1f} us at {FEW}, {of_many:8.1f} us at {MANY:,}: {ratio:.2f}x (at most {limit}x)")
-        results.append(ratio <= limit)
-    return results
+async def check_polls(report: Report, few: LoadedEmulator, many: LoadedEmulator) -> None:
+    """Poll both in turn."""
+    over_http = await in_turn({"few": few.poll_over_http, "many": many.poll_over_http}, rounds=ROUNDS, calls=POLLS)
+    direct = await in_turn({"few": few.poll_directly, "many": many.poll_directly}, rounds=ROUNDS, calls=POLLS * 10)
+    add_ratio(report, "poll over HTTP", over_http, MAX_RATIO_HTTP)
+    add_ratio(report, "poll directly", direct, MAX_RATIO_DIRECT)
 
 
-def check_memory() -> bool:
-    """Check the bytes per pending code with many codes, measured with tracemalloc."""
+def add_ratio(report: Report, group: str, series: dict[str, Series], limit: float) -> None:
+    report.add(group, f"CPU with {FEW} codes", series["few"].cpu, "us")
+    report.add(group, f"CPU with {MANY:,} codes", series["many"].cpu, "us")
+    ratio = cpu_ratios(series["many"], series["few"])
+    report.add(group, f"CPU: {MANY:,} codes / {FEW} codes", ratio, "x", at_most=limit)
+
+
+def check_memory(report: Report) -> None:
+    """Add the bytes per pending code with many codes, measured with tracemalloc."""
     backend = Emulator(clock=VirtualClock(auto=False))._backend  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     now = backend.now()
     gc.collect()
@@ -128,23 +124,23 @@ def check_memory() -> bool:
     gc.collect()
     each = (tracemalloc.get_traced_memory()[0] - before) / MANY
     tracemalloc.stop()
-    print(f"memory           {each:8.0f} bytes per pending code at {MANY:,} (at most {MAX_BYTES})")
-    return each <= MAX_BYTES
+    report.add("memory", f"bytes per pending code with {MANY:,} codes", each, "", at_most=MAX_BYTES)
 
 
-async def check_expiry(loaded: LoadedEmulator) -> bool:
+async def check_expiry(report: Report, loaded: LoadedEmulator) -> None:
     """Check that the next request deletes all expired codes."""
     loaded.clock.advance(loaded.emulator.policy.expires_in + REMEMBERED_AFTER_EXPIRY)
     started = time.process_time()
     await loaded.grow(1)
     took = (time.process_time() - started) * 1000
     left = loaded.emulator.remembered_device_codes
-    print(f"expired          {left} codes left after a request for one new code (expected 1); {took:.0f} ms")
-    return left == 1
+    report.add("expired codes", "codes that are left after a request for a new one", left, "", at_least=1, at_most=1)
+    report.add("expired codes", f"CPU of the request that deletes {MANY:,} codes", took, "ms")
 
 
 async def main() -> int:
     """Measure, print the results and compare them with the limits."""
+    report = Report(__file__, __doc__, packages=("aiohttp",))
     clocks = VirtualClock(auto=False), VirtualClock(auto=False)
     # The codes do not expire during the benchmark, although the clock is advanced before each round of polls.
     few, many = (Emulator(clock=clock, expires_in=86_400) for clock in clocks)
@@ -158,8 +154,10 @@ async def main() -> int:
         emulators = LoadedEmulator(few, clocks[0], http_to_few), LoadedEmulator(many, clocks[1], http_to_many)
         await emulators[0].grow(FEW)
         await emulators[1].grow(MANY)
-        passed = [*await check_polls(*emulators), check_memory(), await check_expiry(emulators[1])]
-    return int(not all(passed))
+        await check_polls(report, *emulators)
+        check_memory(report)
+        await check_expiry(report, emulators[1])
+    return report.finish()
 
 
 if __name__ == "__main__":

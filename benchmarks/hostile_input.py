@@ -10,6 +10,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
+from harness import Report
 from multidict import CIMultiDict
 
 from twilio_oauth_async.protocol import device_authorization, discovery, token_endpoint, user_info
@@ -59,13 +60,11 @@ def milliseconds(body: bytes, status: int) -> float:
 
 def main() -> int:
     """Measure, print the results and compare them with the limit."""
-    worst = 0.0
+    report = Report(__file__, __doc__)
     for name, body in INPUTS.items():
         took = max(milliseconds(body, 200), milliseconds(body, 400)) * SIZE / len(body)
-        worst = max(worst, took)
-        print(f"{name:<22}{len(body):>8} bytes {took:>8.2f} ms per 100 KB")
-    print(f"\nworst {worst:.2f} ms per 100 KB (at most {MAX_MILLISECONDS:.0f})")
-    return int(worst > MAX_MILLISECONDS)
+        report.add(name, "slowest parser, per 100 KB", took, "ms", at_most=MAX_MILLISECONDS)
+    return report.finish()
 
 
 if __name__ == "__main__":

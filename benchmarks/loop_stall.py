@@ -2,15 +2,16 @@
 
     python benchmarks/loop_stall.py
 
-Three tasks request a token from an endpoint that takes half a second. A fourth task measures the longest time between
-two of its own steps. (The official SDK sends requests synchronously: three such calls block the loop for 1.5 s.)
+Three tasks request a token from an endpoint that takes half a second, while the delay of the loop is sampled. (The
+official SDK sends requests synchronously: three such calls block the loop for 1.5 s.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import time
+
+from harness import LoopDelay, Report, measured
 
 from twilio_oauth_async import ClientCredentials, OAuthSession, TokenManager
 from twilio_oauth_async.emulator import Emulator
@@ -18,18 +19,9 @@ from twilio_oauth_async.emulator import Emulator
 DELAY, CALLERS, MAX_MILLISECONDS = 0.5, 3, 50.0
 
 
-async def longest_pause(done: asyncio.Event) -> float:
-    """Return the longest pause of the loop, in milliseconds, until `done` is set."""
-    longest, last = 0.0, time.perf_counter()
-    while not done.is_set():
-        await asyncio.sleep(0)
-        now = time.perf_counter()
-        longest, last = max(longest, now - last), now
-    return longest * 1e3
-
-
 async def main() -> int:
     """Measure, print the results and compare them with the limit."""
+    report = Report(__file__, __doc__)
     async with Emulator() as emulator, OAuthSession(base_url=emulator.base_url) as session:
         # The first call imports modules and creates objects that later calls reuse.
         await ClientCredentials(
@@ -39,17 +31,15 @@ async def main() -> int:
         manager = TokenManager(
             ClientCredentials(session, client_id=emulator.client_sid, client_secret=emulator.client_secret or "")
         )
-        done = asyncio.Event()
-        watch = asyncio.create_task(longest_pause(done))
-        started = time.perf_counter()
-        await asyncio.gather(*(manager.token() for _ in range(CALLERS)))
-        took = time.perf_counter() - started
-        done.set()
-        pause = await watch
+        async with LoopDelay() as delay:
+            with measured() as usage:
+                await asyncio.gather(*(manager.token() for _ in range(CALLERS)))
         requests = len(emulator.requests.to("client_credentials")) - 1
-    print(f"{CALLERS} callers got a token after {took:.2f} s, with {requests} request")
-    print(f"longest pause of the loop: {pause:.1f} ms (at most {MAX_MILLISECONDS:.0f})")
-    return int(pause > MAX_MILLISECONDS or requests != 1)
+    name = f"{CALLERS} callers"
+    report.add(name, "time until all have a token", usage.wall * 1e3, "ms")
+    report.add(name, "requests", requests, "", at_least=1, at_most=1)
+    report.add(name, "delay of the loop, maximum", max(delay.all), "ms", at_most=MAX_MILLISECONDS)
+    return report.finish()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/refresh_handover.py [--processes 4] [--rounds 50]
 
 In each round an access token expires, and all processes request a token at the same time. One of them refreshes it; the
-others wait for the lock and then read the new token from the store. The script prints the milliseconds per request, of
+others wait for the lock and then read the new token from the store. The figures are the milliseconds per request, of
 the process that refreshed and of those that waited, for the file store and, if ``redis-server`` is installed, Redis.
 """
 
@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
-import socket
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from harness import Report, Spread, percentile, redis_server
 
 from twilio_oauth_async import DeviceFlow, OAuthSession, TokenManager, TokenStore, VirtualClock
 from twilio_oauth_async.emulator import Emulator
@@ -111,37 +110,27 @@ async def measure(store: dict[str, str], processes: int, rounds: int) -> tuple[l
     return refreshed, waited
 
 
-def show(name: str, kind: str, milliseconds: list[float]) -> None:
-    """Print one line of the table."""
-    ordered = sorted(milliseconds)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    print(f"{name:<8}{kind:<28}{statistics.median(ordered):>10.1f}{p99:>10.1f}")
+def add(report: Report, store: str, measured: tuple[list[float], list[float]]) -> None:
+    """Add the figures of one store."""
+    for kind, milliseconds in zip(("the process that refreshed", "the processes that waited"), measured, strict=True):
+        report.add(store, f"{kind}, p50", Spread.of(milliseconds), "ms")
+        report.add(store, f"{kind}, p99", percentile(milliseconds, 0.99), "ms")
 
 
-async def main(processes: int, rounds: int) -> None:
+async def main(processes: int, rounds: int) -> int:
     """Measure both stores."""
-    print(f"{processes} processes, {rounds} expiries{'p50 ms':>21}{'p99 ms':>10}")
+    report = Report(__file__, __doc__, packages=("redis",))
+    report.note(f"{processes} processes, {rounds} expiries.")
     with tempfile.TemporaryDirectory() as folder:
-        refreshed, waited = await measure({"file": str(Path(folder, "state", "tokens.json"))}, processes, rounds)
-    show("file", "the process that refreshed", refreshed)
-    show("file", "the processes that waited", waited)
-    if shutil.which("redis-server") is None:
-        print("redis   not measured: redis-server is not installed")
-        return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = await asyncio.create_subprocess_exec(
-        *("redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--loglevel", "warning"),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await asyncio.sleep(0.5)
-        refreshed, waited = await measure({"redis": f"redis://127.0.0.1:{port}"}, processes, rounds)
-    finally:
-        server.kill()
-        await server.wait()
-    show("redis", "the process that refreshed", refreshed)
-    show("redis", "the processes that waited", waited)
+        state = {"file": str(Path(folder, "state", "tokens.db"))}
+        add(report, "file", await measure(state, processes, rounds))
+        async with redis_server(Path(folder)) as server:
+            if server is None:
+                report.note("Redis was not measured: redis-server is not installed.")
+            else:
+                report.versions["redis-server"] = server.version
+                add(report, "Redis", await measure({"redis": server.url}, processes, rounds))
+    return report.finish()
 
 
 if __name__ == "__main__":
@@ -150,4 +139,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--worker", type=json.loads)
     arguments = parser.parse_args()
-    asyncio.run(run_worker(arguments.worker) if arguments.worker else main(arguments.processes, arguments.rounds))
+    if arguments.worker:
+        asyncio.run(run_worker(arguments.worker))
+    else:
+        sys.exit(asyncio.run(main(arguments.processes, arguments.rounds)))

@@ -9,11 +9,10 @@ times the bare coroutine.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+
+from harness import Report, Usage, in_turn, ratios, repeat
 
 from twilio_oauth_async import Token, otel
 from twilio_oauth_async.client.session import OAuthSession
@@ -35,35 +34,31 @@ class Holder:
         return self.held
 
 
-async def microseconds(get_token: Callable[[], Awaitable[Token]]) -> float:
-    """Run one round and return microseconds per call."""
-    started = time.perf_counter()
-    for _ in range(CALLS):
-        await get_token()
-    return (time.perf_counter() - started) / CALLS * 1e6
-
-
 async def main() -> int:
     """Measure, print the results and compare them with the limits."""
+    report = Report(__file__, __doc__, packages=("opentelemetry-api",))
     token = Token(access_token="a", access_token_expires_at=datetime.now(UTC) + timedelta(hours=1))
     grant = ClientCredentials(OAuthSession(), client_id="OQ1", client_secret="s")  # never used
     manager = TokenManager(grant)
     await manager.adopt(token)
     holder = Holder(token)
-    bare: list[float] = []
-    managed: list[float] = []
-    observed: list[float] = []
-    for _ in range(ROUNDS):
-        bare.append(await microseconds(holder.token))
-        managed.append(await microseconds(manager.token))
+
+    async def observed() -> Usage | None:
         otel.instrument()
-        observed.append(await microseconds(manager.token))
-        otel.uninstrument()
-    one, other = statistics.median(bare), statistics.median(managed)
-    print(f"bare coroutine   {one:.3f} us")
-    print(f"manager.token()  {other:.3f} us   {other / one:.2f}x (at most {MAX_RATIO}x, {MAX_MICROSECONDS} us)")
-    print(f"with otel        {statistics.median(observed):.3f} us   {statistics.median(observed) / one:.2f}x")
-    return int(other > MAX_MICROSECONDS or other / one > MAX_RATIO)
+        try:
+            return await repeat(manager.token, CALLS)()
+        finally:
+            otel.uninstrument()
+
+    rounds = {"bare": repeat(holder.token, CALLS), "managed": repeat(manager.token, CALLS), "observed": observed}
+    series = await in_turn(rounds, rounds=ROUNDS, calls=CALLS)
+    bare = series["bare"]
+    report.add("coroutine", "returns an attribute", bare.wall, "us")
+    for group, limit, name in (("manager.token()", True, "managed"), ("with OpenTelemetry", False, "observed")):
+        report.add(group, "call", series[name].wall, "us", at_most=MAX_MICROSECONDS if limit else None)
+        ratio = ratios(series[name], bare)
+        report.add(group, "call / coroutine", ratio, "x", at_most=MAX_RATIO if limit else None)
+    return report.finish()
 
 
 if __name__ == "__main__":

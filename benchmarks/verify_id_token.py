@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import attrs
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from harness import Report, Series, Usage, ratios
 
 from twilio_oauth_async import DeviceFlow, OAuthSession, VirtualClock
 from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
@@ -34,10 +34,9 @@ WARM_UP = 200
 
 @attrs.frozen
 class Result:
-    bare: float
-    """Microseconds per call, as the other fields."""
-    verify: float
-    bound: float
+    bare: Series
+    verify: Series
+    bound: Series
     """Including the comparison with the access token."""
 
 
@@ -93,22 +92,20 @@ async def measure(algorithm: Algorithm, calls: int) -> Result:
             started = time.perf_counter_ns()
             await verifier.verify(id_token, access_token=token.access_token)
             times[2].append(time.perf_counter_ns() - started)
-        return Result(*(statistics.median(measured[WARM_UP:]) / 1000 for measured in times))
+        return Result(*(Series(1, [Usage(wall=each / 1e9) for each in measured[WARM_UP:]]) for measured in times))
 
 
 def main() -> int:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
-    print(f"{'':8}{'bare':>10}{'verify':>10}{'ratio':>8}{'limit':>8}{'with at_hash':>15}{'ratio':>8}")
-    met = True
+    report = Report(__file__, __doc__, packages=("cryptography", "joserfc"))
     for algorithm, limit in LIMITS.items():
         result = asyncio.run(measure(algorithm, calls))
-        ratio, bound = result.verify / result.bare, result.bound / result.bare
-        met = met and ratio <= limit
-        print(
-            f"{algorithm:8}{result.bare:7.1f} us{result.verify:7.1f} us{ratio:8.2f}{limit:8.1f}"
-            f"{result.bound:12.1f} us{bound:8.2f}"
-        )
-    return 0 if met else 1
+        report.add(algorithm, "signature check of cryptography", result.bare.wall, "us")
+        report.add(algorithm, "verify", result.verify.wall, "us")
+        report.add(algorithm, "verify / signature check", ratios(result.verify, result.bare), "x", at_most=limit)
+        report.add(algorithm, "verify with at_hash", result.bound.wall, "us")
+        report.add(algorithm, "verify with at_hash / signature check", ratios(result.bound, result.bare), "x")
+    return report.finish()
 
 
 if __name__ == "__main__":
