@@ -33,10 +33,8 @@ INSTEAD = {
 """Pattern of whole words, and what to write in their place."""
 
 LATER = {
-    "twilio_oauth_async/stores/file/": "the file stores are rebuilt on SQLite",
     "twilio_oauth_async/tokens/": "the token manager is rebuilt as a state machine",
     "twilio_oauth_async/sign_in/": "the pool is rebuilt to run by itself",
-    "tests/stores/file/": "the file stores are rebuilt on SQLite",
     "tests/tokens/": "the token manager is rebuilt as a state machine",
     "tests/sign_in/": "the pool is rebuilt to run by itself",
 }
@@ -85,7 +83,7 @@ def _without_names(line: str) -> str:
     Names in backquotes before ``->`` are the old names in CHANGELOG.md.
     """
     line = re.sub(r"`[^`]*`(?=.* -> )", "", line)
-    line = re.sub(r"\b(tokens|sign_in|stores/file)/test_\w+\.py::\w+", "", line)
+    line = re.sub(r"\b(tokens|sign_in)/test_\w+\.py::\w+", "", line)
     return re.sub(r"\b(answer_lost|unanswered|message\.answer)\b", "", line)
 
 
