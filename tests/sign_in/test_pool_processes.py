@@ -81,3 +81,15 @@ async def test_more_flows_than_one_step_takes_up_are_all_taken_up(monkeypatch):
                 await pool.submit(f"user {number}")
         async with setup.pool() as pool:
             assert len(pool._running) == 7
+
+
+async def test_a_user_whose_token_for_other_scopes_was_never_saved_can_sign_in():
+    """The other program was killed after it had received the token, and its lease has run out."""
+    async with emulated() as setup:
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+        assert await setup.flows.grant(sign_in.id, "killed")
+        options = {"client_sid": setup.flow.client_sid, "client_secret": "s", "scopes": ["openid", "profile"]}
+        another = DeviceFlow(setup.session, **options)
+        async with DeviceFlowPool(another, tokens=setup.tokens, flows=setup.flows) as second:
+            assert (await second.submit("ada")).id != sign_in.id

@@ -247,10 +247,9 @@ class DeviceFlowPool:
     def _is_of_no_use(self, flow: StoredFlow) -> bool:
         """Whether its code has expired, or nobody polls it and it asks for something else than we do."""
         now = self._clock.now()
-        if flow.state != "pending":
-            return False
+        has_expired = flow.state == "pending" and flow.authorization.expires_at <= now
         is_polled = flow.leased_until is not None and flow.leased_until > now
-        return flow.authorization.expires_at <= now or not (is_polled or self._driver.asks_for_the_same(flow))
+        return has_expired or not (is_polled or self._driver.asks_for_the_same(flow))
 
     def _started(self, user: str, task: asyncio.Task[SignIn]) -> None:
         del self._starting[user]
