@@ -40,6 +40,13 @@ def test_synchronous_client_raises_configuration_error(kind):
         kind(redis.Redis())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("no_client", [None, "redis://localhost", object()], ids=["none", "url", "object"])
+def test_object_that_is_no_client_raises_configuration_error(kind, no_client):
+    with pytest.raises(ConfigurationError, match=r"from redis\.asyncio, for example Redis\.from_url"):
+        kind(no_client)
+
+
 def test_repr_shows_the_prefix_and_no_password():
     client = redis.asyncio.Redis(password="s3cr3t")
     assert repr(RedisTokenStore(client)) == "RedisTokenStore(prefix='twilio-oauth')"

@@ -55,14 +55,16 @@ class RedisScripts(HoldsSecrets):
             timeout: seconds for one call, without its wait for a place (`CallQueue`).
 
         Raises:
-            ConfigurationError: the client is not asynchronous, `prefix` is empty or contains braces or unprintable
-                characters, or `timeout` is not positive.
+            ConfigurationError: `redis` is no client, or not an asynchronous one; `prefix` is empty or contains braces or
+                unprintable characters; or `timeout` is not positive.
             MissingExtraError: the extra ``redis`` is not installed.
         """
         with from_extra("redis", "redis"):
             import redis as package
         if isinstance(redis, package.Redis | package.RedisCluster):
             raise ConfigurationError("redis must be a client from redis.asyncio: this one blocks the event loop")
+        if not callable(getattr(redis, "eval", None)):
+            raise ConfigurationError("redis must be a client from redis.asyncio, for example Redis.from_url(...)")
         if not prefix or set(prefix) & set("{}") or not prefix.isprintable():
             raise ConfigurationError("prefix must be one or more printable characters without braces")
         if not timeout > 0:
