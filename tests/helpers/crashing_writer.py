@@ -12,38 +12,17 @@ import signal
 import sqlite3
 import sys
 import time
-import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.helpers.stored_values import stored
 from twilio_oauth_async.stores.file import FileTokenStore
-from twilio_oauth_async.stores.testing.worker import Steps
+from twilio_oauth_async.stores.testing.worker import Steps, forked, read_all
 
 EPOCH = stored().epoch
 SECONDS = 0.05
 """The latest moment of a kill; a save takes less than a millisecond."""
-
-
-def forked(work):
-    """Run `work` in a forked process with the end of a pipe; return its pid, and the other end."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work(write)
-        except BaseException:  # noqa: BLE001 - it must not run the code of its parent
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    os.close(write)
-    return pid, read
-
-
-def content_of(read):
-    with os.fdopen(read, "rb") as file:
-        return file.read()
 
 
 def write_on(path, key, generation, write):
@@ -99,7 +78,7 @@ def times(path, rounds):
             os.kill(pids[key][0], signal.SIGKILL)
             os.waitpid(pids[key][0], 0)
         for key, (_, read) in pids.items():
-            marks = b"<" + content_of(read)
+            marks = b"<" + read_all(read)
             done, begun = marks.count(b">"), marks.count(b"<")
             found = generation_of(path, key)
             assert generations[key] + done <= found <= generations[key] + begun, (generations, done, begun, found)
@@ -123,7 +102,7 @@ def create(folder):
             os.write(write, str(steps.count).encode())
 
         pid, read = forked(save_once)
-        count = int(content_of(read) or 0)
+        count = int(read_all(read) or 0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == (0 if count else -signal.SIGKILL)
         assert generation_of(path, "a") in ({1} if count else {0, 1})
 

@@ -199,9 +199,9 @@ def killed_at_step(
     def work(write: int) -> None:
         os.write(write, str(asyncio.run(call())).encode())
 
-    pid, read = _forked(work)
+    pid, read = forked(work)
     _wait_for(pid)
-    text = _read_all(read)
+    text = read_all(read)
     return int(text) if text else None
 
 
@@ -216,17 +216,17 @@ def killed_at_a_time(open_store: Open, seconds: float, key: str, first: StoredTo
             os.write(write, b">")
             new = attrs.evolve(new, generation=new.generation + 1)
 
-    pid, read = _forked(lambda write: asyncio.run(save_on(write)))
+    pid, read = forked(lambda write: asyncio.run(save_on(write)))
     marks = os.read(read, 1)  # the first save has begun
     time.sleep(random.uniform(0, seconds))  # noqa: S311 - a moment, not a secret
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     _wait_for(pid)
-    marks += _read_all(read)
+    marks += read_all(read)
     return [marks.count(b"<"), marks.count(b">")]
 
 
-def _forked(work: Callable[[int], None]) -> tuple[int, int]:
+def forked(work: Callable[[int], None]) -> tuple[int, int]:
     """Run `work` in a forked process with the end of a pipe; return its id, and the other end."""
     read, write = os.pipe()
     pid = os.fork()
@@ -247,7 +247,8 @@ def _wait_for(pid: int) -> None:
     assert code in {0, -signal.SIGKILL}, f"the process ended with {code}"
 
 
-def _read_all(read: int) -> bytes:
+def read_all(read: int) -> bytes:
+    """Return what comes through the pipe `read` until it is closed, and close it."""
     with os.fdopen(read, "rb") as file:
         return file.read()
 
