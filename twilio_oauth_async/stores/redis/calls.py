@@ -55,8 +55,8 @@ class RedisScripts(HoldsSecrets):
             timeout: seconds for one call, without its wait for a place (`CallQueue`).
 
         Raises:
-            ConfigurationError: `redis` is no client, or not an asynchronous one; `prefix` is empty or contains braces or
-                unprintable characters; or `timeout` is not positive.
+            ConfigurationError: `redis` is no client, or not an asynchronous one; `prefix` is empty or contains braces
+                or unprintable characters; or `timeout` is not positive.
             MissingExtraError: the extra ``redis`` is not installed.
         """
         with from_extra("redis", "redis"):
