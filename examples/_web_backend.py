@@ -26,11 +26,11 @@ from _service import Service, service
 from twilio_oauth_async import (
     ApiError,
     AuthorizationCodeFlow,
-    ConfigurationError,
     DeviceFlow,
     DeviceFlowPool,
     LoginRequired,
     PendingAuthorization,
+    RevocationUnsupported,
     SignIn,
     StoreError,
     TokenManagers,
@@ -190,7 +190,7 @@ class Backend:
         return visitor
 
     async def sign_out(self, visitor: Visitor) -> Visitor:
-        with suppress(ConfigurationError):  # the server has no revocation; the token is deleted anyway
+        with suppress(RevocationUnsupported):  # the server has no revocation; the token is deleted anyway
             await self.managers.get(visitor.key).logout()
         return Visitor.new()
 

@@ -36,6 +36,7 @@ from twilio_oauth_async import (
     DeviceFlowPool,
     LoginRequired,
     OAuthSession,
+    RevocationUnsupported,
     SignIn,
     StoreError,
     TokenManagers,
@@ -122,7 +123,7 @@ class SignInBot:
         await self.cancel_pending(user_of(message))
         try:
             await self.managers.get(user_of(message)).logout()
-        except ConfigurationError:  # this server has no revocation
+        except RevocationUnsupported:  # this server has no revocation
             await self.reply(message, "I deleted your token, but it is still valid. Remove this app at Twilio.")
         else:
             await self.reply(message, "You are signed out.")

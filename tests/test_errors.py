@@ -1,3 +1,4 @@
+import copy
 import inspect
 import pickle
 
@@ -56,11 +57,22 @@ def test_protocol_error_message_describes_the_response():
         errors.IdTokenError("invalid", claim="aud"),
         errors.AuthorizationError("invalid", error="access_denied"),
         errors.ConfigurationError("invalid"),
+        errors.LoginRequired("sign in", reason="scopes"),
+        errors.RevocationUnsupported("no endpoint"),
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_can_be_pickled(error):
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is type(error)
-    assert str(copy) == str(error)
-    assert vars(copy) == vars(error)
+def test_errors_can_be_pickled_and_copied(error):
+    for duplicate in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(duplicate) is type(error)
+        assert str(duplicate) == str(error)
+        assert vars(duplicate) == vars(error)
+
+
+def test_login_required_has_a_reason():
+    assert errors.LoginRequired("sign in").reason == "never_signed_in"
+    assert errors.LoginRequired("sign in again", reason="signed_out").reason == "signed_out"
+
+
+def test_revocation_unsupported_is_no_mistake_of_the_caller():
+    assert not issubclass(errors.RevocationUnsupported, errors.ConfigurationError)

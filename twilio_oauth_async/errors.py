@@ -19,6 +19,7 @@
     ├── AuthorizationError            the authorization callback is missing, invalid or reports an error
     ├── IdTokenError                  an ID token failed validation
     ├── LoginRequired                 a user has to sign in again
+    ├── RevocationUnsupported         the server has no revocation endpoint
     └── StoreError                    a token store or flow store failed
         └── StoreConflict             the store holds a newer value or another owner's lease
 
@@ -29,7 +30,10 @@ removed, the length is limited, and secrets that the request contained are maske
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+LoginReason: TypeAlias = Literal["never_signed_in", "refused", "expired", "scopes", "signed_out"]
+"""Why a user has to sign in. `LoginRequired` describes each value."""
 
 
 class TwilioOAuthError(Exception):
@@ -272,7 +276,25 @@ class IdTokenError(TwilioOAuthError):
 
 
 class LoginRequired(TwilioOAuthError):  # noqa: N818 - says what the caller has to do
-    """A user has to sign in again; there is no token and no usable refresh token. Has no attributes."""
+    """A user has to sign in again; there is no token and no usable refresh token.
+
+    Attributes:
+        reason: why.
+
+            - ``"never_signed_in"``: no token was ever saved for this user, or what was saved is lost.
+            - ``"refused"``: the server does not accept the refresh token any more (RFC 6749 5.2 ``invalid_grant``).
+            - ``"expired"``: the access token has expired, and the refresh token has expired as well or there is none.
+            - ``"scopes"``: more scopes are needed than the user has granted.
+            - ``"signed_out"``: the user has signed out.
+    """
+
+    def __init__(self, message: str, *, reason: LoginReason = "never_signed_in") -> None:
+        super().__init__(message)
+        self.reason: LoginReason = reason
+
+
+class RevocationUnsupported(TwilioOAuthError):  # noqa: N818 - says what the server does not do
+    """The discovery document has no revocation endpoint: a token is valid until it expires. Has no attributes."""
 
 
 class StoreError(TwilioOAuthError):

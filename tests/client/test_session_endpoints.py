@@ -12,6 +12,7 @@ from twilio_oauth_async import (
     IdTokenError,
     InvalidClientError,
     ProtocolError,
+    RevocationUnsupported,
     ServerError,
 )
 
@@ -64,10 +65,13 @@ class TestRevocation:
         assert attacker.requests == []
 
     @pytest.mark.asyncio
-    async def test_revoke_token_without_revocation_endpoint_raises(self):
-        async with scripted(http(200, {"issuer": ISSUER})) as (_, session):
-            with pytest.raises(ConfigurationError, match="revocation_endpoint"):
+    async def test_revoke_token_without_revocation_endpoint_raises_and_sends_no_token(self):
+        async with scripted(http(200, {"issuer": ISSUER})) as (server, session):
+            with pytest.raises(RevocationUnsupported, match="no revocation_endpoint") as caught:
                 await session.revoke_token("tok", client_sid="OQ1")
+            assert [request.target for request in server.requests] == ["/v1/.well-known/openid-configuration"]
+        # It says something about the server; the call was right.
+        assert not isinstance(caught.value, ConfigurationError)
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("arguments", [{"token": ""}, {"token": "a\n"}, {"client_sid": ""}])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.helpers.fake_telegram import NAME
-from twilio_oauth_async import ConfigurationError, OAuthSession
+from twilio_oauth_async import OAuthSession, RevocationUnsupported
 
 pytestmark = pytest.mark.asyncio
 
@@ -198,7 +198,7 @@ async def test_whoami_with_a_rejected_token_refreshes_or_reports_not_signed_in(w
 
 async def test_logout_without_revocation_says_that_the_token_is_still_valid(world, ada, monkeypatch):
     async def revoke_token(*_, **__):
-        raise ConfigurationError("no endpoint")
+        raise RevocationUnsupported("no endpoint")
 
     monkeypatch.setattr(OAuthSession, "revoke_token", revoke_token)
     async with world.bot():

@@ -42,8 +42,9 @@ async def test_refresh_without_refresh_token_sends_nothing():
     async def send(refresh_token):
         pytest.fail("a request was sent")
 
-    with pytest.raises(LoginRequired, match="no refresh token"):
+    with pytest.raises(LoginRequired, match="no refresh token") as caught:
         await refresh_with(send, Token(access_token="a"))
+    assert caught.value.reason == "expired"
 
 
 @pytest.mark.asyncio

@@ -1,7 +1,7 @@
 import attrs
 import pytest
 
-from twilio_oauth_async import ConfigurationError, OpenidDiscovery, ProtocolError
+from twilio_oauth_async import ConfigurationError, OpenidDiscovery, ProtocolError, RevocationUnsupported
 from twilio_oauth_async.protocol.discovery import trusted_endpoint
 
 BASE, ISSUER = "https://oauth.twilio.com", "https://iam.twilio.com"
@@ -59,8 +59,10 @@ def test_trusted_endpoint_with_different_issuer_raises(issuer):
 
 
 def test_trusted_endpoint_missing_in_document_raises():
-    with pytest.raises(ConfigurationError, match="has no revocation_endpoint"):
+    with pytest.raises(RevocationUnsupported, match="has no revocation_endpoint"):
         trusted(attrs.evolve(DOCUMENT, revocation_endpoint=None))
+    with pytest.raises(ConfigurationError, match="has no authorization_endpoint"):
+        trusted_endpoint(DOCUMENT, "authorization_endpoint", issuer=ISSUER, base_url=BASE)
 
 
 def test_trusted_endpoint_with_user_information_raises_also_if_the_issuer_has_some():

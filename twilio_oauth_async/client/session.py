@@ -264,7 +264,7 @@ class OAuthSession(HoldsSecrets):
             client_secret: the secret of a confidential app.
 
         Raises:
-            ConfigurationError: the server has no revocation endpoint.
+            RevocationUnsupported: the server has no revocation endpoint; the token is still valid.
             AnswerLostError: the server may have processed the request.
             ServerError: the server failed; with status 503 the token is still valid (RFC 7009 2.2.1).
         """
@@ -277,7 +277,7 @@ class OAuthSession(HoldsSecrets):
 
         Raises:
             ProtocolError: the discovery document has another issuer, or the URL is not on an allowed host.
-            ConfigurationError: the server has no such endpoint.
+            ConfigurationError: the server has no such endpoint; for the revocation endpoint: `RevocationUnsupported`.
         """
         document = self._discovery or await self.fetch_openid_discovery()
         url = discovery.trusted_endpoint(document, name, issuer=self.issuer, base_url=self.base_url)

@@ -51,14 +51,18 @@ class Grant(Protocol):
         The request is sent exactly once. Members that the response omits are taken from `token`.
 
         Raises:
-            LoginRequired: `token` has no refresh token; nothing was sent.
+            LoginRequired: `token` has no refresh token (reason ``"expired"``); nothing was sent.
             AnswerLostError: the server may have processed the request; the refresh token may be used up.
             InvalidGrantError: the refresh token is used up, revoked or expired.
         """
         ...
 
     async def revoke(self, token: Token) -> None:
-        """Revoke `token` at the server (RFC 7009)."""
+        """Revoke `token` at the server (RFC 7009).
+
+        Raises:
+            RevocationUnsupported: the server has no revocation endpoint; the token is still valid.
+        """
         ...
 
 
@@ -134,8 +138,10 @@ async def refresh_with(send: Callable[[str], Awaitable[Token]], token: Token) ->
         token: the token to refresh.
 
     Raises:
-        LoginRequired: `token` has no refresh token; nothing was sent.
+        LoginRequired: `token` has no refresh token (reason ``"expired"``); nothing was sent.
     """
     if token.refresh_token is None:
-        raise LoginRequired("the token cannot be refreshed: the server issued no refresh token with it; sign in again")
+        raise LoginRequired(
+            "the token cannot be refreshed: the server issued no refresh token with it; sign in again", reason="expired"
+        )
     return fill_omitted(await send(token.refresh_token), token)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from twilio_oauth_async.errors import ConfigurationError, ProtocolError
+from twilio_oauth_async.errors import ConfigurationError, ProtocolError, RevocationUnsupported
 from twilio_oauth_async.protocol.endpoints import CERTS, DISCOVERY, is_secure
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Certs, OpenidDiscovery
@@ -50,12 +50,17 @@ def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, is
 
     Raises:
         ProtocolError: the document has another issuer, or the URL of the endpoint is not allowed.
-        ConfigurationError: the document has no such endpoint.
+        RevocationUnsupported: the document has no revocation endpoint.
+        ConfigurationError: the document has no authorization endpoint.
     """
     if discovery.issuer != issuer:
         raise ProtocolError("the issuer of the discovery document is not the issuer of the session")
     url: str | None = getattr(discovery, name)
     if url is None:
+        if name == "revocation_endpoint":
+            raise RevocationUnsupported(
+                "the discovery document has no revocation_endpoint; the server cannot revoke tokens before they expire"
+            )
         raise ConfigurationError(f"the discovery document has no {name}; the server does not support it")
     if (
         not url.isascii()

@@ -17,7 +17,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from twilio_oauth_async.clock import Clock, SystemClock
-from twilio_oauth_async.errors import ApiError, ConfigurationError, LoginRequired, TwilioOAuthError
+from twilio_oauth_async.errors import (
+    ApiError,
+    ConfigurationError,
+    LoginRequired,
+    RevocationUnsupported,
+    TwilioOAuthError,
+)
 from twilio_oauth_async.grants.base import Grant, GrantIdentity
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.stores.base import Key, TokenKey, TokenStore
@@ -168,7 +174,7 @@ class TokenManager:
         """Revoke the token at the server and forget it here and in the store.
 
         Raises:
-            ConfigurationError: the server has no revocation endpoint; the token is forgotten all the same.
+            RevocationUnsupported: the server has no revocation endpoint; the token is forgotten all the same.
             ServerError: the token is still alive (RFC 7009 2.2.1); it is kept here too.
             TwilioOAuthError: it could not be revoked; it is kept.
         """
@@ -286,7 +292,7 @@ class TokenManager:
             await asyncio.wait({self._renewal})
         try:
             await self._steps.revoke(held=self._held)
-        except ConfigurationError:
+        except RevocationUnsupported:
             self._drop()
             raise
         self._drop()

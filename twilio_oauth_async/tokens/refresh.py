@@ -25,6 +25,7 @@ from twilio_oauth_async.errors import (
     InvalidGrantError,
     LoginRequired,
     RateLimitedError,
+    RevocationUnsupported,
     ServerError,
     StoreConflict,
     StoreError,
@@ -131,17 +132,17 @@ class TokenRenewal:
         """Revoke at the server, then forget. Where the server could not do it the local copy stays.
 
         Raises:
-            ConfigurationError: the server has no revocation endpoint; the local copy is gone all the same.
+            RevocationUnsupported: the server has no revocation endpoint; the local copy is gone all the same.
             TwilioOAuthError: it could not be revoked.
         """
 
         async def step() -> None:
             stored = await self.store.load(self.key) or (held.stored if held is not None else None)
-            problem: ConfigurationError | None = None
+            problem: RevocationUnsupported | None = None
             if stored is not None:
                 try:
                     await self.grant.revoke(stored.token)
-                except ConfigurationError as error:
+                except RevocationUnsupported as error:
                     problem = error
             await self.store.delete(self.key)
             if problem is not None:
