@@ -1,4 +1,5 @@
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 async def test_system_clock_is_aware_utc_and_monotonic():
     clock = SystemClock()
     assert clock.now().utcoffset() == timedelta(0)
+    assert abs(clock.now().timestamp() - time.time()) < 60
     before = clock.monotonic()
     await clock.sleep(0)
     assert clock.monotonic() >= before
@@ -127,8 +129,26 @@ async def test_shift_wall_moves_only_the_wall_clock():
     assert clock.now() == START - timedelta(hours=1)
 
 
-async def test_naive_start_and_negative_advance_raise_value_error():
+@pytest.mark.parametrize("auto", [False, True])
+async def test_suspend_moves_only_the_wall_clock_and_ends_no_sleep(auto):
+    clock = VirtualClock(START, auto=auto)
+    sleeping = asyncio.create_task(clock.sleep(5))
+    await asyncio.sleep(0)
+    clock.suspend(3600)
+    await asyncio.sleep(0)
+    assert not sleeping.done()
+    assert clock.monotonic() == 0
+    assert clock.now() == START + timedelta(hours=1)
+    if not auto:
+        clock.advance(5)
+    await sleeping
+    assert clock.monotonic() == 5
+    assert clock.now() == START + timedelta(hours=1, seconds=5)
+
+
+async def test_naive_start_and_negative_seconds_raise_value_error():
     with pytest.raises(ValueError, match="aware"):
         VirtualClock(datetime(2026, 1, 1))  # noqa: DTZ001
-    with pytest.raises(ValueError, match="never goes back"):
-        VirtualClock().advance(-1)
+    for move in (VirtualClock().advance, VirtualClock().suspend):
+        with pytest.raises(ValueError, match="never goes back"):
+            move(-1)

@@ -7,17 +7,26 @@ clock jumps (NTP, a suspended laptop), and a jump must not cause a burst of poll
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import itertools
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+from twilio_oauth_async import in_flight
 
 _QUIET_ITERATIONS = 24
 """A `VirtualClock` advances after this many iterations of the event loop in which it was not used.
 
-A loopback request takes about a dozen iterations between two uses of the clock; this is twice that.
+A loopback request takes about a dozen iterations between two uses of the clock; this is twice that. Iterations in
+which work is in flight (`in_flight`) are not counted.
 """
+
+_STALL_TIMEOUT = 1.0
+"""Real seconds after which a `VirtualClock` does not wait any longer for requests in flight, if none of them ended and
+none began: their server may wait on this clock, or may never respond."""
 
 
 class Clock(Protocol):
@@ -41,12 +50,11 @@ class SystemClock:
 
     __slots__ = ()
 
-    # `time.monotonic` itself and not a method that calls it: `TokenManager.token` uses it in every call.
+    # Functions in C and not methods that call them: `TokenManager.token` uses both clocks in every call.
     monotonic = staticmethod(time.monotonic)
-
-    def now(self) -> datetime:
-        """Return the wall clock time as an aware UTC ``datetime``."""
-        return datetime.now(UTC)
+    now = staticmethod(functools.partial(datetime.now, UTC))
+    # The wall clock as POSIX seconds: `now` still takes several times as long. See `wall_seconds`.
+    timestamp = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         """Wait with ``asyncio.sleep``."""
@@ -56,13 +64,21 @@ class SystemClock:
         return "SystemClock()"
 
 
+def wall_seconds(clock: Clock) -> Callable[[], float]:
+    """Return a function that returns the wall clock time of `clock` in POSIX seconds, as fast as the clock can."""
+    timestamp: Callable[[], float] | None = getattr(clock, "timestamp", None)
+    return timestamp if timestamp is not None else lambda: clock.now().timestamp()
+
+
 class VirtualClock:
     """A clock for tests, with which a sign-in of five minutes takes milliseconds.
 
     With `auto` (the default), the clock advances to the end of the next `sleep` when it has not been used for some
-    iterations of the event loop. Every task that uses the clock is then assumed to wait in `sleep`. With
-    ``auto=False``, only `advance` moves the clock. Use that if something outside the event loop (a browser, a user) has
-    to act during a `sleep`.
+    iterations of the event loop. Every task that uses the clock is then assumed to wait in `sleep`. The clock does not
+    advance while a request of an `OAuthSession` or a call of a store is in flight in the same event loop, except while
+    the emulator waits on the clock; after a second of real time without progress, requests do not stop it any longer.
+    With ``auto=False``, only `advance` and `suspend` move the clock. Use that if something outside the event loop (a
+    browser, a user) has to act during a `sleep`.
 
     Use one clock in one event loop. It starts no task, and keeps no timer after the last `sleep` has ended.
     """
@@ -75,6 +91,7 @@ class VirtualClock:
         """
         if start.tzinfo is None:
             raise ValueError("start must be an aware datetime, for example datetime(2026, 1, 1, tzinfo=UTC)")
+        in_flight.start_counting()
         self.auto = auto
         self._wall_start = start.astimezone(UTC)
         self._elapsed = 0.0
@@ -82,6 +99,8 @@ class VirtualClock:
         self._order = itertools.count()
         self._quiet_iterations = 0
         self._next_iteration: asyncio.Handle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where the sleeps wait; None while there are none."""
 
     def monotonic(self) -> float:
         """Return virtual seconds since this clock was created."""
@@ -103,6 +122,7 @@ class VirtualClock:
         wake_up = loop.create_future()
         heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), wake_up))
         if self.auto and self._next_iteration is None:
+            self._loop = loop
             self._next_iteration = loop.call_soon(self._watch, loop)
         try:
             await wake_up
@@ -113,18 +133,29 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Move monotonic and wall clock time forward by `seconds` in one step, and end the sleeps that are due.
 
-        This is what a program sees after its machine was suspended.
+        This is what a program sees when its event loop was blocked, or its process was stopped. See `suspend` for a
+        suspended machine.
 
         Raises:
             ValueError: `seconds` is negative.
         """
-        if seconds < 0:
-            raise ValueError(
-                "seconds must not be negative: monotonic time never goes back; shift_wall() moves the wall clock back"
-            )
+        _check_not_negative(seconds)
         self._quiet_iterations = 0
         self._elapsed += seconds
         self._wake_due()
+
+    def suspend(self, seconds: float) -> None:
+        """Move only the wall clock forward, as if the machine had been suspended for `seconds`; no sleep ends.
+
+        The monotonic clock of Linux and macOS, and with it every sleep, stands still while the machine is suspended.
+        On Windows it goes on: there, a program sees what `advance` does.
+
+        Raises:
+            ValueError: `seconds` is negative.
+        """
+        _check_not_negative(seconds)
+        self._quiet_iterations = 0
+        self.shift_wall(seconds)
 
     def shift_wall(self, seconds: float) -> None:
         """Move the wall clock only: forward, or back if `seconds` is negative."""
@@ -139,11 +170,32 @@ class VirtualClock:
         self._drop_finished()
         if not self._sleepers:
             return
+        work = in_flight.work_of(loop)
+        if work.holds_time:
+            self._quiet_iterations = 0
+            work.on_finish(self._work_finished)
+            self._next_iteration = loop.call_later(_STALL_TIMEOUT, self._stop_waiting, loop, work, work.changes)
+            return
         self._quiet_iterations += 1
         if self._quiet_iterations >= _QUIET_ITERATIONS:
             self._quiet_iterations = 0
             self._elapsed = self._sleepers[0][0]
             self._wake_due()
+        self._next_iteration = loop.call_soon(self._watch, loop)
+
+    def _stop_waiting(self, loop: asyncio.AbstractEventLoop, work: in_flight.Work, changes: int) -> None:
+        """Continue without the requests in flight if nothing has changed since there were `changes`."""
+        if work.changes == changes:
+            work.forget_requests()
+        self._watch(loop)
+
+    def _work_finished(self) -> None:
+        """Watch the iterations of the event loop again. Called when no work is in flight any more."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        if self._next_iteration is not None:
+            self._next_iteration.cancel()
         self._next_iteration = loop.call_soon(self._watch, loop)
 
     def _wake_due(self) -> None:
@@ -155,6 +207,15 @@ class VirtualClock:
     def _drop_finished(self) -> None:
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
-        if not self._sleepers and self._next_iteration is not None:
-            self._next_iteration.cancel()
-            self._next_iteration = None
+        if not self._sleepers:
+            self._loop = None
+            if self._next_iteration is not None:
+                self._next_iteration.cancel()
+                self._next_iteration = None
+
+
+def _check_not_negative(seconds: float) -> None:
+    if seconds < 0:
+        raise ValueError(
+            "seconds must not be negative: monotonic time never goes back; shift_wall() moves the wall clock back"
+        )

@@ -17,7 +17,7 @@ from twilio_oauth_async import (
 )
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
-from twilio_oauth_async.tokens.manager import key_of
+from twilio_oauth_async.tokens.identity import key_of
 
 CALLBACK = "http://127.0.0.1:8000/callback"
 """Redirect URI of the authorization code flows, unless another is given."""

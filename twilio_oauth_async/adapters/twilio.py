@@ -16,6 +16,22 @@ the client no credentials, not even from the environment::
     http = AsyncTwilioHttpClient(pool_connections=False)
     http.session = aiohttp.ClientSession(middlewares=(BearerAuth(manager),))
     client = Client(account_sid=sid, http_client=http, environment={"none": ""})
+
+Any number of threads may wait for a token at the same time, also all threads of the event loop's default executor,
+which ``asyncio.to_thread`` uses: the package has threads of its own for its stores and for name resolution. This does
+not hold for what the application provides. If that uses the default executor while all its threads wait, there is no
+token, and each wait ends with its `timeout`:
+
+- The ``http`` of `OAuthSession`: a lent ``aiohttp.ClientSession`` resolves host names in the default executor. Install
+  ``aiodns``, or create the session with ``aiohttp.TCPConnector(resolver=aiohttp.AsyncResolver())``, which needs it.
+- A store, a callback or a grant of your own that uses ``asyncio.to_thread`` or ``loop.run_in_executor(None, ...)``. In
+  a store, use ``stores.cancellation.finish_in_thread``.
+
+Or call the SDK in an executor of its own, not in the default one::
+
+    threads = concurrent.futures.ThreadPoolExecutor(32)
+    call = functools.partial(client.messages.create, to=…, from_=…, body=…)
+    message = await asyncio.get_running_loop().run_in_executor(threads, call)
 """
 
 from __future__ import annotations

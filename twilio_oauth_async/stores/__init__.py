@@ -3,5 +3,5 @@
 Import a backend by its own name; it imports its optional packages itself: `memory`, `file` (extra ``file``),
 `redis` (extra ``redis``).
 
-May import: `protocol`, `clock`, `extras`, `errors`. Not `client`, `grants` or `tokens`.
+May import: `protocol`, `clock`, `in_flight`, `extras`, `errors`. Not `client`, `grants` or `tokens`.
 """

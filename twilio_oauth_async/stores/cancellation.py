@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from twilio_oauth_async.executor import start_blocking, wait_for_thread
+
 T = TypeVar("T")
 
 
@@ -44,8 +46,14 @@ async def finish(work: asyncio.Future[T]) -> T:
 
 
 async def finish_in_thread(work: Callable[[], T]) -> T:
-    """Run blocking `work` in the loop's default executor and wait until it is done, also when cancelled.
+    """Run blocking `work` in a thread and wait until it is done, also when cancelled.
 
-    There is no deadline: a write that hangs in the kernel cannot be aborted.
+    The thread is not one of the loop's default executor, whose threads may all wait for a token. There is no deadline:
+    a write that hangs in the kernel cannot be aborted. `work` must not wait for a lock of another task: there are few
+    threads, and the holder of the lock may need one.
+
+    Raises:
+        OSError: the system has no thread for it.
+        Exception: what `work` raises.
     """
-    return await finish(asyncio.get_running_loop().run_in_executor(None, work))
+    return await wait_for_thread(finish(start_blocking(work, kind="files")))

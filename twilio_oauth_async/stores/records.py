@@ -60,7 +60,7 @@ class StoredToken(Storable):
     epoch: str
     """The sign-in that it came from: `epoch_of` a device or authorization code, or a random value."""
     signed_in_at: datetime
-    """UTC. When the user signed in; a refresh does not change it."""
+    """When the user signed in; a refresh does not change it. UTC, by the server's clock as all dates in a store."""
     generation: int = 1
     """The number of the token within its epoch: each refresh adds one."""
     obtained_at: datetime

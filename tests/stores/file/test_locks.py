@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import gc
 import logging
 import os
 import threading
@@ -17,6 +18,7 @@ from twilio_oauth_async.stores.file import FileTokenStore, jobs, locks
 from twilio_oauth_async.stores.records import TokenKey
 
 pytestmark = pytest.mark.asyncio
+EPOCH = stored().epoch
 
 
 async def test_wait_for_a_held_lock_is_limited_in_time(open_tokens):
@@ -145,3 +147,34 @@ async def test_lock_excludes_the_tasks_of_other_event_loops(path):
     while any(thread.is_alive() for thread in threads):
         await asyncio.sleep(0.01)
     assert not inside
+
+
+@pytest.mark.parametrize("same_store", [True, False])
+async def test_holder_can_save_and_release_while_many_tasks_wait(open_tokens, same_store):
+    """The tasks wait in the event loop, not in threads, which the holder needs."""
+    holder = open_tokens()
+    others = [holder if same_store else open_tokens() for _ in range(20)]
+
+    async def take_turn(store):
+        async with store.lock("a"):
+            before = await store.load("a")
+            await store.save("a", stored(before.generation + 1), replaces=EPOCH)
+
+    async with asyncio.timeout(20):
+        async with holder.lock("a"):
+            waiting = [asyncio.create_task(take_turn(store)) for store in others]
+            await asyncio.sleep(0.1)
+            await holder.save("a", stored(1), replaces=None)
+        await asyncio.gather(*waiting)
+    assert await holder.load("a") == stored(21)
+
+
+async def test_store_that_is_garbage_collected_ends_the_thread_of_its_locks(path):
+    store = FileTokenStore(path)
+    async with store.lock("a"):
+        thread = store._locks._jobs._thread
+    await store.close()
+    del store
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()

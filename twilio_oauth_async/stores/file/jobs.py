@@ -1,8 +1,8 @@
 """Blocking work for one thread: it is queued, limited in time, and its results go back to the caller's event loop.
 
-A thread of its own, not the executor of the event loop: callers that block all threads of that executor while they wait
-for a token must not block the store as well. The thread is a daemon, so that a disk that hangs cannot keep the process
-from ending.
+A thread of its own, not one of the event loop's executor or of `executor`: it serves several event loops, keeps a
+database open between its jobs, and cannot be taken by callers that wait for a token. The thread is a daemon, so that a
+disk that hangs cannot keep the process from ending.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from twilio_oauth_async.errors import StoreError
+from twilio_oauth_async.executor import wait_for_thread
 
 CALL_TIMEOUT = 15.0
 """Seconds until a call fails whose work has not been finished."""
@@ -118,7 +119,7 @@ class JobQueue:
         self._jobs.put(job)
         if self._thread is None:
             self._start()
-        cancelled = await _wait(job, must_run=must_run)
+        cancelled = await wait_for_thread(_wait(job, must_run=must_run))
         if job.future.done():
             if cancelled is None:
                 return job.future.result()

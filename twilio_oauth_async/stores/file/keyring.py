@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from twilio_oauth_async.errors import StoreError
+from twilio_oauth_async.executor import wait_for_thread
 from twilio_oauth_async.extras import from_extra
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ class Keyring:
         return key_id, key
 
     async def _in_time(self, work: Callable[[], T]) -> T:
-        """Return the result of `work`, which runs in a daemon thread: a locked keyring may block it for hours."""
+        """Return the result of `work`, which runs in a daemon thread: a locked keyring may block it for hours.
+
+        The thread is not one of `executor`, whose few threads several stores share.
+        """
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T] = loop.create_future()
 
@@ -106,7 +110,7 @@ class Keyring:
             raise StoreError("the system has no thread to ask the keyring") from None
         try:
             async with asyncio.timeout(self.timeout):
-                return await result
+                return await wait_for_thread(result)
         except TimeoutError:
             pass
         raise StoreError(f"the system's keyring did not respond within {self.timeout:g} s; is it locked?")

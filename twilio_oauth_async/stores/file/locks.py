@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ class FileLocks:
         self._timeout = timeout
         self._tasks = KeyedLocks()
         self._jobs = JobQueue("locks", run_each)
+        # At the end of the process, all queues are stopped and waited for.
+        weakref.finalize(self, self._jobs.stop).atexit = False
 
     @contextlib.asynccontextmanager
     async def hold(self, key: TokenKey) -> AsyncGenerator[None]:

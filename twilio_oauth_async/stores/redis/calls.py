@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from twilio_oauth_async import in_flight
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
@@ -104,7 +105,8 @@ class RedisScripts(HoldsSecrets):
         async with self._queue.place(reserved=reserved):
             try:
                 async with asyncio.timeout(self._timeout):
-                    reply = await self._redis.eval(script, len(names), *names, *arguments)
+                    with in_flight.call():
+                        reply = await self._redis.eval(script, len(names), *names, *arguments)
             except TimeoutError:
                 reason = f"no response within {self._timeout:g} s"
             except Exception as error:  # noqa: BLE001 - the caller's client may raise anything, with what was sent in it
