@@ -58,6 +58,8 @@ class ConfigurationError(TwilioOAuthError, ValueError):
 class TransportError(TwilioOAuthError):
     """No response was received: the connection failed, broke or timed out.
 
+    This class itself means that the request was not sent, or that it may be sent again without harm.
+
     Attributes:
         attempts: number of attempts that were made.
         elapsed: seconds from the start of the first attempt to the failure of the last one.
@@ -264,7 +266,7 @@ class AuthorizationError(TwilioOAuthError):
 
 
 class IdTokenError(TwilioOAuthError):
-    """An ID token failed validation.
+    """An ID token failed validation, or is missing from the response to a sign-in with the scope ``openid``.
 
     Attributes:
         claim: the name of the claim or header that is wrong, never its value; None for other errors.

@@ -45,7 +45,7 @@ def test_decode_json_reads_output_of_json_dumps_and_encode_json(value):
         (b"", "not JSON"),
         (b"{", "not JSON"),
         (b'{"a":1} x', "not JSON"),
-        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "a byte order mark"),
         (b'"\xff"', "not UTF-8"),
         (b'{"a":NaN}', "NaN or infinity"),
         (b'{"a":-Infinity}', "NaN or infinity"),
@@ -66,6 +66,47 @@ def test_decode_json_with_invalid_json_raises_malformed(body, reason):
     assert str(caught.value) == reason
     # The parser's own error quotes the input, so it must not be attached as cause or context.
     assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+        (b'{"a":NaN,"b":[-Infinity,1e999],"c":1.5}', {"a": codec.UNUSABLE, "b": [codec.UNUSABLE] * 2, "c": 1.5}),
+        (b'{"a":1,"a":1}', {"a": 1}),
+        (b'{"a":1,"a":2}', {"a": codec.UNUSABLE}),
+        (b'{"a":1,"a":true}', {"a": codec.UNUSABLE}),
+        (b'{"a":1,"a":2,"a":1}', {"a": codec.UNUSABLE}),
+        (b'{"x":{"a":1,"\\u0061":2}}', {"x": {"a": codec.UNUSABLE}}),
+        (b'{"a":"\\ud800"}', {"a": "\ud800"}),
+    ],
+)
+def test_decode_json_leniently_accepts_what_concerns_one_member(body, value):
+    assert codec.decode_json_leniently(body) == value
+
+
+@given(JSON)
+def test_decode_json_leniently_reads_the_same_values(value):
+    assert codec.decode_json_leniently(codec.encode_json(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b'{"a":1} x', "not JSON"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "not JSON"),
+        (b'"\xff"', "not UTF-8"),
+        (b'{"a":' + b"9" * 5000 + b"}", "a number that is too long"),
+        (b'{"a":0.' + b"9" * 5000 + b"}", "a number that is too long"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+    ],
+)
+def test_decode_json_leniently_keeps_the_limits(body, reason):
+    with pytest.raises(codec.Malformed) as caught:
+        codec.decode_json_leniently(body)
+    assert str(caught.value) == reason
     assert caught.value.__context__ is None
 
 

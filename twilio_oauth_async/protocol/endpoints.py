@@ -16,6 +16,9 @@ TOKEN_V2 = "/v2/token"  # noqa: S105 - a path
 AUTHORIZE_V2 = "/v2/authorize"
 USER_INFO = "/v1/userinfo"
 
+TOKEN_ENDPOINTS = frozenset({TOKEN, TOKEN_V2})
+"""Paths whose responses tell the time of the server."""
+
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 

@@ -30,6 +30,7 @@ from twilio_oauth_async.protocol import codec
 from twilio_oauth_async.protocol.messages import Context, Response
 from twilio_oauth_async.protocol.retry_after import read_retry_after
 from twilio_oauth_async.protocol.sanitization import clean
+from twilio_oauth_async.protocol.server_time import shift
 
 _BY_ERROR: dict[str, type[ApiError]] = {
     "invalid_request": InvalidRequestError,  # RFC 6749 5.2, also the next five
@@ -147,7 +148,7 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
         description=text("error_description", "message", "detail", "title", "user_error"),
         more_info=text("more_info", "error_uri", "type"),
         request_id=_request_id(response, context),
-        retry_after=read_retry_after(response.headers.get("Retry-After"), context.now),
+        retry_after=read_retry_after(response.headers.get("Retry-After"), shift(context.now, context.clock_skew)),
     )
 
 

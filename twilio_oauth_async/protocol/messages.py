@@ -56,7 +56,9 @@ class Context(HoldsSecrets):
     """Values other than the response that a parse function needs."""
 
     now: datetime
-    """Time at which the response was received: aware, UTC."""
+    """Local time at which the response was received: aware, UTC."""
+    clock_skew: float = 0.0
+    """Seconds: the server's time minus the local time. Dates in the response are in the server's time."""
     base_url: str
     """Without a trailing slash."""
     sent: tuple[str, ...] = attrs.field(default=(), repr=False)

@@ -34,17 +34,18 @@ def parse(
     prepare: Callable[[Mapping[str, object]], Mapping[str, object]] | None = None,
     *,
     required: str | None = None,
+    read: Callable[[Response], Mapping[str, object]] = read_object,
 ) -> Parsed[T]:
     """Parse any response as `kind`: every 2xx is a success (v1 sends 201 where v2 sends 200).
 
     Any other status is an error. A 2xx without the `required` member is an error, too: the one that its body describes,
-    or a `ProtocolError`.
+    or a `ProtocolError`. `read` returns the JSON object in the body of a success.
     """
     if not 200 <= response.status < 300:
         return read_error(response, context)
     reason: str
     try:
-        body: Mapping[str, object] = read_object(response)
+        body = read(response)
         if required is not None and body.get(required) is None and describes_error(body):
             return error_from_body(response, body, context)
         if prepare is not None:

@@ -12,7 +12,7 @@ MAX_RETRY_AFTER = 86_400.0
 
 
 def read_retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds from `now` to the time of a ``Retry-After`` header.
+    """Return the seconds from `now`, in the server's time, to the time of a ``Retry-After`` header.
 
     Return None if the header is absent, negative, not valid, or longer than `MAX_RETRY_AFTER`.
     """

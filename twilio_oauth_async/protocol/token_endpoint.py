@@ -6,25 +6,18 @@ RFC 6749. The responses of both are parsed in the same way.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from twilio_oauth_async.protocol import codec
 from twilio_oauth_async.protocol.endpoints import TOKEN, TOKEN_V2
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.parameters import FORM_HEADERS, VISIBLE, check_client, check_parameters, encode_form
-from twilio_oauth_async.protocol.response_parsing import Parsed, check_text, parse
+from twilio_oauth_async.protocol.parameters import FORM_HEADERS, check_client, check_parameters, encode_form
+from twilio_oauth_async.protocol.response_parsing import Parsed, parse
+from twilio_oauth_async.protocol.token_response import read_members, read_token_object
 
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 """RFC 8628 3.4. Twilio's own value is not documented; a caller can pass another one."""
-
-MAX_EXPIRES_IN = 10 * 365 * 86_400
-"""Seconds. An ``expires_in`` of more than ten years is treated as a mistake: the expiry is unknown."""
-
-_log = logging.getLogger(__name__)
 
 
 def build_token(
@@ -117,40 +110,13 @@ def build_token_v2(
 
 
 def parse_token(response: Response, context: Context) -> Parsed[Token]:
-    """Parse the response as `Token`. The expiry is sent as a date (v1) or as ``expires_in`` (RFC 6749 5.1)."""
+    """Parse the response as `Token`, with dates in local time.
+
+    The expiry is sent as a date (v1), which is in the server's time, or as ``expires_in`` (RFC 6749 5.1), which is
+    counted from the receipt of the response. A 2xx response is read leniently: `token_response` says how, and why.
+    """
 
     def prepare(body: Mapping[str, object]) -> Mapping[str, object]:
-        for name in ("access_token", "refresh_token", "id_token"):
-            # RFC 6750 2.1: a token is sent in a header; a line break in it would end the header.
-            check_text(name, body.get(name), VISIBLE)
-        token_type = body.get("token_type")
-        if token_type is not None and not (isinstance(token_type, str) and token_type.lower() == "bearer"):
-            raise codec.Malformed("token_type: only Bearer is supported")  # RFC 6749 7.1
-        return {
-            **body,
-            "token_type": "Bearer",
-            "access_token_expires_at": _read_expiry(body, "access_token_expires_at", "expires_in", context.now),
-            "refresh_token_expires_at": _read_expiry(
-                body, "refresh_token_expires_at", "refresh_token_expires_in", context.now
-            ),
-        }
+        return read_members(body, context.now, context.clock_skew)
 
-    return parse(response, context, Token, prepare, required="access_token")
-
-
-def _read_expiry(body: Mapping[str, object], date_name: str, seconds_name: str, now: datetime) -> datetime | None:
-    """Return when a token expires; None if the response has no usable value. The token is then still used."""
-    date = body.get(date_name)
-    if isinstance(date, str):
-        try:
-            return codec.parse_date(date)
-        except codec.Malformed:
-            pass
-    elif date is None:
-        seconds = codec.read_number(body.get(seconds_name))
-        if seconds is not None and abs(seconds) <= MAX_EXPIRES_IN:
-            return now + timedelta(seconds=seconds)
-        if body.get(seconds_name) is None:
-            return None
-    _log.warning("token response: the expiry of a token is not usable; treating it as unknown")
-    return None
+    return parse(response, context, Token, prepare, required="access_token", read=read_token_object)
