@@ -1,15 +1,18 @@
 import asyncio
+import contextlib
 import functools
 import gzip
 import ssl
 
 import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 
 from tests.helpers import scripted_server
 from tests.helpers.raw_server import RawServer, drip, hang_up, http, reset, send_and_close, silence
 from tests.helpers.scripted_server import PASSWORD
 from twilio_oauth_async import AnswerLostError, OAuthSession, ProtocolError, RetryPolicy, SystemClock, TransportError
+from twilio_oauth_async.client import transport
 
 CERTS = http(200, {"keys": []})
 TOKEN = http(201, {"access_token": "a"})
@@ -207,3 +210,22 @@ async def test_cancelled_request_raises_cancelled_error():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("state", "is_sent"), [("open", True), ("closing", False), ("lost", False)])
+async def test_body_is_sent_only_if_the_transport_is_open(state, is_sent):
+    """A connection that the server has closed is closing for one turn of the loop; then it is lost."""
+    async with RawServer(silence) as server:
+        host, port = server.base_url.removeprefix("http://").split(":")
+        make_protocol = functools.partial(BaseProtocol, asyncio.get_running_loop())
+        connection, protocol = await asyncio.get_running_loop().create_connection(make_protocol, host, int(port))
+        if state != "open":
+            connection.close()
+        if state == "lost":
+            await asyncio.sleep(0)
+        body = transport._Body(b"a=b")
+        with contextlib.nullcontext() if is_sent else pytest.raises(aiohttp.ClientConnectionResetError):
+            await body.write_with_length(aiohttp.http.StreamWriter(protocol, asyncio.get_running_loop()), 3)
+        assert body.is_sent is is_sent
+        connection.close()

@@ -1,4 +1,4 @@
-"""Faults 5 to 9, 15, 16 and 21 (docs/reliability.md): the content of a response."""
+"""Faults 5 to 9, 15, 16, 21 and 46 (docs/reliability.md): the content of a response."""
 
 import asyncio
 import gzip
@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from tests.helpers.client_requests import ALL_REQUESTS
-from tests.helpers.faulty_responses import UNREADABLE
+from tests.helpers.client_requests import ALL_REQUESTS, REFRESH_TOKEN, RETRIED, SENT_ONCE, device_flow
+from tests.helpers.faulty_responses import UNREADABLE, UNUSUAL_FORM
 from tests.helpers.raw_server import http
 from tests.helpers.scripted_server import CODE_BODY, PENDING, TOKEN, scripted, scripted_device_flow
 from twilio_oauth_async import (
@@ -19,6 +19,7 @@ from twilio_oauth_async import (
     TwilioOAuthError,
     Unreachable,
 )
+from twilio_oauth_async.protocol import token_response
 
 INCOMPLETE = {
     "device code": [{}, {"device_code": "d", "user_code": "u"}, {"device_code": None}],
@@ -27,11 +28,19 @@ INCOMPLETE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def nothing_logged_yet(monkeypatch):
+    monkeypatch.setattr(token_response, "_logged", set())
+
+
 @pytest.mark.asyncio
-@pytest.mark.parametrize("fault", UNREADABLE)
-@pytest.mark.parametrize("name", ALL_REQUESTS)
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [(name, fault) for name in ALL_REQUESTS for fault in UNREADABLE]
+    + [(name, fault) for name in RETRIED for fault in UNUSUAL_FORM],
+)
 async def test_unreadable_response_raises_protocol_error_without_its_content(name, fault):
-    async with scripted(UNREADABLE[fault]) as (server, session):
+    async with scripted({**UNREADABLE, **UNUSUAL_FORM}[fault]) as (server, session):
         with pytest.raises(ProtocolError) as caught:
             await ALL_REQUESTS[name][0](session)
         assert len(server.requests) == 1
@@ -46,6 +55,45 @@ async def test_unreadable_poll_response_is_followed_by_another_poll(fault):
     async with scripted_device_flow(UNREADABLE[fault], PENDING, TOKEN) as setup:
         await setup.flow.run()
         assert setup.gaps == pytest.approx([5.05, 10.1, 5.05])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fault", UNUSUAL_FORM)
+@pytest.mark.parametrize("name", SENT_ONCE)
+async def test_token_in_a_response_of_unusual_form_is_used(name, fault, caplog):
+    async with scripted(UNUSUAL_FORM[fault]) as (_, session):
+        assert await ALL_REQUESTS[name][0](session) == Token(access_token="canary")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "canary" not in caplog.text
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fault", UNUSUAL_FORM)
+async def test_token_for_a_poll_in_a_response_of_unusual_form_ends_the_flow(fault):
+    async with scripted_device_flow(PENDING, UNUSUAL_FORM[fault]) as setup:
+        assert await setup.flow.run() == Token(access_token="canary")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "member",
+    ["refresh_token", "id_token", "scope", "expires_in", "access_token_expires_at", "refresh_token_expires_at"],
+)
+@pytest.mark.parametrize("value", ["", " ", "\x00", True, [], {}, [1]])
+async def test_optional_member_of_unusual_kind_does_not_lose_the_refreshed_token(member, value, caplog):
+    """The server has rotated the refresh token, and the old one may not be accepted any more."""
+    old = Token(access_token="a1", refresh_token=REFRESH_TOKEN, id_token="i1", scope="s1")
+    async with scripted(http(200, {"access_token": "a2", member: value})) as (_, session):
+        new = await device_flow(session).refresh(old)
+    assert new == Token(access_token="a2", refresh_token=REFRESH_TOKEN, id_token="i1", scope="s1")
+    assert [f"{member}: " in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.asyncio
+async def test_scope_as_list_and_token_type_with_space_are_read():
+    body = {"access_token": "a", "scope": ["openid", "email"], "token_type": "Bearer "}
+    async with scripted_device_flow(http(201, body)) as setup:
+        assert await setup.flow.run() == Token(access_token="a", scope="openid email")
 
 
 @pytest.mark.asyncio
@@ -147,15 +195,19 @@ async def test_unreadable_date_is_logged_and_the_token_is_returned(date, caplog)
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("value", ["a\\rb", "a\\nb", "a\\u0000b"])
-@pytest.mark.parametrize("member", ["access_token", "refresh_token", "id_token"])
-async def test_token_with_control_characters_raises_protocol_error(member, value):
-    body = f'{{"access_token":"a","{member}2":1,"{member}":"{value}"}}'.encode()
-    if member == "access_token":
-        body = f'{{"access_token":"{value}"}}'.encode()
-    async with scripted(http(201, body)) as (_, session):
-        with pytest.raises(ProtocolError, match=f"^{member}: "):
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b"])
+async def test_access_token_with_control_characters_raises_protocol_error(value):
+    async with scripted(http(201, {"access_token": value})) as (_, session):
+        with pytest.raises(ProtocolError, match=r"^access_token: "):
             await ALL_REQUESTS["refresh"][0](session)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b"])
+@pytest.mark.parametrize("member", ["refresh_token", "id_token"])
+async def test_other_token_with_control_characters_is_never_used(member, value):
+    async with scripted(http(201, {"access_token": "a", member: value})) as (_, session):
+        assert await ALL_REQUESTS["refresh"][0](session) == Token(access_token="a")
 
 
 @pytest.mark.asyncio

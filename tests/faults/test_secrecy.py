@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from tests.helpers.client_requests import ALL_REQUESTS, SECRETS, TOKEN_BODY, device_flow
-from tests.helpers.faulty_responses import CUT_OFF, UNREADABLE
+from tests.helpers.faulty_responses import CUT_OFF, UNREADABLE, UNUSUAL_FORM
 from tests.helpers.raw_server import http, silence
 from tests.helpers.scripted_server import CODE_BODY, PASSWORD, PENDING, SLOW_DOWN, scripted
 from tests.helpers.secrecy import texts_of
@@ -48,7 +48,7 @@ class Echo:
 
 FAULTS = {
     **{f"cut off {number}": [fault] for number, fault in enumerate(CUT_OFF)},
-    **{f"unreadable {name}": [response] for name, response in UNREADABLE.items()},
+    **{f"unreadable {name}": [response] for name, response in {**UNREADABLE, **UNUSUAL_FORM}.items()},
     "silence": [silence],
     "redirect": [http(307, b"", None, Location="http://127.0.0.1:9/")],
     **{f"status {status}": [http(status, {"error": "odd"})] for status in (400, 401, 403, 404, 408, 429, 500, 503)},

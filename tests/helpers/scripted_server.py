@@ -20,6 +20,7 @@ CODE_BODY = {
 }
 """The members of a device authorization response."""
 PENDING = http(400, {"error": "authorization_pending"})
+EXPIRED = http(400, {"error": "expired_token"})
 SLOW_DOWN = http(400, {"error": "slow_down"})
 TOKEN = http(201, {"access_token": ACCESS_TOKEN})
 

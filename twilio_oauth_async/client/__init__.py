@@ -2,5 +2,5 @@
 
 The only folder that opens an `aiohttp.ClientSession` to the authorization server.
 
-May import: `oidc`, `protocol`, `clock`, `telemetry`, `extras`, `errors`.
+May import: `oidc`, `protocol`, `clock`, `in_flight`, `telemetry`, `extras`, `errors`.
 """

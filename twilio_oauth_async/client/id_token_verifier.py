@@ -14,6 +14,7 @@ from twilio_oauth_async.oidc.jwk import require_jose
 from twilio_oauth_async.oidc.jws import read_compact
 from twilio_oauth_async.protocol.endpoints import is_secure
 from twilio_oauth_async.protocol.parameters import check_client
+from twilio_oauth_async.protocol.server_time import shift
 
 
 class IdTokenVerifier:
@@ -40,7 +41,8 @@ class IdTokenVerifier:
             client_sid: the SID of the OAuth app that the tokens are issued to.
             issuer: the required issuer, compared exactly; None: the issuer of the session.
             algorithms: the accepted signature algorithms, by the names of RFC 7518 or of Twilio's discovery document.
-            leeway: the allowed difference between the clocks of issuer and session, in seconds; at most 60.
+            leeway: the allowed difference between the clocks of issuer and session, in seconds; at most 60. A
+                difference that the session has measured (`OAuthSession.clock_skew`) is taken into account before.
 
         Raises:
             ConfigurationError: `client_sid` is empty, `issuer` is not an https URL, `algorithms` is empty or contains
@@ -86,6 +88,26 @@ class IdTokenVerifier:
         return rules.verify(
             message,
             keys,
+            issuer=self.issuer,
+            client_sid=self.client_sid,
+            now=shift(self._session.clock.now(), self._session.clock_skew),  # the claims have dates of the server
+            leeway=self._leeway,
+            nonce=nonce,
+            access_token=access_token,
+        )
+
+    def check_without_keys(self, id_token: str, *, nonce: str | None = None, access_token: str | None = None) -> None:
+        """Check everything that `verify` checks except the signature, while the keys cannot be fetched.
+
+        An ID token that passes is not verified: do not use its claims.
+
+        Raises:
+            IdTokenError: the ID token is invalid, whichever key signed it.
+        """
+        message = read_compact(id_token, self._allowed)
+        rules.check_type(message)
+        rules.check_claims(
+            message,
             issuer=self.issuer,
             client_sid=self.client_sid,
             now=self._session.clock.now(),

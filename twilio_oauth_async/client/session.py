@@ -2,60 +2,36 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 import os
 import ssl
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
+from typing import Self, TypeVar
 
 import aiohttp
 
-from twilio_oauth_async import telemetry
+from twilio_oauth_async import in_flight, telemetry
 from twilio_oauth_async.client.credentials import basic_authorization, credentials_from, server_from
+from twilio_oauth_async.client.endpoint_methods import Parse, model_or_raise, sends
 from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
 from twilio_oauth_async.client.transport import Failure, Transport
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import ApiError, ConfigurationError, TransportError, TwilioOAuthError
 from twilio_oauth_async.protocol import device_authorization, discovery, revocation, token_endpoint, user_info
-from twilio_oauth_async.protocol.endpoints import choose_base_url, is_secure
-from twilio_oauth_async.protocol.messages import Context, Request, Response
+from twilio_oauth_async.protocol.endpoints import TOKEN_ENDPOINTS, choose_base_url, is_secure
+from twilio_oauth_async.protocol.messages import Context, Request
 from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
-from twilio_oauth_async.protocol.response_parsing import Parsed
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
+from twilio_oauth_async.protocol.server_time import measure_skew
 
 T = TypeVar("T")
-P = ParamSpec("P")
-Parse: TypeAlias = Callable[[Response, Context], Parsed[T]]
-Endpoint: TypeAlias = Callable[Concatenate["OAuthSession", P], Coroutine[Any, Any, T]]
 
 _log = logging.getLogger(__name__)
 
 
-def _sends(
-    build: Callable[P, Request], parse: Parse[T], model: type[T]
-) -> Callable[[Callable[[OAuthSession], None]], Endpoint[P, T]]:
-    """Return a decorator that gives an empty method the parameters of `build`, and makes it send the request."""
-
-    def decorate(method: Callable[[OAuthSession], None]) -> Endpoint[P, T]:
-        @functools.wraps(method)
-        async def endpoint(self: OAuthSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return _model_or_raise(await self.exchange(build(*args, **kwargs), parse))
-
-        # help(), editors and Sphinx read the signature and the annotations.
-        own, built = inspect.signature(method), inspect.signature(build)
-        parameters = [*own.parameters.values(), *built.parameters.values()]
-        endpoint.__dict__["__signature__"] = built.replace(parameters=parameters, return_annotation=model.__name__)
-        endpoint.__annotations__ = {**build.__annotations__, "return": model.__name__}
-        return endpoint
-
-    return decorate
-
-
 class OAuthSession(HoldsSecrets):
-    """A client session for Twilio's OAuth API. Any number of tasks of one event loop can use it at once.
+    """A client session for Twilio's OAuth API, for any number of tasks of one event loop, and one loop after another.
 
     Use it as an async context manager, or call `open` and `close`. Every method that sends a request raises, besides
     the errors that it names:
@@ -116,6 +92,9 @@ class OAuthSession(HoldsSecrets):
         self.issuer = issuer
         self.timeout = float(timeout)
         self.clock = clock
+        self.clock_skew = 0.0
+        """Seconds: the server's time minus the time of `clock`, as in the ``Date`` header of the latest token response;
+        0.0 if they agree, and until there is such a response."""
         self._retry = retry
         self._authorization = basic_authorization(username, password)
         # Masked where a response repeats them: the password, and the header value that holds it in base64.
@@ -177,10 +156,10 @@ class OAuthSession(HoldsSecrets):
         )
 
     async def open(self) -> None:
-        """Create the HTTP session; do nothing if it is already open.
+        """Create the HTTP session for the running event loop; do nothing if it is already open there.
 
         Raises:
-            ConfigurationError: the session given as `http` is closed.
+            ConfigurationError: the session given as `http` is closed, or it or this session belongs to another loop.
         """
         await self._transport.open()
 
@@ -201,15 +180,15 @@ class OAuthSession(HoldsSecrets):
         state = "open" if self._transport.is_open else "closed"
         return f"OAuthSession(base_url={self.base_url!r}, {state})"
 
-    @_sends(discovery.build_openid_discovery, discovery.parse_openid_discovery, OpenidDiscovery)
+    @sends(discovery.build_openid_discovery, discovery.parse_openid_discovery, OpenidDiscovery)
     def fetch_openid_discovery(self) -> None:
         """Send ``GET /v1/.well-known/openid-configuration``, with retries."""
 
-    @_sends(discovery.build_certs, discovery.parse_certs, Certs)
+    @sends(discovery.build_certs, discovery.parse_certs, Certs)
     def fetch_certs(self) -> None:
         """Send ``GET /v1/certs``, with retries."""
 
-    @_sends(device_authorization.build_device_code, device_authorization.parse_device_code, DeviceCode)
+    @sends(device_authorization.build_device_code, device_authorization.parse_device_code, DeviceCode)
     def create_device_code(self) -> None:
         """Send ``POST /v1/device/code`` (RFC 8628 3.1), with retries.
 
@@ -219,7 +198,7 @@ class OAuthSession(HoldsSecrets):
             audiences: the intended audiences of the token.
         """
 
-    @_sends(token_endpoint.build_token, token_endpoint.parse_token, Token)
+    @sends(token_endpoint.build_token, token_endpoint.parse_token, Token)
     def create_token(self) -> None:
         """Send ``POST /v1/token``, exactly once.
 
@@ -232,7 +211,7 @@ class OAuthSession(HoldsSecrets):
                 `AccessDeniedError` and `DeviceCodeExpiredError` likewise (RFC 8628 3.5).
         """
 
-    @_sends(token_endpoint.build_token_v2, token_endpoint.parse_token, Token)
+    @sends(token_endpoint.build_token_v2, token_endpoint.parse_token, Token)
     def create_token_v2(self) -> None:
         """Send ``POST /v2/token``, exactly once and without the credentials of the session.
 
@@ -250,7 +229,7 @@ class OAuthSession(HoldsSecrets):
         Raises:
             IdTokenError: the response is about another user than `subject` (OIDC Core 5.3.2).
         """
-        found = _model_or_raise(await self.exchange(user_info.build_user_info(access_token), user_info.parse_user_info))
+        found = model_or_raise(await self.exchange(user_info.build_user_info(access_token), user_info.parse_user_info))
         if subject is not None:
             user_info.check_subject(found, subject)
         return found
@@ -270,7 +249,7 @@ class OAuthSession(HoldsSecrets):
         """
         url = await self.discovered_endpoint("revocation_endpoint")
         request = revocation.build_revocation(url, token, client_sid=client_sid, client_secret=client_secret)
-        _model_or_raise(await self.exchange(request, revocation.parse_revocation))
+        model_or_raise(await self.exchange(request, revocation.parse_revocation))
 
     async def discovered_endpoint(self, name: discovery.DiscoveredEndpoint) -> str:
         """Return the URL of an endpoint in the discovery document. The document is fetched once and cached.
@@ -321,10 +300,16 @@ class OAuthSession(HoldsSecrets):
         async def attempt() -> Attempt[T | TwilioOAuthError]:
             # aiohttp reads a timeout of 0 as no timeout.
             left = max(deadline - self.clock.monotonic(), 0.001)
-            response = await self._transport.send(self.base_url, request, headers, left)
+            sent_at = self.clock.now()
+            with in_flight.request():
+                response = await self._transport.send(self.base_url, request, headers, left)
             if isinstance(response, Failure):
                 return Attempt(response.error, retryable=response.retryable)
-            context = Context(now=self.clock.now(), base_url=self.base_url, sent=sent)
+            now = self.clock.now()
+            if request.path in TOKEN_ENDPOINTS:  # responses that no cache stores (RFC 6749 5.1)
+                skew = measure_skew(response.headers, sent_at, now)
+                self.clock_skew = self.clock_skew if skew is None else skew
+            context = Context(now=now, clock_skew=self.clock_skew, base_url=self.base_url, sent=sent)
             outcome: T | TwilioOAuthError = parse(response, context)
             retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
             return Attempt(outcome, retryable=response.status in RETRIED_STATUSES, retry_after=retry_after)
@@ -341,10 +326,3 @@ class OAuthSession(HoldsSecrets):
             result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
             _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)
         return outcome, attempts
-
-
-def _model_or_raise(outcome: T | TwilioOAuthError) -> T:
-    """Return `outcome` if it is a model; raise it if it is an error."""
-    if isinstance(outcome, TwilioOAuthError):
-        raise outcome
-    return outcome

@@ -7,18 +7,23 @@ in ``__context__``.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import ssl
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Self, TypeAlias
 
 import aiohttp
 import attrs
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
+from twilio_oauth_async.client.resolver import create_resolver
 from twilio_oauth_async.errors import AnswerLostError, ConfigurationError, ProtocolError, TransportError
+from twilio_oauth_async.executor import run_blocking
 from twilio_oauth_async.protocol.messages import Request, Response
 
 CONNECT_TIMEOUT = 10.0
@@ -32,12 +37,25 @@ MAX_CONNECTIONS = 256
 
 _CHUNK = 64 * 1024
 
+_WAITS = {
+    "_wait_for_available_connection": "no free connection within the time limit",
+    "_resolve_host": "the host name could not be resolved within the time limit",
+    "connect": "no connection within the time limit",
+}
+"""Functions of aiohttp's connector, the innermost first, and what is reported if the time limit ends one of them.
+
+Trace signals report the same, but cost an eighth of the CPU time of each request. A traceback costs nothing until a
+request fails. Only the text depends on it: if aiohttp renames a function, the text is a more general one.
+"""
+
 
 @attrs.frozen
 class Failure:
     """The request got no usable response."""
 
     error: TransportError | ProtocolError
+    """`AnswerLostError`: the request was sent and must not be repeated. Any other `TransportError`: it was not sent, or
+    it may be repeated."""
     retryable: bool
     """The next attempt may succeed."""
 
@@ -78,26 +96,40 @@ class Transport:
         self._max_response_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
         self._single_use: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether requests can be sent."""
-        return self._session is not None
+        """Whether requests can be sent, in the event loop in which it was opened."""
+        return self._loop is not None and not self._loop.is_closed()
 
     async def open(self) -> None:
-        """Create the ``ClientSession``; do nothing if it is already open.
+        """Create the ``ClientSession`` for the running event loop; do nothing if it is already open there.
 
         Raises:
-            ConfigurationError: the borrowed session is closed.
+            ConfigurationError: the borrowed session is closed or belongs to another event loop, or the transport is
+                open in another event loop that has not been closed.
         """
-        if self._session is not None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop.is_closed():
+            await self.close()  # the loop was closed, and the transport was not
+        if self._borrowed is not None and self._ssl_context is None:
+            # A borrowed connector may have verification turned off. A context in the request overrides that.
+            self._ssl_context = await _default_ssl_context()
+        if self._loop is loop:
             return
+        if self._loop is not None:
+            raise ConfigurationError("the session is open in another event loop: close it there first")
         if self._borrowed is None:
-            connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
+            connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, resolver=create_resolver())
         elif self._borrowed.connector is None or self._borrowed.closed:
             raise ConfigurationError("the aiohttp.ClientSession given as http= is closed")
+        elif getattr(self._borrowed, "_loop", loop) is not loop:
+            # aiohttp would send a request over a connection of the other loop, and could not receive the response.
+            raise ConfigurationError("the aiohttp.ClientSession given as http= belongs to another event loop")
         else:
             connector = self._borrowed.connector
+        self._loop = loop
         self._session = self._create_session(connector, aiohttp.ClientResponse, owner=self._borrowed is None)
         self._single_use = self._create_session(connector, _ClosingResponse, owner=False)
 
@@ -117,7 +149,8 @@ class Transport:
 
     async def close(self) -> None:
         """Close the sessions, and the connector if it is our own."""
-        sessions, self._session, self._single_use = (self._single_use, self._session), None, None
+        sessions = (self._single_use, self._session)
+        self._session = self._single_use = self._loop = None
         for session in sessions:
             if session is not None:
                 await session.close()
@@ -137,6 +170,8 @@ class Transport:
         session = self._single_use if request.fresh_connection else self._session
         if session is None:
             raise ConfigurationError("the session is not open: use 'async with OAuthSession(...)', or await open()")
+        if self._loop is not asyncio.get_running_loop():
+            raise ConfigurationError("the session was opened in another event loop: open it in this one")
         if session.closed:
             raise ConfigurationError("the aiohttp.ClientSession given as http= has been closed")
         url = request.url or base_url + request.path + (f"?{request.query}" if request.query else "")
@@ -149,23 +184,24 @@ class Transport:
             # that pool empty.
             server_hostname = target.host
             sent["Connection"] = "close"
+        body = None if request.body is None else _Body(request.body)
         failure: Failure
         try:
             async with session.request(
                 request.method,
                 target,
-                data=request.body,
+                data=body,
                 headers=sent,
                 allow_redirects=False,
-                ssl=self._verification(target),
+                ssl=self._ssl_context or True,  # True: the setting of the connector; our own one verifies
                 server_hostname=server_hostname,
                 timeout=aiohttp.ClientTimeout(
                     total=timeout, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT, ceil_threshold=timeout + 1
                 ),
             ) as response:
-                body = await self._read(response)
-                if body is not None:
-                    return Response(status=response.status, headers=response.headers, body=body)
+                received = await self._read(response)
+                if received is not None:
+                    return Response(status=response.status, headers=response.headers, body=received)
                 response.close()
                 failure = Failure(
                     ProtocolError(
@@ -174,16 +210,9 @@ class Transport:
                     ),
                     retryable=False,
                 )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = _failure(error, request)
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
+            failure = _failure(error, request, is_sent=None if body is None else body.is_sent)
         return failure
-
-    def _verification(self, target: URL) -> ssl.SSLContext | bool:
-        """Return aiohttp's ``ssl`` argument. True means the setting of the connector; our own connector verifies."""
-        if self._ssl_context is None and self._borrowed is not None and target.scheme == "https":
-            # A borrowed connector may have verification turned off. A context in the request overrides that.
-            self._ssl_context = ssl.create_default_context()
-        return True if self._ssl_context is None else self._ssl_context
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
         """Return the decoded body, or None if it is too large; at most one chunk more than the limit is in memory."""
@@ -193,6 +222,22 @@ class Transport:
             if len(body) > self._max_response_bytes:
                 return None
         return bytes(body)
+
+
+class _Body(aiohttp.BytesPayload):
+    """The body of one request, which records whether it was sent.
+
+    aiohttp writes the head together with the first bytes of the body. Even if it wrote the head first, the server could
+    not process the request, because a form without its body is not complete (RFC 9112 6.3).
+    """
+
+    is_sent = False
+    """At least a part of the head was passed to the transport, so that the server may have received it."""
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        # The server may have closed the connection since it was made. aiohttp then writes nothing and raises.
+        self.is_sent = writer.transport is not None and not writer.transport.is_closing()
+        await super().write_with_length(writer, content_length)
 
 
 class _ClosingResponse(aiohttp.ClientResponse):
@@ -205,10 +250,20 @@ class _ClosingResponse(aiohttp.ClientResponse):
         return self
 
 
-def _failure(error: Exception, request: Request) -> Failure:
+async def _default_ssl_context() -> ssl.SSLContext:
+    """Return a context with the CA certificates of the system, which it takes milliseconds to load."""
+    try:
+        return await run_blocking(ssl.create_default_context, kind="files")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise ConfigurationError(f"the CA certificates of the system cannot be loaded: {reason}")
+
+
+def _failure(error: Exception, request: Request, *, is_sent: bool | None) -> Failure:
     """Convert an exception of aiohttp or the system to a `Failure`.
 
-    The error is `AnswerLostError` if the server may have processed a request that must not be repeated.
+    The error is `AnswerLostError` if the server may have processed a request that must not be repeated. `is_sent` is
+    None if that is not known, as for a request without a body.
 
     Messages name only the kind of failure. The texts of the exceptions are not included, because they may hold secrets.
     """
@@ -220,16 +275,35 @@ def _failure(error: Exception, request: Request) -> Failure:
         return Failure(TransportError("no connection within the time limit"), True)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Failure(TransportError("the host name could not be resolved"), True)
+    if isinstance(error, UnicodeError):
+        return Failure(TransportError("the host name of the server is not valid"), False)
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
         return Failure(TransportError("no connection to the server; check the network and the URL of the server"), True)
     if isinstance(error, aiohttp.ClientResponseError):
         return Failure(ProtocolError("the head of the response is invalid HTTP or too large"), False)
-    # From here on, all or a part of the request may have been sent.
-    reason = (
-        "no complete response within the time limit" if isinstance(error, TimeoutError) else "the connection failed"
-    )
-    kind = TransportError if request.repeatable else AnswerLostError
+    is_late = isinstance(error, TimeoutError)
+    if is_sent is False:
+        reason = (
+            "the request was not sent within the time limit"
+            if is_late
+            else "the connection failed before the request was sent"
+        )
+    else:
+        reason = "no complete response within the time limit" if is_late else "the connection failed"
+    if is_late and not is_sent:
+        reason = _interrupted_wait(error) or reason
+    kind = TransportError if request.repeatable or is_sent is False else AnswerLostError
     return Failure(kind(reason), True)
+
+
+def _interrupted_wait(error: Exception) -> str | None:
+    """Return what the request waited for if the time limit ended the wait for a connection; else None."""
+    # aiohttp cancels its own task at the time limit, and raises the TimeoutError from that CancelledError.
+    cancelled = error.__cause__
+    if cancelled is None:
+        return None
+    functions = {frame.f_code.co_name for frame, _ in traceback.walk_tb(cancelled.__traceback__)}
+    return next((text for function, text in _WAITS.items() if function in functions), None)
 
 
 def _user_agent() -> str:
