@@ -3,7 +3,7 @@
 The implementation is independent: it shares no OAuth code with the client, so that a mistake in one is not hidden by
 the same mistake in the other.
 
-May import: `clock`, `extras`. Inside, each of these may import those after it: `server`, `app`, `control`,
+May import: `clock`, `in_flight`, `extras`. Inside, each of these may import those after it: `server`, `app`, `control`,
 `pages`, `endpoints`, `faults`, `rules`, `messages`.
 """
 

@@ -16,6 +16,7 @@ from twilio_oauth_async.emulator.app import build_app
 from twilio_oauth_async.emulator.control.http_routes import CONTROL_PATH, HttpControl
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
 from twilio_oauth_async.emulator.endpoints.backend import Backend
+from twilio_oauth_async.emulator.endpoints.date_header import use_clock
 from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm, SigningKeys
 from twilio_oauth_async.emulator.endpoints.token_issuer import TokenIssuer
 from twilio_oauth_async.emulator.faults.fault import Faults
@@ -74,7 +75,8 @@ class Emulator(InProcessControl):
         Args:
             host: address to listen on.
             port: port to listen on; 0 chooses a free one.
-            clock: source of time; with a `VirtualClock`, codes expire without waiting.
+            clock: source of time, also for the ``Date`` of all responses; with a `VirtualClock`, codes expire without
+                waiting.
             issuer: the ``iss`` of tokens and the ``issuer`` of the discovery document.
             account_sid: user name of the Basic credentials.
             auth_token: password of the Basic credentials.
@@ -161,6 +163,8 @@ class Emulator(InProcessControl):
         self._backend.closing = asyncio.Event()  # a new one: an event is bound to one event loop
         runner = web.AppRunner(build_app(self._backend, self._control), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
+        assert runner.server is not None
+        use_clock(runner.server, self._backend.clock)
         try:
             await web.TCPSite(runner, self._host, self._port, ssl_context=self._ssl_context, backlog=_BACKLOG).start()
         except BaseException:

@@ -1,7 +1,4 @@
-"""The middleware around all endpoints: journal, faults, error responses, and Twilio's headers.
-
-aiohttp adds the header ``Date``, always with the time of the system clock.
-"""
+"""The middleware around all endpoints: journal, faults, error responses, and Twilio's headers."""
 
 from __future__ import annotations
 
@@ -16,14 +13,15 @@ from aiohttp.typedefs import Handler as AnyHandler
 from aiohttp.typedefs import Middleware
 
 from twilio_oauth_async.emulator.endpoints.backend import Backend
-from twilio_oauth_async.emulator.faults.delivery import end_connection, send_raw
+from twilio_oauth_async.emulator.endpoints.date_header import keep_date
+from twilio_oauth_async.emulator.faults.delivery import end_connection, send_raw, wait
 from twilio_oauth_async.emulator.faults.fault import Fault
 from twilio_oauth_async.emulator.faults.responses import change
 from twilio_oauth_async.emulator.messages.credentials import CLIENT_CHALLENGE, check_url_parameters
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import FORM_TYPE, Form
 from twilio_oauth_async.emulator.messages.journal import Headers, Parameters, RecordedRequest
-from twilio_oauth_async.emulator.messages.response_formats import is_page
+from twilio_oauth_async.emulator.messages.response_formats import http_date, is_page
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 ErrorPage = Callable[[web.Request, ErrorResponse], web.Response]
@@ -177,7 +175,7 @@ class EndpointMiddleware:
         if not plan.success_only:
             fault.count_hit()
             record.fault = repr(fault)
-            await backend.clock.sleep(plan.delay)
+            await wait(plan.delay, backend.clock)
         response = await process() if plan.processes else web.Response()
         if plan.success_only:
             # Another request may have used up the fault while this one was processed.
@@ -186,14 +184,17 @@ class EndpointMiddleware:
                 return response
             fault.count_hit()
             record.fault = repr(fault)
-            await backend.clock.sleep(plan.delay)
+            await wait(plan.delay, backend.clock)
         if plan.replacement is not None:
             response = plan.replacement(backend.response_format)
             self._add_twilio_headers(response)
         elif plan.forgery is not None:
             change(response, {"id_token": functools.partial(backend.keys.forge, forgery=plan.forgery)})
+        # Before the edits, which can change or remove the header.
+        response.headers.setdefault("Date", http_date(backend.clock.now()))
         for edit in plan.edits:
             edit(response)
+        keep_date(request, response)
         if not plan.sends_raw:
             record.status = response.status
             return response

@@ -8,6 +8,7 @@ import struct
 
 from aiohttp import web
 
+from twilio_oauth_async import in_flight
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.emulator.faults.plan import Break, Plan
 
@@ -31,7 +32,8 @@ async def send_raw(
 async def end_connection(transport: asyncio.Transport, broken: Break, closing: asyncio.Event) -> None:
     """End the connection as `broken` specifies. A stalled connection is closed when the emulator stops."""
     if broken.how == "stall":
-        await closing.wait()
+        with in_flight.server_wait():
+            await closing.wait()
     elif broken.how == "reset":
         for _ in range(_ITERATIONS_BEFORE_RESET):
             await asyncio.sleep(0)
@@ -43,13 +45,19 @@ async def end_connection(transport: asyncio.Transport, broken: Break, closing: a
     transport.close()
 
 
+async def wait(seconds: float, clock: Clock) -> None:
+    """Wait on `clock` while a request is processed."""
+    with in_flight.server_wait():
+        await clock.sleep(seconds)
+
+
 async def _write(body: bytes, transport: asyncio.Transport, plan: Plan, clock: Clock) -> None:
     if plan.drip is None:
         transport.write(body)
         return
     pause, chunk = plan.drip
     for start in range(0, len(body), chunk):
-        await clock.sleep(pause)
+        await wait(pause, clock)
         if transport.is_closing():
             return
         transport.write(body[start : start + chunk])

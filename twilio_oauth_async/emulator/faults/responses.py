@@ -7,7 +7,6 @@ import json as jsonlib
 import zlib
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any, Literal, cast
 
@@ -17,7 +16,7 @@ from multidict import CIMultiDict
 
 from twilio_oauth_async.emulator.messages.credentials import BASIC_CHALLENGE
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
-from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
+from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat, http_date
 
 Garble = Literal[
     "empty",
@@ -187,7 +186,7 @@ def _bomb(size: int) -> bytes:
 
 def _retry_after(value: float | str | datetime) -> str:
     if isinstance(value, datetime):
-        return format_datetime(value, usegmt=True)  # RFC 9110 10.2.3
+        return http_date(value)  # RFC 9110 10.2.3
     return str(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any, Literal
@@ -41,6 +41,11 @@ def is_page(endpoint: str, accept: str) -> bool:
         accept: the ``Accept`` header of the request.
     """
     return endpoint in PAGES or (not endpoint and "text/html" in accept)
+
+
+def http_date(moment: datetime) -> str:
+    """Return an aware datetime in the format of HTTP headers (RFC 9110 5.6.7), without fractions of a second."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 @define
