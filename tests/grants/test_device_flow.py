@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.event_loop import settle
 from tests.helpers.raw_server import hang_up, http, silence
-from tests.helpers.scripted_server import CODE_BODY, PENDING, SLOW_DOWN, TOKEN, scripted_device_flow
+from tests.helpers.scripted_server import CODE_BODY, EXPIRED, PENDING, SLOW_DOWN, TOKEN, scripted_device_flow
 from twilio_oauth_async import (
     AccessDeniedError,
     AnswerLostError,
@@ -221,6 +221,26 @@ async def test_wait_is_not_affected_by_wall_clock_jumps():
 
 @pytest.mark.asyncio
 async def test_run_on_suspended_machine_polls_once_after_resume():
+    """The sleep before the poll stands still with the monotonic clock, and the code may expire meanwhile."""
+    async with scripted_device_flow(PENDING, EXPIRED) as setup:
+        setup.clock.auto = False
+        waiting = asyncio.create_task(setup.flow.run())
+        await settle()
+        setup.clock.suspend(120)
+        await settle()
+        assert setup.times == []
+        setup.clock.advance(5.05)
+        await settle()
+        assert setup.times == [5.05]
+        setup.clock.suspend(3600)
+        setup.clock.advance(5.05)
+        with pytest.raises(DeviceCodeExpiredError):
+            await waiting
+        assert setup.times == [5.05, 10.1]
+
+
+@pytest.mark.asyncio
+async def test_run_after_blocked_event_loop_polls_once():
     async with scripted_device_flow(PENDING, PENDING, TOKEN) as setup:
         setup.clock.auto = False
         waiting = asyncio.create_task(setup.flow.run())

@@ -2,5 +2,5 @@
 
 Each implements `base.Grant`. None of them stores a token.
 
-May import: `client`, `protocol`, `clock`, `telemetry`, `errors`. Not `stores`.
+May import: `client`, `oidc`, `protocol`, `clock`, `telemetry`, `errors`. Not `stores`.
 """

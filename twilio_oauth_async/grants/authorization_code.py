@@ -59,7 +59,9 @@ class AuthorizationCodeFlow(GrantBase):
             open_browser: called by `run` with the URL, for example ``webbrowser.open``; without it, no browser is
                 opened. A plain function is called in a thread.
             timeout: seconds that `run` waits for the callback.
-            verifier: verifies the ID token, with its nonce, before a token is returned.
+            verifier: verifies the ID token, with its nonce, before `run` or `finish` returns a token, and that of each
+                `refresh`. A token that is returned has a verified ID token, or none: the ID token is left out if the
+                keys of the server cannot be fetched. Without a verifier, ID tokens are returned as received.
 
         Raises:
             ConfigurationError: `client_sid` is empty, `scopes` is invalid, `api` is unknown, `timeout` is not
@@ -75,12 +77,11 @@ class AuthorizationCodeFlow(GrantBase):
             raise ConfigurationError(
                 "redirect_uri must be https, or http on loopback, without a fragment (RFC 6749 3.1.2)"
             )
-        super().__init__(session, client_sid=client_sid, client_secret=client_secret, scopes=scopes)
+        super().__init__(session, client_sid=client_sid, client_secret=client_secret, scopes=scopes, verifier=verifier)
         self._redirect_uri = redirect_uri
         self._api: Api = api
         self._open_browser = open_browser
         self._timeout = timeout
-        self._verifier = verifier
         self._used_states: OrderedDict[str, None] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -111,7 +112,8 @@ class AuthorizationCodeFlow(GrantBase):
             ConfigurationError: `pending` belongs to another client.
             AuthorizationError: ``state`` or ``iss`` is wrong, the callback was used before, or the user denied (see
                 ``error``).
-            IdTokenError: the ID token is invalid.
+            IdTokenError: the flow has a verifier, and the ID token is invalid, or is missing although ``openid`` was
+                requested (OpenID Connect Core 3.1.3.3). The tokens are revoked.
             AnswerLostError: the response was lost and the code may be used up; start again.
             TransportError, ProtocolError, ApiError: the exchange failed.
         """
@@ -123,10 +125,7 @@ class AuthorizationCodeFlow(GrantBase):
         self._used_states[pending.state] = None
         if len(self._used_states) > _MAX_USED_STATES:
             self._used_states.popitem(last=False)
-        token = await self._send_code(pending, code)
-        if self._verifier is not None and token.id_token is not None:
-            await self._verifier.verify(token.id_token, nonce=pending.nonce, access_token=token.access_token)
-        return token
+        return await self._accept_sign_in(await self._send_code(pending, code), pending.nonce)
 
     async def run(self) -> Token:
         """Open the browser, wait on loopback for the callback, and exchange the code.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import LoginRequired
+from twilio_oauth_async.grants import id_tokens
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.refresh_response import fill_omitted
 from twilio_oauth_async.protocol.revocation import token_to_revoke
+
+if TYPE_CHECKING:
+    from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +58,8 @@ class Grant(Protocol):
             LoginRequired: `token` has no refresh token (reason ``"expired"``); nothing was sent.
             AnswerLostError: the server may have processed the request; the refresh token may be used up.
             InvalidGrantError: the refresh token is used up, revoked or expired.
+            IdTokenError: the grant has a verifier, and the response belongs to another user or client. Its tokens are
+                revoked. A rotated refresh token of `token` is used up.
         """
         ...
 
@@ -67,7 +73,7 @@ class Grant(Protocol):
 
 
 class GrantBase:
-    """The part that the grants of this package share: the identity of the client, refresh and revocation."""
+    """The part that the grants of this package share: the client, refresh, revocation, verification of ID tokens."""
 
     def __init__(
         self,
@@ -77,9 +83,11 @@ class GrantBase:
         client_secret: str | None,
         scopes: Sequence[str] = (),
         audiences: Sequence[str] = (),
+        verifier: IdTokenVerifier | None = None,
     ) -> None:
         """Store the arguments; the subclass has checked them."""
         self.session = session
+        self.verifier = verifier
         self._client_secret = client_secret
         self._identity = GrantIdentity(
             client_sid=client_sid, server=session.base_url, scopes=tuple(scopes), audiences=tuple(audiences)
@@ -111,14 +119,32 @@ class GrantBase:
         return True
 
     async def refresh(self, token: Token) -> Token:
-        """Obtain a new token with the refresh token; raises as `Grant.refresh`."""
-        return await refresh_with(self._send_refresh, token)
+        """Obtain a new token with the refresh token; raises as `Grant.refresh`.
+
+        With a verifier, the ID token of the response is verified. The response is used without it if that fails for a
+        reason that may pass (the clock, an unknown key, keys that cannot be fetched): the new tokens are then returned
+        with the ID token of `token`.
+        """
+        new = await refresh_with(self._send_refresh, token)
+        return new if self.verifier is None else await id_tokens.accept_refreshed(self, self.verifier, new, token)
 
     async def revoke(self, token: Token) -> None:
         """Revoke `token` at the server (RFC 7009); raises as `OAuthSession.revoke_token`."""
         await self.session.revoke_token(
             token_to_revoke(token), client_sid=self.client_sid, client_secret=self._client_secret
         )
+
+    async def _accept_sign_in(self, token: Token, nonce: str | None = None) -> Token:
+        """Verify the ID token of a sign-in if the grant has a verifier; return the token to use.
+
+        Raises:
+            IdTokenError: the ID token is invalid, or is missing although ``openid`` was requested. The tokens are
+                revoked.
+            ConfigurationError: the session of the verifier is not open.
+        """
+        if self.verifier is None:
+            return token
+        return await id_tokens.accept_sign_in(self, self.verifier, token, scopes=self.scopes, nonce=nonce)
 
     async def _send_refresh(self, refresh_token: str) -> Token:
         """Send the refresh token to the server; return the token of the response, which may omit members."""

@@ -9,7 +9,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -23,6 +23,9 @@ from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Step, Unreachable
 from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
+
+if TYPE_CHECKING:
+    from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class DeviceFlow(GrantBase):
         device_id: str | None = None,
         grant_type: str = DEVICE_CODE_GRANT,
         prompt: Prompt | None = None,
+        verifier: IdTokenVerifier | None = None,
     ) -> None:
         """Create a device flow; nothing is sent.
 
@@ -65,6 +69,10 @@ class DeviceFlow(GrantBase):
             grant_type: the value of ``GrantType`` in a poll.
             prompt: a function or coroutine function that shows the user what to do, usually
                 ``authorization.instructions()``. The first poll is sent after it returns. `run` needs it.
+            verifier: verifies the ID token of each sign-in and `refresh`. A sign-in is verified within the poll that
+                receives its token, so the same holds for `run`, `wait`, `poll`, `events` and `DeviceFlowPool`. A token
+                that is returned has a verified ID token, or none: the ID token is left out if the keys of the server
+                cannot be fetched. Without a verifier, ID tokens are returned as received.
 
         Raises:
             ConfigurationError: `client_sid` or `scopes` is empty, a value is not printable ASCII, or `prompt` is not
@@ -77,7 +85,12 @@ class DeviceFlow(GrantBase):
         )
         parameters.check_parameters({"grant_type": grant_type, "client_secret": client_secret, "device_id": device_id})
         super().__init__(
-            session, client_sid=client_sid, client_secret=client_secret, scopes=scopes, audiences=audiences
+            session,
+            client_sid=client_sid,
+            client_secret=client_secret,
+            scopes=scopes,
+            audiences=audiences,
+            verifier=verifier,
         )
         self.prompt = prompt
         self._device_id = device_id
@@ -94,6 +107,8 @@ class DeviceFlow(GrantBase):
             AccessDeniedError: the user denied.
             DeviceCodeExpiredError: the code expired before the user approved or denied.
             AnswerLostError: the response that held the token was lost.
+            IdTokenError: the flow has a verifier, and the ID token is invalid, or is missing although ``openid`` was
+                requested (OpenID Connect Core 3.1.3.3). The tokens are revoked.
             TransportError, ProtocolError, ApiError: no code was issued, or the server ended the flow.
         """
         if self.prompt is None:
@@ -207,7 +222,7 @@ class DeviceFlow(GrantBase):
             device_code=authorization.device_code,
             device_id=self._device_id,
         )
-        return DevicePoller(self.session, request, now)
+        return DevicePoller(self.session, request, now, self._accept_sign_in)
 
     async def _send_refresh(self, refresh_token: str) -> Token:
         return await self.session.create_token(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from twilio_oauth_async import telemetry
@@ -13,6 +13,7 @@ from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.protocol import polling, token_endpoint
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.messages import Request
+from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.polling import Approved, Step
 
 _log = logging.getLogger("twilio_oauth_async.grants.device_flow")  # one logger for all records of a device flow
@@ -30,9 +31,15 @@ def monotonic_now(clock: Clock) -> Callable[[], datetime]:
 class DevicePoller:
     """Sends the polls of one device flow. The request is built once; each call gets the state of the flow."""
 
-    __slots__ = ("_now", "_request", "_session")
+    __slots__ = ("_accept", "_now", "_request", "_session")
 
-    def __init__(self, session: OAuthSession, request: Request, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        session: OAuthSession,
+        request: Request,
+        now: Callable[[], datetime],
+        accept: Callable[[Token], Awaitable[Token]],
+    ) -> None:
         """Create a poller.
 
         Args:
@@ -40,10 +47,12 @@ class DevicePoller:
             request: the token request.
             now: returns the time: `monotonic_now` for a flow that is polled to its end, the wall clock for a
                 single poll.
+            accept: is called with the token of the response; returns the token to use, or raises.
         """
         self._session = session
         self._request = request
         self._now = now
+        self._accept = accept
 
     def seconds_to_poll(self, state: DeviceAuthorization) -> float:
         """Return the seconds until the next poll may be sent; 0 if it is due.
@@ -73,6 +82,12 @@ class DevicePoller:
         step = polling.advance(state, outcome, self._now())
         if telemetry.observer is not None:
             telemetry.observer.count("twilio_oauth.polls", {"step": type(step).__name__})
+        if isinstance(step, Approved):
+            try:
+                step = Approved(await self._accept(step.token))
+            except TwilioOAuthError as error:
+                _log.info("device flow of %s ended: %s", state.client_sid, error)
+                raise
         if isinstance(step, TwilioOAuthError):
             _log.info("device flow of %s ended: %s", state.client_sid, step)
             raise step

@@ -49,6 +49,32 @@ def verify(
     """
     check_type(message)
     check_signature(message, keys)
+    return check_claims(
+        message,
+        issuer=issuer,
+        client_sid=client_sid,
+        now=now,
+        leeway=leeway,
+        nonce=nonce,
+        access_token=access_token,
+    )
+
+
+def check_claims(
+    message: SignedMessage,
+    *,
+    issuer: str,
+    client_sid: str,
+    now: datetime,
+    leeway: float,
+    nonce: str | None,
+    access_token: str | None,
+) -> IdTokenClaims:
+    """Check everything but the type and the signature, with the arguments of `verify`; return the claims.
+
+    Raises:
+        IdTokenError: the claims cannot be parsed, or one of them is wrong.
+    """
     claims = read_claims(message.payload)
     check_issuer_and_client(claims, issuer=issuer, client_sid=client_sid)
     check_dates(claims, now=now, leeway=leeway)
