@@ -99,6 +99,18 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session
+def model(session: nox.Session) -> None:
+    """Explore the life of a token in every order of events, and drive managers at random: nox -s model -- --minutes 10.
+
+    The figures are printed: worlds visited, depth, and whether a scenario was explored completely.
+    """
+    install(session, "test")
+    examples = {"TWILIO_OAUTH_MODEL_EXAMPLES": "5000"}
+    session.run("pytest", "tests/tokens/test_manager_model.py", env=examples)
+    session.run("python", "-m", "tests.model.explore", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run many flows against a faulty server: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
     install(session, extra="emulator")

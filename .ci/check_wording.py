@@ -33,9 +33,7 @@ INSTEAD = {
 """Pattern of whole words, and what to write in their place."""
 
 LATER = {
-    "twilio_oauth_async/tokens/": "the token manager is rebuilt as a state machine",
     "twilio_oauth_async/sign_in/": "the pool is rebuilt to run by itself",
-    "tests/tokens/": "the token manager is rebuilt as a state machine",
     "tests/sign_in/": "the pool is rebuilt to run by itself",
 }
 """Folders that are not checked until they are rebuilt, and why."""

@@ -159,11 +159,12 @@ async def test_of_two_sign_ins_of_one_user_the_first_that_is_approved_counts():
 async def test_a_machine_that_was_suspended_takes_up_nothing_of_its_own():
     async with emulated(auto=False) as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
-        setup.clock.advance(LEASE + 6)
+        setup.clock.suspend(LEASE + 6)
         assert await setup.due() != []
         assert await pool.take_up() == []
         await setup.emulator.approve(sign_in.user_code)
         setup.clock.auto = True
+        setup.clock.advance(6)
         await pool.result(sign_in.id)
 
 

@@ -1,96 +1,171 @@
+"""`TokenManagers`: one manager for each user, dropped when idle; and the users of a store."""
+
 import asyncio
 
 import pytest
 
 from tests.helpers.event_loop import run_turns
-from tests.helpers.scripted_manager import ScriptedGrant
-from twilio_oauth_async import ConfigurationError, VirtualClock
+from tests.helpers.faulty_store import FaultyStore
+from tests.helpers.scripted_manager import ScriptedGrant, login_required
+from twilio_oauth_async import ConfigurationError, InvalidGrantError, ServerError, StoreError, VirtualClock
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens.managers import TokenManagers
 
 pytestmark = pytest.mark.asyncio
 
 
-def managers(**options):
-    clock = VirtualClock(auto=False)
-    return TokenManagers(ScriptedGrant(clock), store=MemoryTokenStore(), clock=clock, **options), clock
+class ScriptedManagers:
+    """`TokenManagers` in `group`, with their `grant`, `store` and `clock`."""
+
+    def __init__(self, *script, **options):
+        self.clock = VirtualClock(auto=False)
+        self.grant = ScriptedGrant(self.clock, *script)
+        self.store = FaultyStore(MemoryTokenStore(clock=self.clock))
+        self.group = TokenManagers(self.grant, store=self.store, clock=self.clock, **options)
+
+    async def users(self):
+        return {user async for user in self.group.users()}
 
 
-async def test_one_manager_a_key():
-    group, _ = managers()
-    assert group.get("a") is group.get("a")
-    assert group.get("a") is not group.get("b")
-    await group.get("a").login()
-    await group.get("b").login()
-    assert await group.get("a").access_token() == "acc-canary-1"
-    assert await group.get("b").access_token() == "acc-canary-2"
+class TestGet:
+    async def test_each_user_has_one_manager(self):
+        group = ScriptedManagers().group
+        assert group.get("a") is group.get("a")
+        assert group.get("a") is not group.get("b")
+        await group.get("a").login()
+        await group.get("b").login()
+        assert await group.get("a").access_token() == "acc-canary-1"
+        assert await group.get("b").access_token() == "acc-canary-2"
+
+    async def test_idle_manager_is_dropped_and_its_token_read_from_the_store(self):
+        setup = ScriptedManagers(max_idle=100)
+        first = setup.group.get("a")
+        await first.login()
+        setup.clock.advance(60)
+        setup.group.get("b")
+        setup.clock.advance(60)
+        setup.group.get("b")
+        assert len(setup.group) == 1
+        again = setup.group.get("a")
+        assert again is not first
+        assert await again.access_token() == "acc-canary-1"
+
+    async def test_manager_that_is_asked_for_is_kept(self):
+        setup = ScriptedManagers(max_idle=100)
+        first = setup.group.get("a")
+        for _ in range(10):
+            setup.clock.advance(60)
+            assert setup.group.get("a") is first
+
+    async def test_manager_that_refreshes_is_kept(self):
+        setup = ScriptedManagers(max_idle=100)
+        first = setup.group.get("a")
+        await first.login()
+        setup.grant.gate = asyncio.Event()
+        setup.clock.advance(3600)
+        waiting = asyncio.create_task(first.token())
+        await run_turns()
+        setup.group.get("b")
+        setup.clock.advance(3600)
+        setup.group.get("c")
+        assert setup.group.get("a") is first
+        setup.grant.gate.set()
+        await waiting
+
+    async def test_manager_with_an_unsaved_token_is_kept(self):
+        setup = ScriptedManagers(max_idle=100)
+        first = setup.group.get("a")
+        setup.store.fail("save")
+        with pytest.raises(StoreError):
+            await first.login()
+        for _ in range(5):
+            setup.clock.advance(60)
+            await run_turns()
+            setup.group.get("b")
+        assert setup.group.get("a") is first
+        await setup.group.close()
+
+    async def test_thousands_of_idle_managers_are_dropped_step_by_step(self):
+        setup = ScriptedManagers(max_idle=100)
+        for number in range(1000):
+            setup.group.get(f"user {number}")
+        setup.clock.advance(101)
+        for _ in range(600):
+            setup.group.get("one")
+        assert len(setup.group) == 1
+
+    async def test_invalid_arguments_raise(self):
+        with pytest.raises(ConfigurationError):
+            ScriptedManagers(max_idle=0)
+        with pytest.raises(ConfigurationError):
+            ScriptedManagers().group.get("")
 
 
-async def test_idle_ones_are_let_go_and_come_back_from_the_store():
-    group, clock = managers(max_idle=100)
-    first = group.get("a")
-    await first.login()
-    clock.advance(60)
-    group.get("b")
-    clock.advance(60)
-    group.get("b")
-    assert len(group) == 1
-    again = group.get("a")
-    assert again is not first
-    assert await again.access_token() == "acc-canary-1"
-
-
-async def test_one_in_use_is_kept():
-    group, clock = managers(max_idle=100)
-    first = group.get("a")
-    for _ in range(10):
-        clock.advance(60)
-        assert group.get("a") is first
-
-
-async def test_one_that_is_refreshing_is_never_let_go():
-    group, clock = managers(max_idle=100)
-    first = group.get("a")
-    await first.login()
-    group._grant.gate = asyncio.Event()
-    clock.advance(3600)
-    waiting = asyncio.create_task(first.token())
-    await run_turns()
-    group.get("b")
-    clock.advance(3600)
-    group.get("c")
-    assert group.get("a") is first
-    group._grant.gate.set()
-    await waiting
-
-
-async def test_thousands_are_let_go_bit_by_bit():
-    group, clock = managers(max_idle=100)
-    for number in range(1000):
-        group.get(f"user {number}")
-    clock.advance(101)
-    for _ in range(600):
-        group.get("one")
-    assert len(group) == 1
-
-
-async def test_closing_waits_for_what_is_under_way():
-    group, clock = managers()
-    async with group:
-        manager = group.get("a")
+async def test_close_waits_for_what_is_under_way():
+    setup = ScriptedManagers()
+    async with setup.group:
+        manager = setup.group.get("a")
         await manager.login()
-        clock.advance(3600)
-        group._grant.gate = asyncio.Event()
+        setup.clock.advance(3600)
+        setup.grant.gate = asyncio.Event()
         waiting = asyncio.create_task(manager.token())
         await run_turns()
-        asyncio.get_running_loop().call_soon(group._grant.gate.set)
+        asyncio.get_running_loop().call_soon(setup.grant.gate.set)
     await run_turns(3)
     assert waiting.done()
-    assert len(group) == 0
+    assert len(setup.group) == 0
 
 
-async def test_bad_use():
-    with pytest.raises(ConfigurationError):
-        managers(max_idle=0)
-    with pytest.raises(ConfigurationError):
-        managers()[0].get("")
+async def test_on_login_required_is_called_with_the_user_and_the_reason():
+    calls = []
+    setup = ScriptedManagers(
+        {}, {}, InvalidGrantError(status=400), on_login_required=lambda user, reason: calls.append((user, reason))
+    )
+    for user in ("ada", "bob"):
+        await setup.group.get(user).login()
+    setup.clock.advance(3600)
+    for _ in range(2):
+        assert await login_required(setup.group.get("ada")) == "refused"
+    await run_turns()
+    assert calls == [("ada", "refused")]
+
+
+class TestUsers:
+    async def test_users_are_those_with_a_stored_token(self):
+        setup = ScriptedManagers()
+        for user in ("ada", "bob"):
+            await setup.group.get(user).login()
+        setup.group.get("eve")
+        assert await setup.users() == {"ada", "bob"}
+        await setup.group.get("ada").logout()
+        assert await setup.users() == {"bob"}
+
+    async def test_store_that_fails_raises(self):
+        setup = ScriptedManagers()
+        setup.store.fail("users")
+        with pytest.raises(StoreError):
+            await setup.users()
+
+
+class TestErase:
+    async def test_token_is_revoked_and_every_record_removed(self):
+        setup = ScriptedManagers()
+        token = await setup.group.get("ada").login()
+        await setup.group.erase("ada")
+        assert setup.grant.revoked == [token]
+        assert await setup.users() == set()
+        assert not await setup.store.is_deleted("ada")  # no tombstone is left either
+        assert await login_required(setup.group.get("ada")) is not None
+
+    async def test_token_that_could_not_be_revoked_is_kept(self):
+        setup = ScriptedManagers()
+        token = await setup.group.get("ada").login()
+        setup.grant.script = [ServerError(status=503)]
+        with pytest.raises(ServerError):
+            await setup.group.erase("ada")
+        assert (await setup.store.load("ada")).token == token
+
+    async def test_user_without_a_token(self):
+        setup = ScriptedManagers()
+        await setup.group.erase("ada")
+        assert setup.grant.revoked == []

@@ -11,6 +11,7 @@ from twilio_oauth_async import (
     AccessDeniedError,
     ApiError,
     Approved,
+    AuthorizationCodeFlow,
     Certs,
     Clock,
     CodeIssued,
@@ -21,6 +22,7 @@ from twilio_oauth_async import (
     DeviceFlow,
     DeviceFlowError,
     DeviceFlowEvent,
+    IdTokenVerifier,
     OAuthSession,
     OpenidDiscovery,
     Pending,
@@ -103,6 +105,14 @@ def create_prompts(session: OAuthSession) -> None:
 
     for prompt in (send, show):
         DeviceFlow(session, client_sid=SID, scopes=("openid",), prompt=prompt)
+
+
+async def verify_who_signed_in(session: OAuthSession) -> Token:
+    verifier = IdTokenVerifier(session, client_sid=SID)
+    flow = DeviceFlow(session, client_sid=SID, scopes=["openid"], verifier=verifier)
+    assert_type(flow.verifier, IdTokenVerifier | None)
+    AuthorizationCodeFlow(session, client_sid=SID, scopes=["openid"], verifier=verifier)
+    return assert_type(await flow.refresh(await flow.wait(await flow.start())), Token)
 
 
 async def start_and_wait(flow: DeviceFlow) -> Token | None:

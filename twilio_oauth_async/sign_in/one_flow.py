@@ -29,7 +29,8 @@ from twilio_oauth_async.protocol.polling import Approved, Unreachable
 from twilio_oauth_async.sign_in.base import SignInState
 from twilio_oauth_async.sign_in.listeners import RunningSignIn
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
-from twilio_oauth_async.tokens.manager import TokenManager, key_of
+from twilio_oauth_async.tokens.identity import key_of
+from twilio_oauth_async.tokens.manager import TokenManager
 
 LEASE = 60.0
 """Seconds that the lease of a flow lasts beyond its next poll; after that another process may take it."""

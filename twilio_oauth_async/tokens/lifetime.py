@@ -1,92 +1,332 @@
-"""What to do with a stored token at a given moment. Pure: tables of cases, no clock, no store."""
+"""The life of a token as a state machine: `decide` chooses what comes next, `advance` takes in what came of it.
+
+Pure. The order that survives a crash at any point is: acquire the lock, read the store again (another process may have
+refreshed), save the mark, send the request, save the new token, and only then use it.
+"""
 
 from __future__ import annotations
 
-import enum
-import math
-from datetime import datetime
+from datetime import timedelta
+from typing import Any
 
+import attrs
+
+from twilio_oauth_async.errors import AnswerLostError
 from twilio_oauth_async.stores.base import StoredToken
+from twilio_oauth_async.tokens.state import (
+    NO_FAILURES,
+    AskForLogin,
+    Decision,
+    Event,
+    Held,
+    Kind,
+    Loaded,
+    Now,
+    Outcome,
+    Refreshed,
+    Rejected,
+    RequestFailed,
+    Rest,
+    RevokeFailed,
+    Saved,
+    Saving,
+    SignedIn,
+    StoreFailed,
+    TokenState,
+    WaitUntil,
+    Work,
+)
+from twilio_oauth_async.tokens.validity import (
+    MIN_REFRESH_GAP,
+    can_refresh,
+    effective_leeway,
+    effective_need,
+    hold,
+    seconds_left,
+)
 
-LEEWAY_SHARE = 0.1
-"""The leeway is never more of a token's lifetime than this: a token of one minute is not refreshed all the time."""
+MAX_PAUSE = 300.0
+"""Seconds. After failures in a row the pause before the next request doubles, up to this."""
 
-MIN_REFRESH_GAP = 1.0
-"""Seconds between two refreshes of one token, whatever the server says of its end (row 17)."""
+MAX_SAVE_PAUSE = 30.0
+"""Seconds. The same for calls of the store, while callers have a valid token."""
 
-MAX_UNANSWERED = 2
-"""Refreshes that may stay without an answer: the first may have rotated the token, the second finds out."""
-
-
-class Move(enum.Enum):
-    """What comes next."""
-
-    USE = "use it"
-    REFRESH = "refresh it"
-    LOGIN = "a person must sign in"
-
-
-def effective_leeway(stored: StoredToken, leeway: float) -> float:
-    """Seconds before its end at which the token is no longer handed out without a refresh; 0 where no end is known."""
-    expires_at = stored.token.access_token_expires_at
-    if expires_at is None:
-        return 0.0
-    lifetime = (expires_at - stored.obtained_at).total_seconds()
-    return max(0.0, min(leeway, lifetime * LEEWAY_SHARE))
-
-
-def seconds_fresh(stored: StoredToken, leeway: float, now: datetime) -> float:
-    """How long the token may be handed out without another thought; infinite where no end is known, never negative."""
-    expires_at = stored.token.access_token_expires_at
-    if expires_at is None:
-        return math.inf
-    return max(0.0, (expires_at - now).total_seconds() - effective_leeway(stored, leeway))
-
-
-def seconds_to_background_refresh(stored: StoredToken, leeway: float, now: datetime, share: float) -> float | None:
-    """When a manager refreshes unasked: at a point in the last tenth of the lifetime, before anybody has to wait.
-
-    Args:
-        share: from 0 to 1, where in that stretch; random, so that many processes do not all come at once.
-
-    Returns:
-        Seconds, 0 where it is due; None where no end is known.
-    """
-    expires_at = stored.token.access_token_expires_at
-    if expires_at is None:
-        return None
-    lifetime = max(0.0, (expires_at - stored.obtained_at).total_seconds())
-    before_end = lifetime * LEEWAY_SHARE - share * (lifetime * LEEWAY_SHARE - effective_leeway(stored, leeway))
-    return max(0.0, (expires_at - now).total_seconds() - before_end)
+MAX_CONFLICTS = 3
+"""Conflicts in a row after which the store is taken to contradict itself."""
 
 
-def is_usable(stored: StoredToken, *, now: datetime, refused: str | None) -> bool:
-    """Whether a resource server may still take it: not past its end, and not `refused` by one."""
-    return stored.token.access_token != refused and not stored.token.expires_within(0.0, now)
+def pause(failures: int, longest: float) -> float:
+    """Return the seconds to wait after `failures` failures in a row: 1 s, doubling up to `longest`."""
+    return min(MIN_REFRESH_GAP * 2.0 ** min(failures - 1, 32), longest)
 
 
-def judge(stored: StoredToken, *, now: datetime, leeway: float, refused: str | None) -> Move:
-    """What to do with `stored`.
+def decide(state: TokenState, now: Now, leeway: float, need: float = 0.0) -> Decision:
+    """Return what a caller gets now, and what the manager does next.
 
     Args:
-        now: UTC.
-        leeway: seconds before its end at which it should be refreshed.
-        refused: an access token that a resource server did not accept.
+        state: what is known.
+        now: both clocks.
+        leeway: seconds before expiry at which a refresh is due.
+        need: seconds that the token must still be valid.
     """
-    token = stored.token
-    usable = is_usable(stored, now=now, refused=refused)
-    if usable and seconds_fresh(stored, leeway, now) > 0:
-        return Move.USE
-    if token.access_token != refused and 0 <= (now - stored.obtained_at).total_seconds() < MIN_REFRESH_GAP:
-        # Row 17: a token that was born expired would be refreshed without end.
-        return Move.USE
-    refresh_ends_at = token.refresh_token_expires_at
-    if token.refresh_token is None or (refresh_ends_at is not None and refresh_ends_at <= now):
-        return Move.USE if usable else Move.LOGIN
-    if stored.unanswered == 0:
-        return Move.REFRESH
-    # Row 25: the lost answer may have held a rotated token. What works is used to its end before the old refresh
-    # token is tried once more, since at a strict server that try may revoke the rest as well.
-    if usable:
-        return Move.USE
-    return Move.REFRESH if stored.unanswered < MAX_UNANSWERED else Move.LOGIN
+    used = state.used
+    is_usable = used is not None and _is_usable(state, used, now, need)
+    step = _next_step(state, now, leeway, need, is_usable)
+    if state.is_locked and not isinstance(step, Work):
+        step = Work.UNLOCK
+    return Decision(used.stored if used is not None and is_usable else None, step)
+
+
+def _is_usable(state: TokenState, held: Held, now: Now, need: float) -> bool:
+    left = seconds_left(state, held, now)
+    return left > 0 and left >= effective_need(held.stored, need)
+
+
+def _next_step(state: TokenState, now: Now, leeway: float, need: float, is_usable: bool) -> Work | Rest:
+    if state.is_leaving:
+        return _step_of_logout(state)
+    if state.store_failures:
+        # With a valid token there is time. Without one the store is tried again as soon as a caller asks.
+        longest = MAX_SAVE_PAUSE if is_usable else MIN_REFRESH_GAP
+        retry_at = state.store_failed_at + pause(state.store_failures, longest)
+        if now.monotonic < retry_at:
+            return WaitUntil(retry_at, None if is_usable else state.store_error)
+    held = state.held
+    if held is None:
+        return _step_without_token(state, now)
+    left = seconds_left(state, held, now)
+    is_refused = state.refused_epoch == held.stored.epoch
+    # A refused refresh token is removed from the store, even if the rest is of no use either.
+    is_worth_saving = left > 0 or can_refresh(held, now) or is_refused
+    if state.saving is Saving.NEW or (state.saving is Saving.UNSAVED and is_worth_saving):
+        # Always under the lock, and after a look at what other processes have saved.
+        return _under_lock(state) or Work.SAVE
+    margin = max(effective_leeway(held.stored, leeway), effective_need(held.stored, need))
+    if left > margin:
+        return WaitUntil(now.monotonic + left - margin)
+    expires = now.monotonic + left
+    if is_usable and state.refusal is None and state.interactive and not can_refresh(held, now):
+        return WaitUntil(expires)
+    # Fault 25: the lost response may have held rotated tokens. What is valid is used until it expires before the old
+    # refresh token is sent again, because a strict server would revoke everything then (RFC 9700 4.14.2).
+    # The mark of the refresh that comes next counts as no lost response.
+    is_lost = held.stored.unanswered > state.is_marked
+    ask_at = expires if is_lost and left > 0 else state.ask_at
+    if is_usable and state.refusal is None and now.monotonic < ask_at:
+        return WaitUntil(ask_at)
+    if not state.has_read:
+        return Work.LOAD
+    if state.interactive and not can_refresh(held, now):
+        return AskForLogin("refused" if is_refused else "expired", is_refused and state.was_lost)
+    if now.monotonic < ask_at:
+        return WaitUntil(ask_at, state.error or AnswerLostError("the response to an earlier refresh was lost"))
+    return _step_of_request(state)
+
+
+def _step_without_token(state: TokenState, now: Now) -> Work | Rest:
+    if not state.has_read:
+        return Work.LOAD
+    if state.interactive:
+        return AskForLogin(state.reason)
+    return WaitUntil(state.ask_at, state.error) if now.monotonic < state.ask_at else _step_of_request(state)
+
+
+def _step_of_request(state: TokenState) -> Work:
+    step = _under_lock(state)
+    if step is not None:
+        return step
+    if not state.interactive:
+        return Work.OBTAIN
+    return Work.REFRESH if state.is_marked else Work.MARK
+
+
+def _step_of_logout(state: TokenState) -> Work:
+    return _under_lock(state) or (Work.DELETE if state.held is None else Work.REVOKE)
+
+
+def _under_lock(state: TokenState) -> Work | None:
+    """Return what is missing before the store may be changed."""
+    if not state.is_locked:
+        return Work.LOCK
+    return None if state.has_read else Work.LOAD
+
+
+def advance(state: TokenState, outcome: Outcome, now: Now) -> TokenState:
+    """Return the state after `outcome`, which is that of the last step or an event from outside.
+
+    An event may arrive while a step is performed. So each outcome names the token that it is about, and changes
+    nothing if another one is held meanwhile.
+    """
+    match outcome:
+        case Event():
+            return _after_event(state, outcome)
+        case Loaded():
+            return _after_load(state, outcome, now)
+        case Saved():
+            return _after_save(state, outcome)
+        case StoreFailed():
+            return _after_store_failure(state, outcome, now)
+        case Refreshed(of, token):
+            if not state.holds(of):
+                return attrs.evolve(state, is_marked=False)
+            new = attrs.evolve(of, token=token, generation=of.generation + 1, obtained_at=now.wall, unanswered=0)
+            return state.with_new(hold(new, now, before=state.held, is_new=True, is_issued=True))
+        case RequestFailed():
+            return _after_request_failure(state, outcome, now)
+        case SignedIn():
+            return _after_sign_in(state, outcome, now)
+        case Rejected(access_token):
+            is_current = state.used is None or state.used.stored.token.access_token == access_token
+            return attrs.evolve(state, rejected=access_token) if is_current else state
+        case RevokeFailed(error):
+            return attrs.evolve(state, is_leaving=False, leave_error=error)
+
+
+def _after_event(state: TokenState, event: Event) -> TokenState:
+    match event:
+        case Event.STARTED:
+            return attrs.evolve(state, has_read=False, conflicts=0)
+        case Event.INTERRUPTED:
+            state = state.in_use() if state.saving is Saving.NEW else state
+            return attrs.evolve(state, is_locked=False, is_marked=False, has_read=False, is_leaving=False)
+        case Event.HURRY:
+            return attrs.evolve(state, store_failures=0)
+        case Event.LOCKED:
+            return attrs.evolve(state, is_locked=True, has_read=False, is_marked=False)
+        case Event.UNLOCKED:
+            return attrs.evolve(state, is_locked=False, is_marked=False)
+        case Event.LOGOUT:
+            return attrs.evolve(state, is_leaving=True, leave_error=None)
+        case Event.REVOKED:
+            revoked = None if state.held is None else state.held.stored.epoch
+            return attrs.evolve(state.without_token("signed_out"), revoked_epoch=revoked)
+        case Event.DELETED:
+            return attrs.evolve(state.without_token("signed_out"), is_leaving=False, present=None)
+
+
+def _after_load(state: TokenState, loaded: Loaded, now: Now) -> TokenState:
+    record = loaded.stored
+    state = attrs.evolve(
+        state,
+        has_read=True,
+        present=None if record is None else record.epoch,
+        store_failures=0 if state.saving is Saving.SAVED else state.store_failures,
+    )
+    held = state.held
+    if record is not None and record.epoch == state.revoked_epoch:
+        return state.without_token("signed_out") if held is None else state
+    if record is None:
+        if held is None:
+            return attrs.evolve(state, reason="signed_out" if loaded.is_deleted else "never_signed_in")
+        if loaded.is_deleted and state.used is not None and state.used.stored.epoch != held.stored.epoch:
+            state = attrs.evolve(state, used=None)  # of the sign-in before, which another process has signed out
+        if state.saving is Saving.SAVED:
+            if loaded.is_deleted:
+                return state.without_token("signed_out")
+            state = attrs.evolve(state, saving=Saving.UNSAVED)  # the store has lost it
+        elif loaded.is_deleted and state.conflicts:
+            if state.interactive:
+                return state.without_token("signed_out")
+            # No user has signed out of it. The clock of the host that deleted the one before was ahead.
+            later = max(held.stored.signed_in_at, now.wall)
+            state = attrs.evolve(state, held=attrs.evolve(held, stored=attrs.evolve(held.stored, signed_in_at=later)))
+    elif held is None or _supersedes(record, held.stored, state.saving) or _outlives(record, held, state, now):
+        if loaded.lacks is not None and not (state.is_leaving and loaded.lacks == "scopes"):
+            return state.without_token(loaded.lacks)
+        kept: dict[str, Any] = {} if state.holds(record) else NO_FAILURES
+        new = hold(record, now, before=held)
+        state = attrs.evolve(state, held=new, used=new, saving=Saving.SAVED, **kept)
+        state = state.with_sign_in_time(record)
+    elif state.saving is Saving.SAVED:
+        state = attrs.evolve(state, saving=Saving.UNSAVED)  # the store has fallen back to something older
+    return _after_refusal(state)
+
+
+def _supersedes(record: StoredToken, ours: StoredToken, saving: Saving) -> bool:
+    """Return whether the stored `record` replaces `ours`."""
+    is_saved = saving is Saving.SAVED
+    if record.epoch != ours.epoch:
+        # The later sign-in wins.
+        return record.signed_in_at > ours.signed_in_at or (is_saved and record.signed_in_at == ours.signed_in_at)
+    if record.generation != ours.generation:
+        return record.generation > ours.generation
+    # The same token, perhaps with the mark of another process; or two refreshes at once, of which the durable one wins.
+    # A save that was reported as failed may have been written, and another process may have marked the token since.
+    is_ours = record.token.access_token == ours.token.access_token
+    return is_saved or not is_ours or record.unanswered >= ours.unanswered
+
+
+def _outlives(record: StoredToken, held: Held, state: TokenState, now: Now) -> bool:
+    """Return whether `held` is of no use any more, so that another sign-in counts although it is an older one."""
+    return record.epoch != held.stored.epoch and seconds_left(state, held, now) <= 0 and not can_refresh(held, now)
+
+
+def _after_refusal(state: TokenState) -> TokenState:
+    """Drop the refresh token that the server refuses, unless the store had a newer one (fault 23)."""
+    refusal, held = state.refusal, state.held
+    if refusal is None or held is None or not state.holds(refusal):
+        return attrs.evolve(state, refusal=None)
+    # It is removed from the store too: a restart must not send it again, because its reuse may revoke what is valid.
+    token = attrs.evolve(held.stored.token, refresh_token=None, refresh_token_expires_at=None)
+    stored = attrs.evolve(held.stored, token=token, generation=held.stored.generation + 1, unanswered=0)
+    return attrs.evolve(state.with_stored(stored), refusal=None, refused_epoch=stored.epoch)
+
+
+def _after_save(state: TokenState, saved: Saved) -> TokenState:
+    state = attrs.evolve(state, present=saved.stored.epoch, store_failures=0, store_error=None, conflicts=0)
+    held = state.held
+    if held is None or not state.holds(saved.stored):
+        return state
+    if saved.is_mark:
+        state = state.with_stored(saved.stored)
+        return attrs.evolve(state, is_marked=True, saving=Saving.SAVED)
+    return attrs.evolve(state, saving=Saving.SAVED, used=held) if held.stored == saved.stored else state
+
+
+def _after_store_failure(state: TokenState, failed: StoreFailed, now: Now) -> TokenState:
+    if state.is_leaving:
+        # Other processes may have changed the store while this one waited for it.
+        return attrs.evolve(state, is_leaving=False, leave_error=failed.error, has_read=False)
+    if failed.is_conflict and state.conflicts + 1 < MAX_CONFLICTS:
+        return attrs.evolve(state, conflicts=state.conflicts + 1, has_read=False, is_marked=False)
+    return attrs.evolve(
+        state.in_use() if state.saving is Saving.NEW else state,
+        is_marked=False,
+        store_failures=state.store_failures + 1,
+        store_failed_at=now.monotonic,
+        store_error=failed.error,
+    )
+
+
+def _after_request_failure(state: TokenState, failed: RequestFailed, now: Now) -> TokenState:
+    state = attrs.evolve(state, is_marked=False)
+    of, held = failed.of, state.held
+    if of is not None and not state.holds(of):
+        return state
+    if failed.kind is Kind.REFUSED and of is not None:
+        # `of` has the mark of this request; a greater number means that an earlier response was lost.
+        return attrs.evolve(state, refusal=of, has_read=False, was_lost=of.unanswered > 1)
+    failures = state.failures + 1
+    state = attrs.evolve(
+        state,
+        failures=failures,
+        ask_at=now.monotonic + max(pause(failures, MAX_PAUSE), failed.retry_after),
+        error=failed.error,
+        is_client_refused=failed.kind is Kind.CLIENT_REFUSED,
+    )
+    if of is None or held is None or failed.kind is Kind.MAYBE_PROCESSED:
+        return state
+    unanswered = of.unanswered - 1 if failed.kind is Kind.UNPROCESSED else 0
+    return state.with_stored(attrs.evolve(of, unanswered=max(unanswered, 0)))
+
+
+def _after_sign_in(state: TokenState, signed_in: SignedIn, now: Now) -> TokenState:
+    stored, held = signed_in.stored, state.held
+    latest = state.signed_in_at
+    if held is not None and held.stored.epoch == stored.epoch and held.stored.generation >= stored.generation:
+        # It is adopted again, because the first call failed or was interrupted.
+        return attrs.evolve(state, saving=Saving.NEW, store_failures=0)
+    if latest is not None and stored.signed_in_at <= latest and not signed_in.is_exact:
+        # It is the later one, although the host that saved the one before has a clock that is ahead.
+        stored = attrs.evolve(stored, signed_in_at=latest + timedelta(microseconds=1))
+    return state.with_new(hold(stored, now, is_new=True, is_issued=not state.interactive), store_failures=0)

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
+import math
+import random
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.errors import ConfigurationError, LoginReason, TwilioOAuthError
 from twilio_oauth_async.grants.base import Grant
-from twilio_oauth_async.stores.base import TokenStore
-from twilio_oauth_async.tokens.manager import OnToken, TokenManager, clock_of
+from twilio_oauth_async.stores.base import StoredToken, TokenStore
+from twilio_oauth_async.tokens.identity import clock_of, identity_of, key_of, what_lacks
+from twilio_oauth_async.tokens.manager import TokenManager
+from twilio_oauth_async.tokens.reports import OnToken
+from twilio_oauth_async.tokens.server_time import skew_of
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
 
+OnUserLoginRequired: TypeAlias = Callable[[str, LoginReason], Awaitable[None] | None]
+
+KEEP_ALIVE_USER = "twilio-oauth-async keep-alive"
+"""The lock of this name makes sure that one process of many refreshes idle sign-ins. No token is stored under it."""
+
+_log = logging.getLogger(__name__)
+
 
 class TokenManagers:
-    """One `TokenManager` a key, over one store; those that nobody asked for in a while are let go.
+    """One `TokenManager` for each user, over one store. A manager that was not asked for in a while is dropped.
 
-    A manager that is let go loses nothing: what it knows is in the store. One that is refreshing, saving or signing
-    in is never let go.
+    A manager that is dropped loses nothing: its token is in the store. One that is refreshing, saving or signing in is
+    never dropped.
     """
 
     def __init__(
@@ -32,13 +48,15 @@ class TokenManagers:
         leeway: float = 60.0,
         verifier: IdTokenVerifier | None = None,
         on_token: OnToken | None = None,
+        on_login_required: OnUserLoginRequired | None = None,
         clock: Clock | None = None,
         max_idle: float = 900.0,
     ) -> None:
-        """As `TokenManager`, for all of them; and:
+        """Create it; nothing is read or sent. The arguments are those of `TokenManager`, except:
 
         Args:
-            max_idle: seconds after which a manager that nobody asked for is let go.
+            on_login_required: called with the user and the reason when a sign-in has ended for good.
+            max_idle: seconds after which a manager that was not asked for is dropped.
 
         Raises:
             ConfigurationError: `max_idle` is not positive, or as `TokenManager`.
@@ -50,21 +68,23 @@ class TokenManagers:
         self._leeway = leeway
         self._verifier = verifier
         self._on_token = on_token
+        self._on_login_required = on_login_required
         self._clock = clock or clock_of(grant)
         self._max_idle = max_idle
         self._managers: OrderedDict[str, TokenManager] = OrderedDict()  # the one asked for last stands last
         self._asked_at: dict[str, float] = {}
 
     def get(self, key: str) -> TokenManager:
-        """The manager of `key`, always the same one while it is in use.
+        """Return the manager of the user `key`; it stays the same one while it is in use.
 
         Raises:
             ConfigurationError: an empty key.
         """
         now = self._clock.monotonic()
-        self._let_go(now)
+        self._drop_idle(now)
         manager = self._managers.get(key)
         if manager is None:
+            on_login_required = self._on_login_required
             manager = self._managers[key] = TokenManager(
                 self._grant,
                 store=self._store,
@@ -72,6 +92,7 @@ class TokenManagers:
                 leeway=self._leeway,
                 verifier=self._verifier,
                 on_token=self._on_token,
+                on_login_required=on_login_required and functools.partial(on_login_required, key),
                 clock=self._clock,
             )
         self._managers.move_to_end(key)
@@ -80,6 +101,52 @@ class TokenManagers:
 
     def __len__(self) -> int:
         return len(self._managers)
+
+    async def users(self) -> AsyncIterator[str]:
+        """Yield the users with a stored token, each once, in any order. A shared store has those of all its clients.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        async for user in self._store.users():
+            yield user
+
+    async def erase(self, key: str) -> None:
+        """Revoke the token of the user `key`, and remove everything that the store has about that user.
+
+        Tokens of other clients in a shared store are removed too, but not revoked.
+
+        Raises:
+            StoreError: the store failed.
+            TwilioOAuthError: the token could not be revoked; nothing is removed.
+        """
+        await self.get(key).logout()
+        await self._store.erase(key)
+
+    async def keep_alive(self, *, every: float = 3600.0, before: float = 604_800.0) -> None:
+        """Refresh the stored sign-ins of idle users before their refresh tokens expire. Runs until it is cancelled.
+
+        Run it in a task in each process: a lock of the store lets one of them do the work. Refresh tokens whose expiry
+        is unknown are left alone. Failures are logged, and the next pass tries again.
+
+        Args:
+            every: seconds between two passes; the first one starts after a random part of it.
+            before: seconds before its expiry at which a refresh token is used; at most half of its lifetime.
+
+        Raises:
+            ConfigurationError: an argument is not positive.
+        """
+        if not (0 < every < math.inf and before > 0):
+            raise ConfigurationError("every and before must be positive numbers of seconds")
+        await self._clock.sleep(every * random.random())  # noqa: S311 - no secret: spreads the processes
+        while True:
+            try:
+                async with self._store.lock(key_of(self._grant, KEEP_ALIVE_USER)):
+                    await self._refresh_idle(before)
+            except Exception as error:  # noqa: BLE001 - of the caller's own store
+                # Another process does the work, or the store is down.
+                _log.info("no pass over the idle sign-ins: %s", _text_of(error))
+            await self._clock.sleep(every)
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,8 +163,26 @@ class TokenManagers:
         self._asked_at.clear()
         await asyncio.gather(*(manager.close() for manager in managers))
 
-    def _let_go(self, now: float) -> None:
-        """Look at those asked for longest ago only: asking for one costs the same however many there are."""
+    async def _refresh_idle(self, before: float) -> None:
+        identity = identity_of(self._grant)
+        async for user in self._store.users():
+            try:
+                stored = await self._store.load(key_of(self._grant, user))
+                if stored is not None and what_lacks(stored, identity) is None and self._is_due(stored, before):
+                    await self.get(user).token(min_valid_for=math.inf)
+            except Exception as error:  # noqa: BLE001 - of the caller's own store
+                _log.warning("the idle sign-in of %r was not refreshed: %s", user, _text_of(error))
+
+    def _is_due(self, stored: StoredToken, before: float) -> bool:
+        expires_at = stored.token.refresh_token_expires_at
+        if stored.token.refresh_token is None or expires_at is None:
+            return False
+        lifetime = (expires_at - stored.obtained_at).total_seconds()
+        server_now = self._clock.now() + timedelta(seconds=skew_of(self._grant))
+        return server_now >= expires_at - timedelta(seconds=min(before, lifetime / 2))
+
+    def _drop_idle(self, now: float) -> None:
+        """Look only at those that were asked for longest ago: the cost does not depend on their number."""
         for _ in range(min(len(self._managers), 2)):
             key = next(iter(self._managers))
             if now - self._asked_at[key] <= self._max_idle:
@@ -107,3 +192,8 @@ class TokenManagers:
                 self._asked_at[key] = now
             else:
                 del self._managers[key], self._asked_at[key]
+
+
+def _text_of(error: Exception) -> str:
+    """Return what may be logged: an exception that is not of this package may contain anything."""
+    return str(error) if isinstance(error, TwilioOAuthError) else type(error).__name__
