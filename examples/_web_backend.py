@@ -14,7 +14,7 @@ import socket
 import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -24,13 +24,11 @@ import segno
 from _service import Service, service
 
 from twilio_oauth_async import (
-    ApiError,
     AuthorizationCodeFlow,
     DeviceFlow,
     DeviceFlowPool,
     LoginRequired,
     PendingAuthorization,
-    RevocationUnsupported,
     SignIn,
     StoreError,
     TokenManagers,
@@ -138,20 +136,13 @@ class Backend:
 
     async def user(self, visitor: Visitor) -> UserInfo | None:
         """Return the signed-in user; None if no user is signed in, empty `UserInfo` if Twilio is not available."""
-        manager = self.managers.get(visitor.key)
-        for _ in range(2):
-            try:
-                token = await manager.access_token()
-            except LoginRequired:
-                return None
-            try:
-                return await self.session.fetch_user_info(access_token=token)
-            except TwilioOAuthError as error:
-                log.warning("user info could not be fetched: %s", error)
-                if not isinstance(error, ApiError) or error.status != 401:
-                    break
-                manager.invalidate(token)  # if access was revoked at Twilio, no user is signed in any more
-        return UserInfo()
+        try:
+            return await self.managers.get(visitor.key).user_info()
+        except LoginRequired:
+            return None
+        except TwilioOAuthError as error:
+            log.warning("user info could not be fetched: %s", error)
+            return UserInfo()
 
     async def sign_in(self, visitor: Visitor) -> SignIn | None:
         """Return the sign-in of this visitor; None if there is none or it belongs to another visitor."""
@@ -190,8 +181,7 @@ class Backend:
         return visitor
 
     async def sign_out(self, visitor: Visitor) -> Visitor:
-        with suppress(RevocationUnsupported):  # the server has no revocation; the token is deleted anyway
-            await self.managers.get(visitor.key).logout()
+        await self.managers.get(visitor.key).logout()
         return Visitor.new()
 
     async def page(self, visitor: Visitor, *, is_known: bool) -> str:

@@ -30,13 +30,11 @@ from aiogram.types import ErrorEvent, LinkPreviewOptions, Message
 from aiogram.utils.token import TokenValidationError
 
 from twilio_oauth_async import (
-    ApiError,
     ConfigurationError,
     DeviceFlow,
     DeviceFlowPool,
     LoginRequired,
     OAuthSession,
-    RevocationUnsupported,
     SignIn,
     StoreError,
     TokenManagers,
@@ -101,15 +99,7 @@ class SignInBot:
             await self.reply(message, "You are already signed in. /whoami shows your name, /logout signs you out.")
 
     async def whoami(self, message: Message) -> None:
-        manager = self.managers.get(user_of(message))
-        token = await manager.token()
-        try:
-            info = await self.session.fetch_user_info(access_token=token.access_token)
-        except ApiError as error:
-            if error.status != 401:
-                raise
-            manager.invalidate(token.access_token)
-            info = await self.session.fetch_user_info(access_token=await manager.access_token())
+        info = await self.managers.get(user_of(message)).user_info()
         await self.reply(message, f"You are signed in as {info.friendly_name or info.user_sid}.")
 
     async def cancel(self, message: Message) -> None:
@@ -121,12 +111,8 @@ class SignInBot:
 
     async def logout(self, message: Message) -> None:
         await self.cancel_pending(user_of(message))
-        try:
-            await self.managers.get(user_of(message)).logout()
-        except RevocationUnsupported:  # this server has no revocation
-            await self.reply(message, "I deleted your token, but it is still valid. Remove this app at Twilio.")
-        else:
-            await self.reply(message, "You are signed out.")
+        await self.managers.get(user_of(message)).logout()
+        await self.reply(message, "You are signed out.")
 
     async def failed(self, event: ErrorEvent) -> None:
         message, error = event.update.message, event.exception
