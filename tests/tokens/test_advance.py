@@ -63,7 +63,6 @@ def with_token(stored, before=None, now=NOW, **times):
         ),
         pytest.param(Event.UNLOCKED, {"is_locked": True}, {"is_locked": False, "is_marked": False}, id="unlocked"),
         pytest.param(Event.LOGOUT, {"leave_error": LOST}, {"is_leaving": True, "leave_error": None}, id="42: logout"),
-        pytest.param(Event.REVOKED, {"is_leaving": True}, {**FORGOTTEN, "reason": "signed_out"}, id="42: revoked"),
         pytest.param(
             Event.DELETED,
             {"is_leaving": True, "present": "first"},
@@ -74,6 +73,15 @@ def with_token(stored, before=None, now=NOW, **times):
 )
 def test_event(state, event, before, changes):
     check(attrs.evolve(state, **before), event, NOW, **changes)
+
+
+def test_42_token_that_a_logout_has_revoked_is_forgotten_and_its_sign_in_is_remembered():
+    check(
+        holding(is_leaving=True),
+        Event.REVOKED,
+        NOW,
+        **{**FORGOTTEN, "reason": "signed_out", "revoked_epoch": "first"},
+    )
 
 
 def test_39_interrupted_before_the_save_the_new_token_is_used():
@@ -118,7 +126,12 @@ def test_39_interrupted_before_the_save_the_new_token_is_used():
         ),
         pytest.param(holding(NEXT), Loaded(MARKED), UNSAVED, id="30: an older generation: ours is saved again"),
         pytest.param(holding(NEXT, **UNSAVED), Loaded(stored()), {}, id="24: not saved, the store has the older one"),
-        pytest.param(holding(**UNSAVED), Loaded(MARKED), {}, id="24: not saved, the store has the same with a mark"),
+        pytest.param(
+            holding(**UNSAVED),
+            Loaded(MARKED),
+            {**with_token(MARKED, before=holding().held), "saving": Saving.SAVED},
+            id="25: the save that failed was written, and another process has marked it since",
+        ),
         pytest.param(holding(), Loaded(None), {"present": None, **UNSAVED}, id="the store has lost it"),
         pytest.param(holding(**UNSAVED), Loaded(None), {"present": None}, id="the store has lost it, not saved"),
         pytest.param(
@@ -164,6 +177,12 @@ def test_39_interrupted_before_the_save_the_new_token_is_used():
         ),
         pytest.param(
             holding(store_failures=4, **UNSAVED),
+            Loaded(stored()),
+            {"saving": Saving.SAVED},
+            id="44: the save that failed was written",
+        ),
+        pytest.param(
+            holding(NEXT, store_failures=4, **UNSAVED),
             Loaded(stored()),
             {},
             id="44: the store can be read, but not saved yet",
@@ -262,8 +281,8 @@ def test_saved(state, saved, changes):
         pytest.param(
             holding(is_leaving=True),
             is_down,
-            {"is_leaving": False, "leave_error": STORE_DOWN},
-            id="42: during a logout: the logout fails",
+            {"is_leaving": False, "leave_error": STORE_DOWN, "has_read": False},
+            id="42: during a logout: the logout fails, and the store is read again",
         ),
         pytest.param(
             holding(is_marked=True, conflicts=1),

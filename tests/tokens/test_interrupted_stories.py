@@ -28,6 +28,7 @@ from tests.helpers.token_states import (
 )
 from twilio_oauth_async.tokens.lifetime import advance
 from twilio_oauth_async.tokens.state import (
+    AskForLogin,
     Event,
     Kind,
     Loaded,
@@ -218,7 +219,9 @@ SIGN_IN_WHILE_DOWN = [
                 Row(None, 0, Work.LOAD, None),
                 Row(Loaded(stored()), 0, Work.REVOKE, "a1"),
                 Row(Event.REVOKED, 0, Work.DELETE, None),
-                Row(is_down, 0, Work.UNLOCK, None),
+                Row(is_down, 0, Work.LOAD, None),
+                Row(Loaded(stored()), 0, Work.UNLOCK, None),
+                Row(Event.UNLOCKED, 0, AskForLogin("signed_out"), None),
             ],
             id="42: logout whose deletion fails has revoked the token and does not use it",
         ),
