@@ -127,7 +127,7 @@ def asked(until, **changes):
         # A resource server rejected the token.
         pytest.param(holding(rejected="a1"), 100, Work.LOCK, None, id="rejected: refresh"),
         pytest.param(holding(rejected="other"), 100, wait(3540), "a1", id="another one rejected: fresh"),
-        pytest.param(issued(rejected="a1"), 0.5, Work.LOCK, "a1", id="17: rejected, just issued: used for 1 s"),
+        pytest.param(issued(rejected="a1"), 0.5, wait(1), "a1", id="17: rejected, just issued: used for 1 s"),
         pytest.param(issued(rejected="a1"), 1, Work.LOCK, None, id="17: rejected, issued 1 s ago: not used"),
         pytest.param(
             holding(MARKED, rejected="a1"), 100, Work.LOCK, None, id="25: rejected after a lost response: refresh"

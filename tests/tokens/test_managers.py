@@ -85,6 +85,18 @@ class TestGet:
         assert setup.group.get("a") is first
         await setup.group.close()
 
+    async def test_manager_with_an_unsaved_token_that_is_of_no_use_any_more_is_dropped(self):
+        setup = ScriptedManagers({"refresh_token": None}, max_idle=100)
+        first = setup.group.get("a")
+        setup.store.fail("save")
+        with pytest.raises(StoreError):
+            await first.login()
+        setup.clock.advance(3600)
+        await run_turns()
+        setup.group.get("b")
+        assert setup.group.get("a") is not first
+        await setup.group.close()
+
     async def test_thousands_of_idle_managers_are_dropped_step_by_step(self):
         setup = ScriptedManagers(max_idle=100)
         for number in range(1000):

@@ -47,6 +47,16 @@ class TestInvalidate:
         setup.clock.advance(1)
         assert await setup.manager.access_token() == "acc-canary-3"
 
+    async def test_callers_who_need_a_token_for_some_time_cause_no_loop_of_refreshes_either(self):
+        setup = ScriptedManager()
+        await refreshed(setup)
+        for _ in range(20):
+            setup.manager.invalidate((await setup.manager.token(min_valid_for=600)).access_token)
+            await run_turns(5)
+        assert len(setup.grant.refreshed) == 1
+        setup.clock.advance(1)
+        assert (await setup.manager.token(min_valid_for=600)).access_token == "acc-canary-3"
+
     async def test_is_not_returned_while_the_new_token_is_saved(self):
         setup = ScriptedManager()
         await setup.manager.login()

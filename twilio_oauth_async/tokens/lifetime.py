@@ -42,6 +42,7 @@ from twilio_oauth_async.tokens.validity import (
     effective_leeway,
     effective_need,
     hold,
+    is_rejected,
     seconds_left,
 )
 
@@ -79,7 +80,18 @@ def decide(state: TokenState, now: Now, leeway: float, need: float = 0.0) -> Dec
 
 def _is_usable(state: TokenState, held: Held, now: Now, need: float) -> bool:
     left = seconds_left(state, held, now)
-    return left > 0 and left >= effective_need(held.stored, need)
+    return left > 0 and (left >= effective_need(held.stored, need) or is_rejected(state, held))
+
+
+def must_save(state: TokenState, now: Now) -> bool:
+    """Return whether the held token is not stored and worth it."""
+    held = state.held
+    if held is None or state.saving is Saving.SAVED:
+        return False
+    if state.saving is Saving.NEW or seconds_left(state, held, now) > 0 or can_refresh(held, now):
+        return True
+    # A refused refresh token is removed from the store, even if the rest is of no use either.
+    return state.refused_epoch == held.stored.epoch
 
 
 def _next_step(state: TokenState, now: Now, leeway: float, need: float, is_usable: bool) -> Work | Rest:
@@ -94,14 +106,14 @@ def _next_step(state: TokenState, now: Now, leeway: float, need: float, is_usabl
     held = state.held
     if held is None:
         return _step_without_token(state, now)
-    left = seconds_left(state, held, now)
-    is_refused = state.refused_epoch == held.stored.epoch
-    # A refused refresh token is removed from the store, even if the rest is of no use either.
-    is_worth_saving = left > 0 or can_refresh(held, now) or is_refused
-    if state.saving is Saving.NEW or (state.saving is Saving.UNSAVED and is_worth_saving):
+    if must_save(state, now):
         # Always under the lock, and after a look at what other processes have saved.
         return _under_lock(state) or Work.SAVE
+    left = seconds_left(state, held, now)
+    is_refused = state.refused_epoch == held.stored.epoch
     margin = max(effective_leeway(held.stored, leeway), effective_need(held.stored, need))
+    if is_rejected(state, held):
+        margin = 0.0  # fault 17: a token that was just issued is not refreshed at once, whatever a caller needs
     if left > margin:
         return WaitUntil(now.monotonic + left - margin)
     expires = now.monotonic + left

@@ -17,7 +17,7 @@ import attrs
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
-from twilio_oauth_async.tokens.lifetime import decide
+from twilio_oauth_async.tokens.lifetime import decide, must_save
 from twilio_oauth_async.tokens.state import AskForLogin, Decision, Event, Rest, Saving, TokenState, WaitUntil, Work
 from twilio_oauth_async.tokens.validity import background_leeway
 from twilio_oauth_async.tokens.worker import TokenWorker
@@ -69,7 +69,7 @@ class Rounds:
     def is_busy(self) -> bool:
         """Whether a round is running, callers wait, or a token is still to be saved."""
         running = self._round is not None and not self._round.done()
-        return running or bool(self._waiters) or self._worker.state.saving is not Saving.SAVED
+        return running or bool(self._waiters) or must_save(self._worker.state, self._worker.now())
 
     def decide(self, need: float = 0.0) -> Decision:
         """Return what a caller who needs a token for `need` seconds gets now, and what comes next."""

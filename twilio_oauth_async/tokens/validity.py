@@ -101,9 +101,14 @@ def seconds_left(state: TokenState, held: Held, now: Now) -> float:
     expires_at = expiry_of(held.stored)
     if expires_at is not None:
         left = min(left, (expires_at - now.wall).total_seconds())
-    if held.stored.token.access_token == state.rejected:
+    if is_rejected(state, held):
         left = min(left, held.issued + MIN_REFRESH_GAP - now.monotonic)
     return left
+
+
+def is_rejected(state: TokenState, held: Held) -> bool:
+    """Return whether a resource server has rejected the access token of `held`."""
+    return held.stored.token.access_token == state.rejected
 
 
 def can_refresh(held: Held, now: Now) -> bool:
@@ -136,7 +141,7 @@ def fresh(state: TokenState, leeway: float) -> Fresh | None:
     margin = effective_leeway(used.stored, leeway)
     expires_at = expiry_of(used.stored)
     monotonic = used.expires - margin
-    if used.stored.token.access_token == state.rejected:
+    if is_rejected(state, used):
         monotonic = min(monotonic, used.issued + MIN_REFRESH_GAP)
     wall = math.inf if expires_at is None else expires_at.timestamp() - margin
     return Fresh(used.stored.token, monotonic, wall)
