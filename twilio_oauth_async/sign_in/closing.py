@@ -26,14 +26,12 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
         reporter: the ends that are being reported.
         timeout: seconds for what is under way.
     """
-    own = asyncio.current_task()
-    flows = members.tasks()
-    reports = {id_: task for id_, task in reporter.tasks.items() if task is not own}
+    flows, reports = members.tasks(), reporter.others()
     for running in flows.values():
         running.stop()
-    busy = {task for task, running in flows.items() if running.is_under_way and task is not own}
+    busy = {task for task, running in flows.items() if running.is_under_way}
     busy |= {task for id_, task in reports.items() if id_ in reporter.called}
-    rest = ({*flows, *reports.values()} - busy) - {own}
+    rest = {*flows, *reports.values()} - busy
     idle = {running.id for task, running in flows.items() if task not in busy}
     idle |= {id_ for id_, task in reports.items() if task not in busy}
     try:
@@ -48,9 +46,9 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
         await wait_for_all({*revoking, last}, shared.clock, REVOKE_TIMEOUT)
         await _cancel({*revoking, last})
         # What ended while the pool was closing is reported by the next process.
-        await _cancel({task for task in reporter.tasks.values() if task is not own})
+        await _cancel(reporter.others().values())
     except BaseException:
-        for task in {*flows, *reporter.tasks.values()} - {own}:
+        for task in (*flows, *reporter.others().values()):
             task.cancel()
         raise
 
