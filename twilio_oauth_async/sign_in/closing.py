@@ -41,7 +41,8 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
         late = [running for task, running in flows.items() if task in busy and not task.done()]
         await _cancel({*busy, giving_back})
         revoking = {asyncio.create_task(running.give_up()) for running in late}
-        left = {running.id for running in late} | {id_ for id_, task in reports.items() if task in busy}
+        left = {running.id for task, running in flows.items() if task in busy and not running.life.is_recorded}
+        left |= {id_ for id_, task in reports.items() if task in busy}
         last = asyncio.create_task(shared.leases.give_back(left - set(reporter.kept)))
         await wait_for_all({*revoking, last}, shared.clock, REVOKE_TIMEOUT)
         await _cancel({*revoking, last})
@@ -58,10 +59,11 @@ async def wait_for_all(tasks: Collection[asyncio.Task[None]], clock: Clock, seco
     waiting = {task for task in tasks if not task.done()}
     if not waiting:
         return
-    timer = asyncio.ensure_future(clock.sleep(seconds))
+    timer: asyncio.Future[None] = asyncio.ensure_future(clock.sleep(seconds))
     try:
         while waiting and not timer.done():
-            await asyncio.wait({timer, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            futures: set[asyncio.Future[None]] = {timer, *waiting}
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             waiting = {task for task in waiting if not task.done()}
     finally:
         timer.cancel()
