@@ -34,9 +34,11 @@ if TYPE_CHECKING:
         RateLimitedError,
         RevocationUnsupported,
         ServerError,
+        SignInNotFound,
         SlowDownError,
         StoreConflict,
         StoreError,
+        TooManySignIns,
         TransportError,
         TwilioOAuthError,
         UnauthorizedClientError,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
     from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Unreachable
     from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
-    from twilio_oauth_async.sign_in.base import DeviceFlowRunner, SignIn, SignInEvent
+    from twilio_oauth_async.sign_in.base import DeviceFlowRunner, SignIn
     from twilio_oauth_async.sign_in.pool import DeviceFlowPool
     from twilio_oauth_async.stores.base import FlowStore, StoredFlow, StoredToken, TokenKey, TokenStore
     from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
@@ -109,7 +111,7 @@ __all__ = [
     "RevocationUnsupported",
     "ServerError",
     "SignIn",
-    "SignInEvent",
+    "SignInNotFound",
     "SlowDownError",
     "SlowedDown",
     "StoreConflict",
@@ -122,6 +124,7 @@ __all__ = [
     "TokenManager",
     "TokenManagers",
     "TokenStore",
+    "TooManySignIns",
     "TransportError",
     "TwilioOAuthError",
     "UnauthorizedClientError",
@@ -162,6 +165,7 @@ _MODULE_OF = {
     "SlowDownError": "errors",
     "StoreConflict": "errors",
     "StoreError": "errors",
+    "TooManySignIns": "errors",
     "TransportError": "errors",
     "TwilioOAuthError": "errors",
     "UnauthorizedClientError": "errors",
@@ -186,7 +190,7 @@ _MODULE_OF = {
     "OAuthSession": "client.session",
     "DeviceFlowRunner": "sign_in.base",
     "SignIn": "sign_in.base",
-    "SignInEvent": "sign_in.base",
+    "SignInNotFound": "errors",
     "FlowStore": "stores.base",
     "StoredFlow": "stores.base",
     "StoredToken": "stores.base",

@@ -232,8 +232,8 @@ class ServerError(ApiError):
 class DeviceFlowError(TwilioOAuthError):
     """A device flow ended without a token, or could not start.
 
-    `DeviceFlowPool` raises this class itself: too many pending sign-ins, the pool is closed, the sign-in was cancelled
-    or taken over by another process. The subclasses mean that the user denied or the code expired. Has no attributes.
+    `DeviceFlowPool` raises this class itself: the sign-in was cancelled or failed, or the pool was closed. The
+    subclasses mean that the user denied or the code expired. Has no attributes.
     """
 
 
@@ -293,6 +293,22 @@ class LoginRequired(TwilioOAuthError):  # noqa: N818 - says what the caller has 
     def __init__(self, message: str, *, reason: LoginReason = "never_signed_in") -> None:
         super().__init__(message)
         self.reason: LoginReason = reason
+
+
+class SignInNotFound(TwilioOAuthError, LookupError):  # noqa: N818 - as LookupError, which ends so too
+    """A pool has no sign-in with this id, or it ended more than five minutes ago. Has no attributes."""
+
+
+class TooManySignIns(TwilioOAuthError):  # noqa: N818 - says what is wrong
+    """A pool has as many pending sign-ins as it may have.
+
+    Attributes:
+        retry_after: seconds after which it is worth to try again.
+    """
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class RevocationUnsupported(TwilioOAuthError):  # noqa: N818 - says what the server does not do

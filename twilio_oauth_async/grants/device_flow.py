@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
@@ -138,6 +139,7 @@ class DeviceFlow(GrantBase):
             scopes=self.scopes,
             audiences=self.audiences,
             now=self.session.clock.now(),
+            spread=random.random(),  # noqa: S311 - no secret
         )
         for warning in warnings:
             _log.warning("device flow of %s: %s", self.client_sid, warning)

@@ -62,7 +62,7 @@ class DevicePoller:
         """
         seconds = polling.seconds_to_poll(state, self._now())
         if seconds is None:
-            raise polling.expired()
+            raise polling.expired(state)
         return seconds
 
     async def wait_until_due(self, state: DeviceAuthorization) -> None:

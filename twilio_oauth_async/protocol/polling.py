@@ -58,6 +58,9 @@ MAX_BACKOFF = 60.0
 LAST_POLL_LEAD = 2.0
 """Seconds before expiry at which the last poll is sent if the code expires within one interval."""
 
+MAX_SPREAD = 0.1
+"""The largest share of the interval by which the first poll of a process is delayed."""
+
 MIN_MARGIN = 0.05
 MARGIN_SHARE = 0.01
 """Each wait is lengthened by one hundredth, but at least by `MIN_MARGIN` seconds. So a machine whose clock runs fast by
@@ -99,14 +102,30 @@ Outcome: TypeAlias = Token | TwilioOAuthError
 
 
 def begin(
-    code: DeviceCode, *, client_sid: str, scopes: Sequence[str], audiences: Sequence[str], now: datetime
+    code: DeviceCode,
+    *,
+    client_sid: str,
+    scopes: Sequence[str],
+    audiences: Sequence[str],
+    now: datetime,
+    spread: float = 0.0,
 ) -> tuple[DeviceAuthorization, list[str]]:
-    """Return the first state of a flow, and warnings about values of the server that are replaced or limited."""
+    """Return the first state of a flow, and warnings about values of the server that are replaced or limited.
+
+    Args:
+        code: the response of the server.
+        client_sid: the client that asked for it.
+        scopes: the requested scopes.
+        audiences: the requested audiences.
+        now: when the response was received (UTC).
+        spread: from 0 to 1, lengthens the wait for the first poll by up to a tenth of the interval (`MAX_SPREAD`), so
+            that flows which start together are not polled together.
+    """
     warnings: list[str] = []
     lifetime = _lifetime(code.expires_in, warnings)
     interval = _interval(code.interval, warnings)
     expires_at = now + timedelta(seconds=lifetime)
-    next_poll_at = _poll_time(now, interval)
+    next_poll_at = _poll_time(now, interval, spread)
     if lifetime > 0 and next_poll_at >= expires_at:
         warnings.append(
             "the interval is longer than the lifetime of the device code; polling once, just before it expires"
@@ -133,23 +152,33 @@ def seconds_to_poll(state: DeviceAuthorization, now: datetime) -> float | None:
     return None if due >= state.expires_at else (due - now).total_seconds()
 
 
-def resume(state: DeviceAuthorization, polled_until: datetime) -> DeviceAuthorization:
+def resume(state: DeviceAuthorization, polled_until: datetime, spread: float = 0.0) -> DeviceAuthorization:
     """Return `state` for a process that takes over the flow from another process.
 
-    The other process may have polled until `polled_until`, so the next poll is one interval later. If the code expires
-    before that, a last poll is sent shortly before it expires.
+    The other process may have polled until `polled_until`, so the next poll is one interval later (RFC 8628 3.5). If
+    the code expires before that, there is no further poll.
+
+    Args:
+        state: as it was stored.
+        polled_until: the time at which the last poll may have been sent.
+        spread: see `begin`.
     """
-    due = _poll_time(polled_until, state.interval)
-    if due >= state.expires_at:
-        due = state.expires_at - timedelta(seconds=LAST_POLL_LEAD)
+    due = _poll_time(polled_until, state.interval, spread)
     return attrs.evolve(state, next_poll_at=max(state.next_poll_at, due))
 
 
-def expired() -> DeviceCodeExpiredError:
+def expired(state: DeviceAuthorization | None = None) -> DeviceCodeExpiredError:
     """Return the error for a device code that expired by the clock of the client.
 
     RFC 8628 3.5: polling stops, and a new flow is not started without the user.
+
+    Args:
+        state: tells the cause: the user may have approved while the server could not be reached.
     """
+    if state is not None and state.faults:
+        return DeviceCodeExpiredError(
+            description="the device code expired while the server could not be reached; the user may have approved it"
+        )
     return DeviceCodeExpiredError(description="the device code expired before the user approved it")
 
 
@@ -219,9 +248,9 @@ def _after_fault(state: DeviceAuthorization, now: datetime, outcome: TwilioOAuth
     )
 
 
-def _poll_time(now: datetime, seconds: float) -> datetime:
-    """Return the time `seconds` after `now`, plus the margin."""
-    margin = max(MIN_MARGIN, seconds * MARGIN_SHARE)
+def _poll_time(now: datetime, seconds: float, spread: float = 0.0) -> datetime:
+    """Return the time `seconds` after `now`, plus the margin and a part of `MAX_SPREAD`."""
+    margin = max(MIN_MARGIN, seconds * MARGIN_SHARE) + seconds * MAX_SPREAD * spread
     # Many slow_down responses or an interval of years must not exceed the range of datetime. No code is valid so long.
     return now + timedelta(seconds=min(seconds + margin, 2 * MAX_LIFETIME))
 

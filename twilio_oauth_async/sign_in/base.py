@@ -1,28 +1,29 @@
-"""A sign-in as those see it who wait for it: no device code, no token, safe to send to a browser."""
+"""`SignIn`: a sign-in as users and browsers may see it. `DeviceFlowRunner`: what runs the sign-ins of many users."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 
-from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.instructions import Instructions
+from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.tokens.manager import TokenManager
 
 SignInState: TypeAlias = Literal["pending", "approved", "denied", "expired", "cancelled", "failed"]
 
 
 @attrs.frozen(kw_only=True)
 class SignIn(Instructions):
-    """One person's sign-in at one moment."""
+    """The sign-in of one user at one moment. It holds no device code and no token, so a browser may get it."""
 
     id: str
-    """Cannot be guessed. Who knows it may watch and cancel the sign-in, no more; an application that serves many
-    compares `user` all the same."""
+    """Cannot be guessed. Whoever knows it can follow and cancel the sign-in, and nothing else. An application with many
+    users compares `user` too."""
     user: str
-    """The key under which the token will be stored."""
+    """The user under whose key the token is stored."""
     client_sid: str
     scopes: tuple[str, ...]
     user_code: str
@@ -31,51 +32,77 @@ class SignIn(Instructions):
     expires_at: datetime
     """UTC."""
     state: SignInState = "pending"
+    problem: str | None = None
+    """Why the server cannot be reached at the moment, or why the sign-in ended without a token. For the user."""
+    context: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    """What the application gave to `submit`. It is not part of `to_dict`."""
 
     @classmethod
-    def of(cls, id: str, user: str, authorization: DeviceAuthorization) -> SignIn:  # noqa: A002 - SignIn.id
-        """What may be told of a flow that is under way."""
+    def of(cls, flow: StoredFlow, problem: str | None = None) -> SignIn:
+        """Return what others may see of a stored flow.
+
+        Args:
+            flow: as it is stored.
+            problem: why a pending flow makes no progress.
+        """
+        authorization = flow.authorization
         return cls(
-            id=id,
-            user=user,
+            id=flow.id,
+            user=flow.user,
             client_sid=authorization.client_sid,
             scopes=authorization.scopes,
             user_code=authorization.user_code,
             verification_uri=authorization.verification_uri,
             verification_uri_complete=authorization.verification_uri_complete,
             expires_at=authorization.expires_at,
+            state="pending" if flow.state == "granted" else flow.state,
+            problem=flow.problem if flow.has_ended else problem,
+            context=flow.context,
         )
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the sign-in has ended."""
         return self.state != "pending"
 
+    def seconds_left(self, now: datetime) -> float:
+        """Return the seconds from `now` (aware) until the code expires; 0.0 if it has expired or the sign-in ended."""
+        return 0.0 if self.is_over else max(0.0, (self.expires_at - now).total_seconds())
 
-@attrs.frozen(kw_only=True)
-class SignInEvent:
-    """Something happened."""
-
-    sign_in: SignIn
-    problem: str | None = None
-    """Why it ended as it did, or why the server cannot be reached just now; safe to show."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but `context`, with values that JSON has; dates are in ISO 8601 format."""
+        values = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        del values["context"]
+        return values | {"scopes": list(self.scopes), "expires_at": self.expires_at.isoformat()}
 
 
 class DeviceFlowRunner(Protocol):
-    """Runs the device flows of many people."""
+    """Runs the device flows of many users: `DeviceFlowPool` in a process, or a queue on many hosts."""
 
-    async def submit(self, user: str) -> SignIn:
-        """Begin, and return once the code is issued. A user who has a sign-in under way joins it."""
+    async def submit(self, user: str, *, context: Mapping[str, str] = ...) -> SignIn:
+        """Start a sign-in, and return when the code is issued. A user with a pending sign-in joins it."""
         ...
 
-    def events(self, id: str) -> AsyncGenerator[SignInEvent, None]:  # noqa: A002 - SignIn.id
-        """The present state, then what happens; ends when the sign-in is over. Any number may listen."""
+    def events(self, id: str) -> AsyncGenerator[SignIn, None]:  # noqa: A002 - SignIn.id
+        """Yield the present state, then each change; ends with the sign-in. Any number of listeners."""
         ...
 
     async def result(self, id: str) -> None:  # noqa: A002
-        """Wait for the end; the token is stored then. Raises what the flow ended with."""
+        """Wait for the end; then the token is stored. Raises the error that the sign-in ended with."""
+        ...
+
+    async def find(self, id: str) -> SignIn | None:  # noqa: A002
+        """Return the sign-in; None if there is none. One that has ended can be found for five minutes."""
+        ...
+
+    async def find_user(self, user: str) -> SignIn | None:
+        """Return the pending sign-in of `user`; None if there is none."""
         ...
 
     async def cancel(self, id: str) -> None:  # noqa: A002
-        """Give it up."""
+        """Cancel the sign-in, in whichever process it runs."""
+        ...
+
+    def manager(self, user: str) -> TokenManager:
+        """Return the manager of the user's token."""
         ...

@@ -1,64 +1,128 @@
-"""One sign-in of a pool while it runs: its stored state, and the present for those who listen."""
+"""Streams of the states of sign-ins: of one for those who wait for it, and of all for the program."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 
-import attrs
-
 from twilio_oauth_async.errors import TwilioOAuthError
-from twilio_oauth_async.sign_in.base import SignIn, SignInEvent, SignInState
-from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.sign_in.base import SignIn
+
+MAX_BEHIND = 10_000
+"""Sign-ins whose latest state is kept for one reader of `AllEvents`."""
+
+_log = logging.getLogger(__name__)
 
 
-class RunningSignIn:
-    """Told by the pool, listened to by anybody."""
+class Watch:
+    """The present state of one sign-in, and all who listen to it. It has no task of its own."""
 
-    def __init__(self, flow: StoredFlow) -> None:
-        self.flow = flow
-        self.event = SignInEvent(sign_in=SignIn.of(flow.id, flow.user, flow.authorization))
+    __slots__ = ("_changed", "_is_closed", "error", "listeners", "present")
+
+    def __init__(self, present: SignIn) -> None:
+        """Create it with the present state."""
+        self.present = present
         self.error: TwilioOAuthError | None = None
-        self.ended_at: float | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.stored = flow.authorization
-        """What the flow store has of it."""
-        self.is_stopping = False
-        """The pool closes: no further poll."""
-        self.is_polling = False
-        """The answer under way may hold the token."""
-        self.has_token = False
-        """The server has given the token: from here on it is finished, whatever happens."""
-        self.is_closed = False
-        """Nobody drives it here any more."""
-        self._next = asyncio.Event()
+        """What the sign-in ended with in this process."""
+        self.listeners = 0
+        """How many listen now."""
+        self._changed: asyncio.Event | None = None
+        self._is_closed = False
 
-    @property
-    def sign_in(self) -> SignIn:
-        """How it stands."""
-        return self.event.sign_in
-
-    def tell(self, state: SignInState, problem: str | None = None) -> None:
-        """Make this the present, and wake all who wait for it; nothing where it is the present already."""
-        if (state, problem) == (self.sign_in.state, self.event.problem):
-            return
-        self.event = SignInEvent(sign_in=attrs.evolve(self.sign_in, state=state), problem=problem)
-        self._next.set()
-        self._next = asyncio.Event()
+    def tell(self, sign_in: SignIn, error: TwilioOAuthError | None = None) -> bool:
+        """Make `sign_in` the present state, and wake all who listen. Return whether it is a change."""
+        if self.present.is_over or sign_in == self.present:
+            return False
+        self.present, self.error = sign_in, error
+        self._wake()
+        return True
 
     def close(self) -> None:
-        """Let go of all who listen, although it is not over."""
-        self.is_closed = True
-        self._next.set()
+        """End the streams, although the sign-in has not ended."""
+        self._is_closed = True
+        self._wake()
 
-    async def events(self) -> AsyncGenerator[SignInEvent, None]:
-        """The present, then each later one; what came and went while a listener was busy is passed over."""
-        while True:
-            event, following = self.event, self._next
-            yield event
-            if event.sign_in.is_over:
-                return
-            if self.event is event and not self.is_closed:
-                await following.wait()
-            if self.event is event:
-                return  # closed
+    async def events(self) -> AsyncGenerator[SignIn, None]:
+        """Yield the present state, then each later one; a slow listener misses what a later one has replaced."""
+        self.listeners += 1
+        try:
+            while True:
+                sign_in = self.present
+                yield sign_in
+                while self.present is sign_in:
+                    if sign_in.is_over or self._is_closed:
+                        return
+                    if self._changed is None:
+                        self._changed = asyncio.Event()
+                    await self._changed.wait()
+        finally:
+            self.listeners -= 1
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+
+class AllEvents:
+    """The states of all sign-ins of a pool, for any number of readers.
+
+    A slow reader gets the latest state of each sign-in, and misses what that has replaced. A reader that is behind by
+    more than `MAX_BEHIND` sign-ins loses the oldest of them; this is logged.
+    """
+
+    def __init__(self) -> None:
+        """Create it without readers."""
+        self._readers: set[_Reader] = set()
+
+    def tell(self, sign_in: SignIn) -> None:
+        """Give a new state to all readers."""
+        for reader in self._readers:
+            reader.add(sign_in)
+
+    def close(self) -> None:
+        """End the streams, after what they have not read yet."""
+        for reader in self._readers:
+            reader.close()
+
+    async def read(self) -> AsyncGenerator[SignIn, None]:
+        """Yield each state that is told from now on."""
+        reader = _Reader()
+        self._readers.add(reader)
+        try:
+            while (sign_in := await reader.next()) is not None:
+                yield sign_in
+        finally:
+            self._readers.discard(reader)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self._latest: OrderedDict[str, SignIn] = OrderedDict()
+        self._woken = asyncio.Event()
+        self._is_closed = False
+        self._has_lost = False
+
+    def add(self, sign_in: SignIn) -> None:
+        self._latest[sign_in.id] = sign_in
+        if len(self._latest) > MAX_BEHIND:
+            self._latest.popitem(last=False)
+            if not self._has_lost:
+                self._has_lost = True
+                _log.error("a reader of all_events() is %d sign-ins behind, and loses the oldest", MAX_BEHIND)
+        self._woken.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._woken.set()
+
+    async def next(self) -> SignIn | None:
+        while not self._latest:
+            if self._is_closed:
+                return None
+            self._woken.clear()
+            await self._woken.wait()
+        self._has_lost = False
+        return self._latest.popitem(last=False)[1]

@@ -1,65 +1,115 @@
-"""`DeviceFlowPool`: the device flows of many people in one process, and their survival of its end."""
+"""`DeviceFlowPool`: runs the sign-ins of many users in one process, and shares them with other processes.
+
+`flow_life` has the rules of one flow and `reporting` those of its end; `running` and `reporter` perform them. `upkeep`
+is what the pool does by itself.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import logging
-from collections.abc import AsyncGenerator, Coroutine
+import secrets
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, StoreError
+from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, SignInNotFound
 from twilio_oauth_async.grants.device_flow import DeviceFlow
-from twilio_oauth_async.sign_in.base import SignIn, SignInEvent
-from twilio_oauth_async.sign_in.listeners import RunningSignIn
-from twilio_oauth_async.sign_in.one_flow import MAX_TAKEN_UP, Ending, SignInDriver, problem_of
-from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
+from twilio_oauth_async.sign_in import closing
+from twilio_oauth_async.sign_in.base import SignIn
+from twilio_oauth_async.sign_in.endings import CANCELLED, error_of
+from twilio_oauth_async.sign_in.leases import Leases
+from twilio_oauth_async.sign_in.members import Members
+from twilio_oauth_async.sign_in.reporter import OnEnd, Reporter
+from twilio_oauth_async.sign_in.running import Shared
+from twilio_oauth_async.sign_in.store_calls import StoreCalls
+from twilio_oauth_async.sign_in.submissions import Submissions
+from twilio_oauth_async.sign_in.upkeep import Upkeep
+from twilio_oauth_async.stores.base import FlowStore, TokenStore
 from twilio_oauth_async.stores.memory import MemoryFlowStore
-
-FINISHED_KEPT = 300.0
-"""Seconds for which those who come late are still told how a sign-in ended."""
-
-_log = logging.getLogger(__name__)
+from twilio_oauth_async.tokens.manager import TokenManager
+from twilio_oauth_async.tokens.managers import TokenManagers
 
 
 class DeviceFlowPool:
-    """Runs device flows for many users of one client and scope set. A `DeviceFlowRunner`.
+    """Runs device flows for many users of one client and one set of scopes. A `DeviceFlowRunner`.
 
-    Use it as an async context manager. Entering takes up the flows that a process left behind in `flows`; leaving
-    lets go of those under way, so that the next process can. What a request started goes on when it is cancelled.
+    Use it as an async context manager. While it is open, it runs by itself: it takes up the stored flows that no
+    process polls, also those that an earlier process left, and it reports each end to `on_end`. When it is closed, it
+    gives back the flows that are pending, and the next process goes on with them.
 
-    A user has one sign-in under way, in all of the processes that share `flows`: whoever submits the user again gets
-    it. Only where the store has lost it meanwhile there can be two: the first that is approved counts, and the other
-    one is cancelled.
+    Any number of processes can share `flows` and `tokens`. A user has one pending sign-in in all of them: `submit`,
+    `events`, `result`, `find` and `cancel` work in each process, wherever the flow is polled.
     """
 
     def __init__(
-        self, flow: DeviceFlow, *, tokens: TokenStore, flows: FlowStore | None = None, max_flows: int = 10_000
+        self,
+        flow: DeviceFlow,
+        *,
+        tokens: TokenStore,
+        flows: FlowStore | None = None,
+        max_flows: int = 5_000,
+        on_end: OnEnd | None = None,
+        take_up_every: float = 15.0,
+        close_timeout: float = 8.0,
     ) -> None:
-        """Nothing is sent here.
+        """Create a pool; nothing is sent.
 
         Args:
-            flow: lent; what all of the sign-ins ask for.
-            tokens: where a token goes that was granted, under its user's name.
+            flow: what all sign-ins ask for. It is lent.
+            tokens: where the tokens are saved, under the users' keys.
             flows: where pending flows are kept; None: in memory, so that they end with the process.
-            max_flows: with how many under way a further one is refused.
+            max_flows: with that many under way in this process, `submit` refuses a further one.
+            on_end: a function or coroutine function that is called with each sign-in that has ended, at least once, in
+                one of the processes that have one, also if it ended while no process ran. If it raises, or takes longer
+                than a minute, it is called again with the same sign-in, with growing pauses, for a day. It can be set
+                as an attribute until the pool is opened.
+            take_up_every: seconds between two looks for flows that no process polls, at most.
+            close_timeout: seconds for which `close` waits for polls, saves and callbacks that are under way.
 
         Raises:
-            ConfigurationError: `max_flows` is less than one.
+            ConfigurationError: `max_flows` is less than one, a time is not positive, or `on_end` is not callable.
         """
         if max_flows < 1:
             raise ConfigurationError("max_flows must be at least 1")
-        self._clock = flow.session.clock
-        self._flows: FlowStore = flows if flows is not None else MemoryFlowStore(clock=self._clock)
-        self._driver = SignInDriver(flow, tokens=tokens, flows=self._flows)
+        if not take_up_every > 0 or not close_timeout > 0:
+            raise ConfigurationError("take_up_every and close_timeout must be positive numbers of seconds")
+        clock = flow.session.clock
+        self._flows: FlowStore = flows if flows is not None else MemoryFlowStore(clock=clock)
+        calls = StoreCalls("flow store")
+        leases = Leases(self._flows, calls, clock, secrets.token_hex(8))
+        self._shared = Shared(flow, self._flows, tokens, leases, clock, calls)
         self._max_flows = max_flows
-        self._running: dict[str, RunningSignIn] = {}
-        self._finished: dict[str, RunningSignIn] = {}
-        self._by_user: dict[str, list[RunningSignIn]] = {}
-        self._starting: dict[str, asyncio.Task[SignIn]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._take_up_every = take_up_every
+        self._close_timeout = close_timeout
+        self._managers = TokenManagers(flow, store=tokens)
         self._is_open = False
+        self.on_end = on_end
+        self._renew_parts()
+
+    def _renew_parts(self) -> None:
+        """Make what a pool has from `open` to `close`."""
+        shared = self._shared
+        self._reporter = Reporter(shared)
+        self._members = Members(shared, self._reporter)
+        self._upkeep = Upkeep(
+            shared, self._members, self._reporter, max_flows=self._max_flows, every=self._take_up_every
+        )
+        self._submissions = Submissions(shared, self._members, self._upkeep, max_flows=self._max_flows)
+
+    @property
+    def on_end(self) -> OnEnd | None:
+        """The callback for ends. Setting it while the pool is open raises `ConfigurationError`."""
+        return self._on_end
+
+    @on_end.setter
+    def on_end(self, on_end: OnEnd | None) -> None:
+        if self._is_open:
+            raise ConfigurationError("on_end can be set until the pool is opened")
+        if on_end is not None and not callable(on_end):
+            raise ConfigurationError("on_end must be a function that takes a SignIn")
+        self._on_end = on_end
+
+    def __repr__(self) -> str:
+        return f"DeviceFlowPool({self._shared.flow!r}, {len(self._members)} sign-ins)"
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -70,277 +120,175 @@ class DeviceFlowPool:
     ) -> None:
         await self.close()
 
-    async def open(self) -> list[SignIn]:
-        """Begin, with the stored flows that nobody drives: those that `take_up` gives.
+    async def open(self) -> None:
+        """Start to run. Do nothing if the pool is open.
 
-        Raises:
-            StoreError: the flow store failed.
+        A store that fails does not keep the pool from opening: it is tried again.
         """
+        if self._is_open:
+            return
+        self._renew_parts()
+        self._reporter.on_end = self._on_end
         self._is_open = True
-        try:
-            return await self.take_up()
-        except BaseException:
-            await self.close()
-            raise
+        self._upkeep.start()
 
     async def close(self) -> None:
-        """End: a poll under way is finished, and a token that it brings is saved; all else is let go, listeners too."""
-        self._is_open = False
-        finishing: set[asyncio.Task[None] | None] = set()
-        for running in self._running.values():
-            running.is_stopping = True
-            if running.is_polling or running.has_token:
-                finishing.add(running.task)
-        tasks = list(self._tasks)
-        for task in tasks:
-            if task not in finishing:
-                task.cancel()
-        try:
-            if tasks:
-                await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            raise
-        left = list(self._running.values())
-        # Listeners first: they wait neither for a slow store nor for one that makes a mistake.
-        for running in left:
-            self._drop(running)
-            running.close()
-        for running in left:
-            await self._driver.let_go(running.flow)
+        """Stop, and give back all pending flows. Do nothing if the pool is closed.
 
-    async def take_up(self) -> list[SignIn]:
-        """Carry on with the stored flows that nobody drives and that ask for the same; which ones they were.
-
-        Done on entering. Call it now and then where a process may have been killed: what it drove is free
-        `driver.LEASE` seconds after its next poll.
-
-        Raises:
-            ConfigurationError: the pool is not open.
-            StoreError: the flow store failed, and nothing was taken up.
+        All event streams end at once. Polls, saves and callbacks that are under way get `close_timeout` seconds. A
+        token that has arrived and cannot be saved in that time is revoked. A pool can be opened again.
         """
-        self._check_open()
-        taken: list[SignIn] = []
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._members.close_streams()
         try:
-            while True:
-                due = await self._driver.list_due()
-                before = len(taken)
-                for flow in due:
-                    running = await self._take_up(flow)
-                    if running is not None:
-                        taken.append(running.sign_in)
-                if len(due) < MAX_TAKEN_UP or len(taken) == before:
-                    break  # else what was taken up is not due any more, and the next ones are listed
-        except StoreError as error:
-            if not taken:
-                raise
-            _log.warning("not all of the pending sign-ins could be taken up: %s", error)
-        if taken:
-            _log.info("%d pending sign-ins were taken up", len(taken))
-        return taken
+            await self._submissions.stop()
+            await self._upkeep.stop()
+            await self._members.stop_followers()
+        finally:
+            await closing.close(self._shared, self._members, self._reporter, self._close_timeout)
+        await self._shared.leases.close()
+        await self._managers.close()
 
-    async def submit(self, user: str) -> SignIn:
-        """Begin a sign-in, and return once the code is issued.
+    async def submit(self, user: str, *, context: Mapping[str, str] | None = None) -> SignIn:
+        """Start a sign-in, and return once the code is issued.
+
+        A user with a pending sign-in joins it, in whichever process it runs: the same code is returned.
 
         Args:
-            user: the key under which the token will be stored. A user with a sign-in under way joins it.
+            user: the key under which the token is stored.
+            context: what the application needs when the sign-in ends, for example a chat or a path. It is stored with
+                the flow and is the `SignIn.context` of each state. That of the first `submit` counts.
 
         Raises:
-            ConfigurationError: the pool is not open, or `user` is empty.
-            DeviceFlowError: there are `max_flows` under way, or the pool was closed meanwhile.
+            ConfigurationError: the pool is not open, `user` is empty, or `context` does not map strings to strings.
+            TooManySignIns: `max_flows` sign-ins are under way here.
+            DeviceFlowError: the pool was closed meanwhile, or another program polls a sign-in of this user.
             StoreError: the flow could not be stored.
-            TransportError, ProtocolError, ApiError: no code could be had.
+            TransportError, ProtocolError, ApiError: no code was issued.
         """
         self._check_open()
         if not user:
             raise ConfigurationError("user must not be empty")
-        self._forget_finished()
-        if user in self._by_user:
-            return max(self._by_user[user], key=lambda running: running.sign_in.expires_at).sign_in
-        if user not in self._starting:
-            if len(self._running) + len(self._starting) >= self._max_flows:
-                raise DeviceFlowError(f"there are {self._max_flows} sign-ins under way, and no more are taken")
-            self._starting[user] = self._own(self._start(user))
-            self._starting[user].add_done_callback(functools.partial(self._started, user))
-        starting = self._starting[user]
-        # Whoever asked may go away: the others who joined, and the person with the code, do not.
-        await asyncio.wait([starting])
-        if starting.cancelled():
-            raise DeviceFlowError("the pool was closed")
-        return starting.result()
+        context = context or {}
+        if not all(isinstance(part, str) for pair in context.items() for part in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("context must map strings to strings")
+        return await self._submissions.submit(user, context)
 
-    async def events(self, id: str) -> AsyncGenerator[SignInEvent, None]:  # noqa: A002 - SignIn.id
-        """The present state, then what happens, until the sign-in is over. Any number may listen, also late.
+    async def events(self, id: str) -> AsyncGenerator[SignIn, None]:  # noqa: A002 - SignIn.id
+        """Yield the present state of a sign-in, then each change, until it has ended or the pool is closed.
 
-        Ends before that, too: when the pool closes, and when another process has taken the sign-in over. `find` tells.
+        Any number of listeners, in any process. A slow listener misses states that a later one has replaced.
 
         Raises:
-            ConfigurationError: there is no such sign-in.
+            ConfigurationError: the pool is not open.
+            SignInNotFound: there is no such sign-in.
+            StoreError: the flow store failed.
         """
-        async for event in self._find(id).events():
-            yield event
+        self._check_open()
+        async for sign_in in self._members.events(id):
+            yield sign_in
+
+    async def all_events(self) -> AsyncGenerator[SignIn, None]:
+        """Yield each change of the sign-ins that run in this process, until the pool is closed.
+
+        A slow reader misses states that a later state of the same sign-in has replaced; it does not miss an end, unless
+        it is behind by more than 10,000 sign-ins.
+
+        Raises:
+            ConfigurationError: the pool is not open.
+        """
+        self._check_open()
+        async for sign_in in self._members.all_events.read():
+            yield sign_in
 
     async def result(self, id: str) -> None:  # noqa: A002
-        """Wait until the token is in the token store.
+        """Wait until the token is stored.
 
         Raises:
-            ConfigurationError: there is no such sign-in.
-            DeviceFlowError: it was refused, it expired, or it was cancelled; or it is not driven here any more.
-            TwilioOAuthError: what else it ended with.
+            ConfigurationError: the pool is not open.
+            SignInNotFound: there is no such sign-in.
+            AccessDeniedError: the user denied.
+            DeviceCodeExpiredError: the code expired.
+            DeviceFlowError: it was cancelled, it failed, or the pool was closed: then it is still pending.
+            TwilioOAuthError: what else it ended with. Each caller gets an exception of its own.
         """
-        running = self._find(id)
-        async for _ in running.events():
+        self._check_open()
+        watch = await self._members.watch(id)
+        async for _ in watch.events():
             pass
-        if running.error is not None:
-            raise running.error.with_traceback(None)
-        if not running.sign_in.is_over:
-            why = "another process has taken the sign-in over" if self._is_open else "the pool was closed"
-            raise DeviceFlowError(f"{why}: it is still pending in its store")
-
-    async def cancel(self, id: str) -> None:  # noqa: A002
-        """Give a sign-in up. Where its token has come already it is too late: returns once that is saved.
-
-        Raises:
-            ConfigurationError: there is no such sign-in.
-            StoreError: it could not be taken out of the flow store.
-        """
-        if id in self._running:
-            await self._give_up(self._running[id], "the sign-in was cancelled")
-        elif id in self._finished:
-            if self._finished[id].sign_in.state == "cancelled":
-                await self._flows.delete(id)  # once more: the store may have failed
-        elif await self._flows.load(id) is None:
-            raise ConfigurationError("there is no such sign-in")
-        else:
-            # Driven by another process, or by nobody: whoever drives it notices at the next poll.
-            await self._flows.delete(id)
+        if not watch.present.is_over:
+            raise DeviceFlowError("the pool was closed: the sign-in is still pending in its store")
+        error = error_of(watch.present, watch.error)
+        if error is not None:
+            raise error
 
     async def find(self, id: str) -> SignIn | None:  # noqa: A002
-        """How a sign-in stands, also one that another process drives or that nobody has taken up yet.
+        """Return a sign-in, in whichever process it runs; None if there is none.
+
+        One that has ended can be found for five minutes after its end was reported.
 
         Raises:
             StoreError: the flow store failed.
         """
-        running = self._running.get(id) or self._finished.get(id)
+        running = self._members.running.get(id)
         if running is not None:
             return running.sign_in
-        flow = await self._flows.load(id)
-        return None if flow is None else SignIn.of(flow.id, flow.user, flow.authorization)
+        flow = await self._shared.load(id)
+        return None if flow is None else SignIn.of(flow)
 
-    async def _start(self, user: str) -> SignIn:
-        flow = await self._driver.find(user)
-        if flow is not None and (flow.id in self._finished or self._is_of_no_use(flow)):
-            await self._flows.delete(flow.id)  # it could not be when it ended, or its process was killed
-            flow = None
-        if flow is None:
-            flow = await self._driver.begin(user)
-            if self._driver.is_ours(flow) and flow.id not in self._running:
-                return self._drive(flow).sign_in
-        if not self._driver.asks_for_the_same(flow):
-            raise DeviceFlowError("another program polls a sign-in of this user with other scopes or audiences")
-        running = await self._take_up(flow) or self._running.get(flow.id)
-        if running is None and flow.id not in self._finished:
-            running = self._drive(flow)  # another process polls it: its code is the one to show, and we follow it
-        return running.sign_in if running is not None else SignIn.of(flow.id, flow.user, flow.authorization)
+    async def find_user(self, user: str) -> SignIn | None:
+        """Return the pending sign-in of `user`, in whichever process it runs; None if there is none.
 
-    def _is_of_no_use(self, flow: StoredFlow) -> bool:
-        """Whether its code has expired, or nobody polls it and it asks for something else than we do."""
-        now = self._clock.now()
-        has_expired = flow.state == "pending" and flow.authorization.expires_at <= now
-        is_polled = flow.leased_until is not None and flow.leased_until > now
-        return has_expired or not (is_polled or self._driver.asks_for_the_same(flow))
+        Raises:
+            StoreError: the flow store failed.
+        """
+        running = self._members.by_user.get(user)
+        if running is not None and not running.sign_in.is_over:
+            return running.sign_in
+        flow = await self._submissions.find_user(user)
+        return None if flow is None else SignIn.of(flow)
 
-    def _started(self, user: str, task: asyncio.Task[SignIn]) -> None:
-        del self._starting[user]
-        if not task.cancelled():
-            task.exception()  # looked at: all who asked may have gone away
+    async def cancel(self, id: str) -> None:  # noqa: A002
+        """Cancel a sign-in, in whichever process it runs. A later approval is of no effect: its token is revoked.
 
-    async def _take_up(self, flow: StoredFlow) -> RunningSignIn | None:
-        if flow.id in self._running:
-            return None  # the machine was suspended for longer than our lease
-        ours = await self._driver.take_up(flow) if flow.id not in self._finished else None
-        # Looked at after the wait: two calls at once are of one owner, and both of them get the lease.
-        if flow.id in self._finished:
-            await self._flows.delete(flow.id)  # it could not be when it ended
-            return None
-        if ours is None or flow.id in self._running:
-            return None
-        if not self._is_open:
-            await self._driver.let_go(ours)
-            return None
-        return self._drive(ours)
+        If its token has arrived already, it is too late: this returns when the sign-in has ended. It does nothing if
+        the sign-in has ended.
 
-    def _drive(self, flow: StoredFlow) -> RunningSignIn:
-        running = self._running[flow.id] = RunningSignIn(flow)
-        self._by_user.setdefault(flow.user, []).append(running)
-        running.task = self._own(self._to_its_end(running))
-        return running
-
-    async def _to_its_end(self, running: RunningSignIn) -> None:
-        try:
-            ending = await self._driver.drive(running)
-        except Exception as error:  # noqa: BLE001 - a mistake, ours or a store's: those who wait must hear of it
-            ending = Ending("failed", DeviceFlowError(f"an unexpected {type(error).__name__}"))
-            context = {"message": "a sign-in was ended by a mistake", "exception": error, "task": running.task}
-            asyncio.get_running_loop().call_exception_handler(context)
-        if ending is None:
-            if self._is_open:  # else `close` does this, and lets it go
-                self._drop(running)
-                running.close()
+        Raises:
+            ConfigurationError: the pool is not open.
+            SignInNotFound: there is no such sign-in.
+            StoreError: the flow store failed; the sign-in goes on.
+        """
+        self._check_open()
+        shared = self._shared
+        if await shared.flow_calls.of(self._flows.end(id, CANCELLED.state, CANCELLED.problem)):
+            running = self._members.running.get(id)
+            if running is not None:
+                running.end(CANCELLED)
+                self._members.publish(running.sign_in)
+            else:
+                await self._report_cancelled(id)
             return
-        self._end(running, ending)
-        if ending.state == "approved":
-            for other in list(self._by_user.get(running.flow.user, ())):
-                try:
-                    await self._give_up(other, "another sign-in of the same user was approved")
-                except StoreError as error:
-                    _log.warning("a sign-in that is not needed any more stays in the store: %s", error)
+        if await shared.load(id) is None:
+            raise SignInNotFound("there is no such sign-in")
+        watch = await self._members.watch(id)
+        async for _ in watch.events():
+            pass
 
-    async def _give_up(self, running: RunningSignIn, why: str) -> None:
-        assert running.task is not None  # since _drive
-        if running.has_token:
-            await asyncio.wait([running.task])
-            return
-        running.task.cancel()
-        self._end(running, Ending("cancelled", DeviceFlowError(why)))
-        await self._flows.delete(running.flow.id)
+    def manager(self, user: str) -> TokenManager:
+        """Return the manager of the token of `user`, with the same grant and store."""
+        return self._managers.get(user)
 
-    def _end(self, running: RunningSignIn, ending: Ending) -> None:
-        self._drop(running)
-        self._finished[running.flow.id] = running
-        running.error = ending.error
-        running.ended_at = self._clock.monotonic()
-        running.tell(ending.state, None if ending.error is None else problem_of(ending.error))
-        _log.info("a sign-in ended: %s", ending.state)
-
-    def _drop(self, running: RunningSignIn) -> None:
-        del self._running[running.flow.id]
-        of_user = self._by_user[running.flow.user]
-        of_user.remove(running)
-        if not of_user:
-            del self._by_user[running.flow.user]
-
-    def _find(self, id: str) -> RunningSignIn:  # noqa: A002
-        running = self._running.get(id) or self._finished.get(id)
-        if running is None:
-            raise ConfigurationError("there is no such sign-in")
-        return running
+    async def _report_cancelled(self, id_: str) -> None:
+        """Report the end of a flow that does not run here, if no process polls it."""
+        flow = await self._shared.load(id_)
+        if flow is not None:
+            self._members.publish(SignIn.of(flow))
+            if self._on_end is not None:
+                self._reporter.start(flow, SignIn.of(flow))
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise ConfigurationError("the pool is not open: use 'async with DeviceFlowPool(...)'")
-
-    def _forget_finished(self) -> None:
-        now = self._clock.monotonic()
-        while self._finished:
-            first = next(iter(self._finished.values()))  # the one that ended first
-            if first.ended_at is not None and now - first.ended_at <= FINISHED_KEPT:
-                return
-            del self._finished[first.flow.id]
-
-    def _own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

@@ -1,0 +1,128 @@
+"""`Submissions`: starts sign-ins, and joins those that are under way here or in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+
+from twilio_oauth_async.errors import DeviceFlowError, TooManySignIns, TwilioOAuthError
+from twilio_oauth_async.protocol import polling
+from twilio_oauth_async.sign_in.base import SignIn
+from twilio_oauth_async.sign_in.endings import ending_of_error
+from twilio_oauth_async.sign_in.flow_life import LEASE, started
+from twilio_oauth_async.sign_in.flow_steps import Lease
+from twilio_oauth_async.sign_in.members import Members
+from twilio_oauth_async.sign_in.running import Shared
+from twilio_oauth_async.sign_in.upkeep import Upkeep
+from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.tokens.failures import copy_of
+from twilio_oauth_async.tokens.identity import key_of
+
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds after which it is worth to try again at the latest: a sign-in may end at any time."""
+
+
+class Submissions:
+    """The sign-ins that are being started. Two calls for one user at the same time get one code."""
+
+    def __init__(self, shared: Shared, members: Members, upkeep: Upkeep, *, max_flows: int) -> None:
+        """Create it.
+
+        Args:
+            shared: what the flows are run with.
+            members: the flows that run here.
+            upkeep: takes up a flow that no process polls.
+            max_flows: with that many under way, a further one is refused.
+        """
+        self._shared = shared
+        self._members = members
+        self._upkeep = upkeep
+        self._max_flows = max_flows
+        self._starting: dict[str, asyncio.Task[SignIn | TwilioOAuthError]] = {}
+
+    async def submit(self, user: str, context: Mapping[str, str]) -> SignIn:
+        """Return the pending sign-in of `user`, or a new one; raises as `DeviceFlowPool.submit`."""
+        running = self._members.by_user.get(user)
+        if running is not None and not running.life.is_recorded and running.life.ending is None:
+            return running.sign_in
+        task = self._starting.get(user)
+        if task is None:
+            if len(self._members) + len(self._starting) >= self._max_flows:
+                raise TooManySignIns(
+                    f"{self._max_flows} sign-ins are under way, and no more are started",
+                    retry_after=self._retry_after(),
+                )
+            task = self._starting[user] = asyncio.create_task(self._start(user, dict(context)))
+            task.add_done_callback(lambda _: self._starting.pop(user, None))
+        # A caller may be cancelled: the others who joined, and the user who has the code, are not.
+        await asyncio.wait({task})
+        outcome = DeviceFlowError("the pool was closed") if task.cancelled() else task.result()
+        if isinstance(outcome, TwilioOAuthError):
+            raise copy_of(outcome)
+        return outcome
+
+    async def find_user(self, user: str) -> StoredFlow | None:
+        """Return the flow of `user` that has not ended; raises `StoreError`."""
+        shared = self._shared
+        return await shared.flow_calls.of(shared.flows.find_user(key_of(shared.flow, user)))
+
+    async def stop(self) -> None:
+        """Cancel what is being started: no user has seen a code yet."""
+        tasks = set(self._starting.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _retry_after(self) -> float:
+        now = self._shared.clock.now()
+        ends = (flow.life.flow.authorization.expires_at for flow in self._members.running.values())
+        first = min(ends, default=now)
+        return min(max((first - now).total_seconds(), 1.0), LONGEST_RETRY_AFTER)
+
+    async def _start(self, user: str, context: dict[str, str]) -> SignIn | TwilioOAuthError:
+        try:
+            return await self._join(user) or await self._begin(user, context)
+        except TwilioOAuthError as error:
+            return error
+
+    async def _join(self, user: str) -> SignIn | None:
+        """Return the pending sign-in of `user`; None if there is none that is of use."""
+        flow = await self.find_user(user)
+        if flow is None:
+            return None
+        shared, now = self._shared, self._shared.clock.now()
+        if flow.state == "pending" and flow.authorization.expires_at <= now:
+            expired = ending_of_error(polling.expired(flow.authorization))
+            await shared.flow_calls.of(shared.flows.end(flow.id, expired.state, expired.problem))
+            return None
+        if self._upkeep.asks_for_the_same(flow):
+            return await self._joined(flow)
+        if flow.leased_until is not None and flow.leased_until > now:
+            raise DeviceFlowError("another program polls a sign-in of this user with other scopes or audiences")
+        problem = "the user has started a sign-in with other scopes or audiences"
+        await shared.flow_calls.of(shared.flows.end(flow.id, "cancelled", problem))
+        return None
+
+    async def _joined(self, flow: StoredFlow) -> SignIn:
+        """Return the sign-in of a stored flow. If no process polls it, this one does."""
+        if len(self._members) < self._max_flows and await self._upkeep.take(flow):
+            return self._members.running[flow.id].sign_in
+        return SignIn.of(flow)
+
+    async def _begin(self, user: str, context: dict[str, str]) -> SignIn:
+        shared, leases = self._shared, self._shared.leases
+        flow = StoredFlow(
+            id=secrets.token_urlsafe(16),
+            user=user,
+            server=shared.flow.identity.server,
+            authorization=await shared.flow.start(),
+            context=context,
+        )
+        asked = leases.now()
+        stored = await shared.flow_calls.of(shared.flows.create(flow, owner=leases.owner, seconds=LEASE))
+        if stored.id != flow.id:
+            # Another process was faster. Its code is the one to show; nobody has seen ours.
+            return await self._joined(stored)
+        return self._members.run(started(stored, Lease.given(asked, LEASE), asked))
