@@ -1,0 +1,303 @@
+"""What can happen next in a world of two pools: every step with every outcome, and everything that comes from outside.
+
+Each function yields pairs of a label and a `Draft`; `successors` returns the worlds that they lead to.
+"""
+
+import math
+
+from tests.model.search import NO_PROCESS
+from tests.model.sign_in_invariants import check_world
+from tests.model.sign_in_server import ask_for_less, process_poll
+from tests.model.sign_in_steps import (
+    PROCESSES,
+    effect,
+    idle_step,
+    next_step,
+    perform,
+    report_effect,
+    respond,
+    usual_step,
+)
+from tests.model.sign_in_world import DOWN, NONE, REQUEST_TIMEOUT, Draft, Process, lease_left, seconds
+from twilio_oauth_async.sign_in.endings import CANCELLED
+from twilio_oauth_async.sign_in.flow_life import ended_as
+from twilio_oauth_async.sign_in.flow_steps import Act, CallFailed, End, Happening, Rest
+from twilio_oauth_async.sign_in.reporting import GIVE_UP_AFTER, Pause, Result, Task
+
+CLOCK_STEP = 100.0
+"""Seconds by which a wall clock is set forward or back."""
+
+TAKE_UP_EVERY = 15.0
+"""Seconds between two looks of a pool into its store."""
+
+LONG_STOP = 60.0
+"""Seconds after which a process that has stopped may find that its token was given up by another one."""
+
+
+def successors(world, values):
+    """Return the next worlds: tuples of the label, the process, the world, False, and what is violated."""
+    found = []
+    for p in (0, 1):
+        found += [(label, p, draft) for label, draft in _of_process(world, values, p)]
+    found += [(label, NO_PROCESS, draft) for label, draft in _from_outside(world, values)]
+    worlds = []
+    for label, p, draft in found:
+        after = draft.world()
+        if after != world or draft.violation:
+            worlds.append((label, p, after, False, draft.violation or check_world(world, after, values)))
+    return worlds
+
+
+def _of_process(world, values, p):
+    process = world.processes[p]
+    if not process.is_up:
+        if world.flow != NONE:
+            yield "starts", start(Draft(world, values), p)
+        return
+    if process.stopped_at is not None:
+        if world.now > process.stopped_at:
+            yield "goes on", wake(Draft(world, values), p)
+        return
+    usual = usual_step(world, values, p)
+    if usual is not None:
+        yield usual
+    draft = Draft(world, values)
+    idle = idle_step(draft, p)
+    if idle is not None:
+        yield idle, perform(draft, p, idle)
+    if process.sent is not None and not process.sent.response and process.sent.is_slow:
+        yield PROCESSES, perform(Draft(world, values), p, PROCESSES)
+
+    def spending(kind):
+        draft = Draft(world, values)
+        draft.spend(kind)
+        return draft
+
+    if world.budget.faults:
+        yield from _faults(spending, p)
+    if world.budget.events:
+        yield from _events(spending, p)
+    if process.life == NONE and process.report == NONE:
+        return
+    if world.budget.stops:
+        for is_suspended in (True, False):
+            draft = spending("stops")
+            draft.change(p, stopped_at=draft.now, is_suspended=is_suspended)
+            yield "is suspended" if is_suspended else "makes no step for some time", draft
+    if world.budget.steps:
+        for step in (CLOCK_STEP, -CLOCK_STEP):
+            draft = spending("steps")
+            draft.change(p, shift=process.shift + step)
+            yield f"its wall clock is set by {step:+g} s", draft
+
+
+def start(draft, p):
+    draft.change(p, is_up=True)
+    return draft
+
+
+def wake(draft, p):
+    """Let process `p` go on."""
+    process = draft.processes[p]
+    stopped_for = draft.now - process.stopped_at
+    if stopped_for >= LONG_STOP and (draft.holds_token(p) or (process.sent and process.sent.response == "token")):
+        draft.excuse("stopped with the token")
+    if process.is_suspended and process.shift < 0:
+        draft.excuse("both clocks wrong")
+    asleep = process.asleep + (stopped_for if process.is_suspended else 0.0)
+    draft.change(p, stopped_at=None, is_suspended=False, asleep=asleep)
+    return draft
+
+
+# Faults.
+
+
+def _faults(spending, p):
+    process = spending("faults").processes[p]
+    yield from _kills(spending, p)
+    if process.sent is not None:
+        yield from _failed_polls(spending, p)
+        return
+    draft = spending("faults")
+    step = next_step(draft, p)
+    if process.seen != NONE:
+        draft.change(p, seen=NONE)
+        if process.life != NONE:
+            draft.tell(p, CallFailed(Act.LOOK, DOWN))
+        yield f"{step}: the store fails", draft
+    elif step is Act.POLL:
+        respond(draft, p, "not sent")
+        yield "the poll cannot be sent", draft
+    elif step is Act.LOOK:
+        draft.tell(p, CallFailed(step, DOWN))
+        yield "the store fails while it is read", draft
+    elif step is Act.REVOKE:
+        draft.excuse("not revoked")
+        draft.tell(p, Happening.REVOKED)
+        yield "the token cannot be revoked", draft
+    elif isinstance(step, End) or (isinstance(step, Act) and step is not Act.STOP):
+        for is_done in (False, True):
+            draft = spending("faults")
+            if is_done:
+                effect(draft, p, step)
+            draft.tell(p, CallFailed(End if isinstance(step, End) else step, DOWN))
+            yield _failure(step, is_done), draft
+    elif isinstance(step, Task) and step is not Task.DONE:
+        for is_done in (False, True):
+            draft = spending("faults")
+            if is_done:
+                report_effect(draft, p, step)
+            draft.tell_report(p, Result.FAILED)
+            yield _failure(step, is_done), draft
+
+
+def _failure(step, is_done):
+    name = f"end it as {step.ending.state}" if isinstance(step, End) else step.value
+    return f"fails to {name}" + (", but it is done" if is_done else "")
+
+
+def _failed_polls(spending, p):
+    sent = spending("faults").processes[p].sent
+    if sent.response:
+        draft = spending("faults")
+        if sent.response == "token":
+            draft.excuse("response lost")
+        respond(draft, p, "lost")
+        yield "the response is lost", draft
+        return
+    for response, label in (("overload", "the server has too much to do"), ("lost", "the request is lost")):
+        draft = spending("faults")
+        respond(draft, p, response)
+        yield label, draft
+    draft = spending("faults")
+    draft.change(p, sent=sent._replace(response=ask_for_less(draft)))
+    yield "the server asks for fewer polls", draft
+    if not sent.is_slow:
+        draft = spending("faults")
+        draft.change(p, sent=sent._replace(is_slow=True))
+        yield "the request is slow", draft
+
+
+def _kills(spending, p):
+    draft = spending("faults")
+    process = draft.processes[p]
+    if (process.life, process.report, process.kept_until) == (NONE, NONE, None):
+        return
+    if process.sent is None or process.sent.response:
+        if (process.sent and process.sent.response == "token") or draft.holds_token(p):
+            draft.excuse("killed with the token")
+        yield "is killed", _kill(draft, p)
+        return
+    yield "is killed, and its poll is lost", _kill(draft, p)
+    draft = spending("faults")
+    if process_poll(draft) == "token":
+        draft.excuse("killed with the token")
+    yield "is killed, and its poll is processed", _kill(draft, p)
+    draft = spending("faults")
+    draft.late += (process.sent.at,)
+    yield "is killed, and its poll is slow", _kill(draft, p)
+
+
+def _kill(draft, p):
+    process = draft.processes[p]
+    draft.processes[p] = Process(
+        process.run + 1, is_up=False, has_callback=process.has_callback, asleep=process.asleep, shift=process.shift
+    )
+    return draft
+
+
+# Events.
+
+
+def _events(spending, p):
+    draft = spending("events")
+    process = draft.processes[p]
+    if not process.is_closing and draft.flow is not None:
+        draft.change(p, is_closing=True)
+        if process.life != NONE:
+            draft.tell(p, Happening.STOPPING)
+        yield "begins to close", draft
+    draft = spending("events")
+    if draft.flow is not None and draft.flow.state == "pending" and not process.is_closing:
+        draft.end("cancelled", CANCELLED.problem)
+        draft.excuse("cancelled")
+        if process.life != NONE and not draft.life(p).is_recorded:
+            life = ended_as(draft.life(p), CANCELLED)
+            draft.change(p, life=draft.values.number(life))
+        yield "cancels the sign-in", draft
+
+
+def _from_outside(world, values):
+    if not world.server.decision and world.now < world.server.expires_at:
+        for decision in ("approved", "denied"):
+            draft = Draft(world, values)
+            draft.server = draft.server._replace(decision=decision)
+            yield f"the user decides: {decision}", draft
+    if world.budget.events and _can_sign_out(world):
+        draft = Draft(world, values)
+        draft.spend("events")
+        draft.token = "" if world.token == "other" and not world.server.is_exchanged else "out"
+        if draft.token == "out":
+            draft.excuse("signed out")
+        yield "the user signs out", draft
+    for sent_at in world.late:
+        draft = Draft(world, values)
+        draft.late = tuple(at for at in draft.late if at != sent_at)
+        if process_poll(draft) == "token":
+            draft.excuse("killed with the token")
+        yield "the server processes the slow poll of a killed process", draft
+    draft = Draft(world, values)
+    if all(is_at_rest(draft, p) for p in (0, 1)):
+        ahead = moments(world, values)
+        has_work = any(idle_step(draft, p) for p in (0, 1))
+        if ahead and not (has_work and ahead[0] > world.now + TAKE_UP_EVERY):
+            yield f"it becomes {ahead[0]:g} s", pass_time(draft, ahead[0])
+
+
+def _can_sign_out(world):
+    return world.token in {"other", "new"} or (world.token == "" and world.server.is_exchanged)
+
+
+# Time.
+
+
+def is_at_rest(draft, p):
+    """Return whether process `p` does nothing before some time has passed."""
+    process = draft.processes[p]
+    if not process.is_up or process.stopped_at is not None:
+        return True
+    step = next_step(draft, p)
+    return step is None or isinstance(step, (Rest, Pause))
+
+
+def moments(world, values):
+    """Return the times at which something changes by itself."""
+    draft, found = Draft(world, values), set()
+    for p, process in enumerate(world.processes):
+        if not process.is_up:
+            continue
+        if process.sent is not None:
+            found.add(process.sent.at + REQUEST_TIMEOUT)
+        found.add(process.kept_until or 0.0)
+        if process.life != NONE and draft.life(p).lease is not None:
+            left = draft.life(p).lease.left(draft.clocks(p))
+            found |= {world.now + left, world.now + lease_left(left)}
+        if process.stopped_at is None:
+            step = next_step(draft, p)
+            if isinstance(step, (Rest, Pause)):
+                found.add(world.now + step.at - draft.clocks(p).monotonic)
+    flow = draft.flow
+    if flow is not None:
+        if flow.leased_until is not None:
+            found.add(seconds(flow.leased_until))
+        if flow.ended_at is not None:
+            found.add(seconds(flow.ended_at) + GIVE_UP_AFTER.total_seconds() + 3601.0)
+    if not world.server.decision:
+        found.add(world.server.expires_at)
+    return sorted(round(one, 3) for one in found if world.now < round(one, 3) < math.inf)
+
+
+def pass_time(draft, until):
+    draft.now = until
+    draft.late = tuple(sent_at for sent_at in draft.late if sent_at + REQUEST_TIMEOUT > until)
+    return draft
