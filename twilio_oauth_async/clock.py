@@ -10,6 +10,7 @@ import asyncio
 import functools
 import heapq
 import itertools
+import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -68,6 +69,14 @@ def wall_seconds(clock: Clock) -> Callable[[], float]:
     """Return a function that returns the wall clock time of `clock` in POSIX seconds, as fast as the clock can."""
     timestamp: Callable[[], float] | None = getattr(clock, "timestamp", None)
     return timestamp if timestamp is not None else lambda: clock.now().timestamp()
+
+
+def spread(clock: Clock) -> float:
+    """Return a number from 0 to 1 that spreads what many flows and processes would do at the same time.
+
+    Random, but 0.0 with a `VirtualClock`: tests are repeatable.
+    """
+    return 0.0 if isinstance(clock, VirtualClock) else random.random()  # noqa: S311 - no secret
 
 
 class VirtualClock:

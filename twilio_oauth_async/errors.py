@@ -19,6 +19,8 @@
     ├── AuthorizationError            the authorization callback is missing, invalid or reports an error
     ├── IdTokenError                  an ID token failed validation
     ├── LoginRequired                 a user has to sign in again
+    ├── SignInNotFound                a pool has no such sign-in (also a LookupError)
+    ├── TooManySignIns                a pool has as many pending sign-ins as it may have
     ├── RevocationUnsupported         the server has no revocation endpoint
     └── StoreError                    a token store or flow store failed
         └── StoreConflict             the store holds a newer value or another owner's lease
@@ -211,8 +213,11 @@ class AuthorizationPendingError(ApiError):
 class SlowDownError(ApiError):
     """The client polls too often (RFC 8628 3.5 ``slow_down``).
 
-    Attributes: as in `ApiError`.
+    Attributes: as in `ApiError`, and:
+        interval: the new interval in seconds, which some servers send; None: the response has none.
     """
+
+    interval: float | None = None
 
 
 class RateLimitedError(ApiError):

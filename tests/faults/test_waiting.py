@@ -64,8 +64,9 @@ async def test_retry_after_beyond_the_time_limit_fails_at_once():
         assert caught.value.retry_after == 3000
         assert session.clock.monotonic() == 0
     async with scripted_device_flow(http(429, b"", None, Retry_After="3000"), TOKEN) as setup:
-        with pytest.raises(DeviceCodeExpiredError):
+        with pytest.raises(RateLimitedError) as caught:
             await setup.flow.run()
+        assert caught.value.retry_after == 3000
         assert setup.clock.monotonic() == pytest.approx(5.05)
 
 

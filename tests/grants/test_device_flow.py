@@ -187,15 +187,6 @@ async def test_invalid_grant_after_lost_response_reports_the_loss():
 
 
 @pytest.mark.asyncio
-async def test_poll_timeout_is_limited_by_the_code_expiry():
-    async with scripted_device_flow(silence, code={**CODE_BODY, "interval": 1, "expires_in": 1.1}) as setup:
-        # At the first poll 0.05 s are left. The timeout of the session is 30 s.
-        with pytest.raises(DeviceCodeExpiredError):
-            await asyncio.wait_for(setup.flow.run(), 5)
-        assert len(setup.times) == 1
-
-
-@pytest.mark.asyncio
 async def test_invalid_interval_and_missing_lifetime_are_logged_and_replaced(caplog):
     async with scripted_device_flow(PENDING, TOKEN, code={**CODE_BODY, "interval": 0, "expires_in": None}) as setup:
         with caplog.at_level(logging.WARNING):

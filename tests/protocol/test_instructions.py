@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 
-from twilio_oauth_async import DeviceAuthorization, SignIn
+from twilio_oauth_async import DeviceAuthorization, SignIn, StoredFlow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AUTHORIZATION = DeviceAuthorization(
@@ -17,7 +17,7 @@ AUTHORIZATION = DeviceAuthorization(
     expires_at=NOW,
     next_poll_at=NOW,
 )
-VALUES = [AUTHORIZATION, SignIn.of("id", "user", AUTHORIZATION)]
+VALUES = [AUTHORIZATION, SignIn.of(StoredFlow(id="id", user="user", authorization=AUTHORIZATION))]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)

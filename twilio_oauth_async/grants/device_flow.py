@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,6 +15,7 @@ import attrs
 
 from twilio_oauth_async import telemetry
 from twilio_oauth_async.client.session import OAuthSession
+from twilio_oauth_async.clock import spread
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.device_poller import DevicePoller, monotonic_now
@@ -139,7 +139,7 @@ class DeviceFlow(GrantBase):
             scopes=self.scopes,
             audiences=self.audiences,
             now=self.session.clock.now(),
-            spread=random.random(),  # noqa: S311 - no secret
+            spread=spread(self.session.clock),
         )
         for warning in warnings:
             _log.warning("device flow of %s: %s", self.client_sid, warning)

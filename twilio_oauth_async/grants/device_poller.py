@@ -77,8 +77,8 @@ class DevicePoller:
         Raises:
             TwilioOAuthError: the error that ends the flow.
         """
-        left = (state.expires_at - self._now()).total_seconds()
-        outcome = await self._session.exchange(self._request, token_endpoint.parse_token, timeout=left)
+        # The request is sent before the code expires. Its response counts, even if it arrives later.
+        outcome = await self._session.exchange(self._request, token_endpoint.parse_token)
         step = polling.advance(state, outcome, self._now())
         if telemetry.observer is not None:
             telemetry.observer.count("twilio_oauth.polls", {"step": type(step).__name__})

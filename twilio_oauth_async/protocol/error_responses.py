@@ -7,6 +7,7 @@ server uses for a pending device grant. So every member that may contain the OAu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -141,7 +142,7 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
     raw_error = details.get("error")
     if error is None and isinstance(raw_error, str):
         error = clean(raw_error, context.sent, max_length=80)
-    return kind(
+    built = kind(
         status=response.status,
         error=error,
         code=code,
@@ -150,6 +151,10 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
         request_id=_request_id(response, context),
         retry_after=read_retry_after(response.headers.get("Retry-After"), shift(context.now, context.clock_skew)),
     )
+    if isinstance(built, SlowDownError):
+        interval = codec.read_number(details.get("interval"))
+        built.interval = interval if interval is not None and 0 < interval < math.inf else None
+    return built
 
 
 def describes_error(body: Mapping[str, object]) -> bool:

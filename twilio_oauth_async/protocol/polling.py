@@ -8,8 +8,8 @@ There are three different waiting times:
 - The *interval* of the server applies between any two polls. It only grows: each ``slow_down`` adds 5 seconds, for all
   later polls.
 - The *fault back-off* doubles the interval for each poll in a row without a usable response, up to `MAX_BACKOFF`. The
-  first usable response resets it.
-- A ``Retry-After`` applies once, to the next poll.
+  first usable response resets it. A last poll before expiry may be sent earlier than that.
+- A ``Retry-After`` applies once, to the next poll. If it ends after the code expires, the flow ends with that response.
 """
 
 from __future__ import annotations
@@ -55,8 +55,11 @@ MAX_LIFETIME = 86_400.0
 MAX_BACKOFF = 60.0
 """Seconds. Limit of the fault back-off, or the interval if that is longer."""
 
+MIN_INTERVAL = 1.0
+"""Seconds. A shorter interval of the server is raised to this."""
+
 LAST_POLL_LEAD = 2.0
-"""Seconds before expiry at which the last poll is sent if the code expires within one interval."""
+"""Seconds before expiry at which a last poll is sent, if the next one would be later and the interval allows it."""
 
 MAX_SPREAD = 0.1
 """The largest share of the interval by which the first poll of a process is delayed."""
@@ -95,6 +98,9 @@ class Approved:
 
     token: Token
 
+
+_TEMPORARY_CODES = frozenset({"temporarily_unavailable", "server_error"})
+"""RFC 6749 4.1.2.1. Some servers send them with status 400."""
 
 Step: TypeAlias = Pending | SlowedDown | Unreachable | Approved
 Outcome: TypeAlias = Token | TwilioOAuthError
@@ -195,8 +201,12 @@ def advance(state: DeviceAuthorization, outcome: Outcome, now: datetime) -> Step
     if isinstance(outcome, SlowDownError):
         # RFC 8628 3.5: "for this and all subsequent requests". The server may send slow_down before it checks the code.
         # So, unlike a pending response, it does not prove that the code is still unused: answer_lost is kept.
-        return SlowedDown(_after_response(state, now, outcome, interval=state.interval + SLOW_DOWN_STEP))
+        interval = max(state.interval + SLOW_DOWN_STEP, outcome.interval or 0.0)
+        return SlowedDown(_after_response(state, now, outcome, interval=interval))
     if _is_transient(outcome):
+        retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
+        if retry_after is not None and _poll_time(now, retry_after) >= state.expires_at:
+            return outcome  # the server asks for more time than the code has
         return Unreachable(_after_fault(state, now, outcome), outcome)
     if state.answer_lost and isinstance(outcome, InvalidGrantError):
         # Most likely the code was exchanged, and the lost response contained the token.
@@ -212,7 +222,7 @@ def _is_transient(outcome: TwilioOAuthError) -> bool:
     """
     if isinstance(outcome, (TransportError, ProtocolError, RateLimitedError, ServerError)):
         return True
-    return isinstance(outcome, ApiError) and outcome.status == 408
+    return isinstance(outcome, ApiError) and (outcome.status == 408 or outcome.error in _TEMPORARY_CODES)
 
 
 def _may_have_contained_token(outcome: TwilioOAuthError) -> bool:
@@ -240,9 +250,14 @@ def _after_fault(state: DeviceAuthorization, now: datetime, outcome: TwilioOAuth
     else:
         # RFC 8628 3.5: "exponential backoff". The exponent is limited so that the power stays finite.
         wait = min(state.interval * 2.0 ** min(faults, 32), max(state.interval, MAX_BACKOFF))
+    due = _poll_time(now, wait)
+    if retry_after is None and due >= state.expires_at:
+        # The back-off is the client's own choice. The code gets a last poll if the interval of the server allows it.
+        last = max(state.expires_at - timedelta(seconds=LAST_POLL_LEAD), _poll_time(now, state.interval))
+        due = min(due, last)
     return attrs.evolve(
         state,
-        next_poll_at=_poll_time(now, wait),
+        next_poll_at=due,
         faults=faults,
         answer_lost=state.answer_lost or _may_have_contained_token(outcome),
     )
@@ -273,4 +288,7 @@ def _interval(interval: float | None, warnings: list[str]) -> float:
     if not 0 < interval < math.inf:
         warnings.append(f"an interval of {interval:g} s is not usable; using {DEFAULT_INTERVAL:.0f} s")
         return DEFAULT_INTERVAL
+    if interval < MIN_INTERVAL:
+        warnings.append(f"an interval of {interval:g} s is too short; using {MIN_INTERVAL:.0f} s")
+        return MIN_INTERVAL
     return interval

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Sequence
 
+from twilio_oauth_async.clock import spread
 from twilio_oauth_async.errors import StoreError
 from twilio_oauth_async.sign_in.base import SignIn
 from twilio_oauth_async.sign_in.flow_life import LEASE, taken_up
@@ -102,7 +103,7 @@ class Upkeep:
             except Exception as error:  # noqa: BLE001 - a mistake must not end the upkeep
                 _log.error("no sign-ins were taken up: %s", type(error).__name__)
             # Between half of the time and all of it, so that processes that start together do not look together.
-            await self._shared.clock.sleep(self._every * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            await self._shared.clock.sleep(self._every * (1.0 - spread(self._shared.clock) / 2))
 
     async def take_up(self) -> None:
         """Run the stored flows that no process polls, as long as there is room; raises `StoreError`."""
@@ -152,9 +153,8 @@ class Upkeep:
         count = 0
         for flow in flows:
             if flow.id in given and flow.id not in self._members.running:
-                spread = random.random()  # noqa: S311 - no secret
                 now, owner = self._shared.leases.now(), self._shared.leases.owner
-                self._members.run(taken_up(flow, owner, given[flow.id], now, spread))
+                self._members.run(taken_up(flow, owner, given[flow.id], now, spread(self._shared.clock)))
                 count += 1
         return count
 
