@@ -71,12 +71,10 @@ def check_delete(draft):
         return
     if not flow.has_ended:
         draft.violate("a flow is deleted that has not ended")
-    elif not flow.delivered:
+    elif not (flow.delivered and draft.reported):
         if at(draft.now) < flow.ended_at + timedelta(days=1):
             draft.violate("an end is deleted that was not reported")
         draft.excuse("forgotten after a day")
-    elif flow.delivered and not draft.reported:
-        draft.violate("an end is marked as delivered that was not reported")
 
 
 def check_world(before, world, values):

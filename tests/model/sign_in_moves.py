@@ -31,7 +31,7 @@ TAKE_UP_EVERY = 15.0
 """Seconds between two looks of a pool into its store."""
 
 LONG_STOP = 60.0
-"""Seconds after which a process that has stopped may find that its token was given up by another one."""
+"""Seconds for which a process has stopped after which another process may give up its token."""
 
 
 def successors(world, values):
@@ -100,8 +100,6 @@ def wake(draft, p):
     """Let process `p` go on."""
     process = draft.processes[p]
     stopped_for = draft.now - process.stopped_at
-    if stopped_for >= LONG_STOP and (draft.holds_token(p) or (process.sent and process.sent.response == "token")):
-        draft.excuse("stopped with the token")
     if process.is_suspended and process.shift < 0:
         draft.excuse("both clocks wrong")
     asleep = process.asleep + (stopped_for if process.is_suspended else 0.0)
@@ -184,7 +182,8 @@ def _kills(spending, p):
     if (process.life, process.report, process.kept_until) == (NONE, NONE, None):
         return
     if process.sent is None or process.sent.response:
-        if (process.sent and process.sent.response == "token") or draft.holds_token(p):
+        life = draft.life(p)
+        if (process.sent and process.sent.response == "token") or (life is not None and life.token is not None):
             draft.excuse("killed with the token")
         yield "is killed", _kill(draft, p)
         return
@@ -298,6 +297,13 @@ def moments(world, values):
 
 
 def pass_time(draft, until):
+    """Let it become `until`."""
+    for p, process in enumerate(draft.processes):
+        if process.stopped_at is not None:
+            is_known = draft.holds_token(p) and draft.life(p).is_granted
+            has_token = draft.holds_token(p) or (process.sent and process.sent.response == "token")
+            if has_token and (not is_known or until - process.stopped_at >= LONG_STOP):
+                draft.excuse("stopped with the token")
     draft.now = until
     draft.late = tuple(sent_at for sent_at in draft.late if sent_at + REQUEST_TIMEOUT > until)
     return draft

@@ -172,6 +172,8 @@ def _stop(draft, p):
     life = draft.life(p)
     check_stop(draft, life)
     draft.change(p, life=NONE)
+    if life.is_deleted:
+        return
     if life.is_recorded:
         _begin_report(draft, p, life.flow.ended_at or draft.clocks(p).wall, life.ending.state, is_own=True)
     elif not life.is_lost:
