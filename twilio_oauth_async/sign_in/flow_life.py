@@ -68,7 +68,7 @@ SAVE_LIMIT = 240.0
 
 def started(flow: StoredFlow, lease: Lease, now: Now) -> FlowLife:
     """Return the state of a flow that this process has just created."""
-    return FlowLife(flow=flow, start=now, stored=flow.authorization, lease=lease, looked_at=now.monotonic)
+    return FlowLife(flow=flow, start=now, known=now, stored=flow.authorization, lease=lease, looked_at=now.monotonic)
 
 
 def taken_up(flow: StoredFlow, owner: str, lease: Lease, now: Now, spread: float = 0.0) -> FlowLife:
@@ -84,7 +84,7 @@ def taken_up(flow: StoredFlow, owner: str, lease: Lease, now: Now, spread: float
         spread: from 0 to 1, lengthens the wait by up to a tenth: flows that are taken up together do not stay together.
     """
     resumed = attrs.evolve(flow, owner=owner, authorization=polling.resume(flow.authorization, now.wall, spread))
-    return FlowLife(flow=resumed, start=now, stored=flow.authorization, lease=lease)
+    return FlowLife(flow=resumed, start=now, known=now, stored=flow.authorization, lease=lease)
 
 
 def pause(failures: int) -> float:
@@ -103,7 +103,7 @@ def decide(life: FlowLife, now: Now) -> Step:
     if life.is_disputed:
         return Act.LOOK
     if life.token is not None:
-        return _step_with_token(life)
+        return _step_with_token(life, now)
     if life.ending is not None:
         return End(life.ending)
     if life.is_lost or life.is_stopping:
@@ -124,10 +124,13 @@ def _must_revoke(life: FlowLife) -> bool:
     return life.is_recorded and not life.is_saved
 
 
-def _step_with_token(life: FlowLife) -> Step:
+def _step_with_token(life: FlowLife, now: Now) -> Step:
     if not life.is_granted:
         return Act.GRANT
-    return End(APPROVED) if life.is_saved else Act.SAVE_TOKEN
+    if life.is_saved:
+        return End(APPROVED)
+    # After the grace another process may have ended the flow without the token.
+    return Act.LOOK if _seconds_since(life.known, now) >= GRANTED_GRACE / 2 else Act.SAVE_TOKEN
 
 
 def _step_of_pending(life: FlowLife, now: Now) -> Step:
@@ -143,6 +146,10 @@ def _step_of_pending(life: FlowLife, now: Now) -> Step:
         return Act.SAVE_STATE
     seconds = polling.seconds_to_poll(life.flow.authorization, life.steady(now))
     if seconds is None:
+        # No poll is possible any more. But the process before this one may still receive the response to its last poll.
+        left = (life.flow.authorization.expires_at - life.steady(now)).total_seconds()
+        if left > 0:
+            return Rest(now.monotonic + left)
         return End(ending_of_error(polling.expired(life.flow.authorization)))
     if seconds > 0:
         return Rest(now.monotonic + seconds)
@@ -158,7 +165,7 @@ def advance(life: FlowLife, outcome: Outcome, now: Now) -> FlowLife:
     """Return the state after `outcome`, which is that of the last step or an event from outside."""
     match outcome:
         case Happening():
-            return _after_happening(life, outcome)
+            return _after_happening(life, outcome, now)
         case Leased(lease):
             return _worked(attrs.evolve(life, lease=lease, is_lost=False))
         case Looked():
@@ -181,7 +188,7 @@ def _worked(life: FlowLife) -> FlowLife:
     return attrs.evolve(life, failures=0, retry_at=NEVER) if life.failures else life
 
 
-def _after_happening(life: FlowLife, happening: Happening) -> FlowLife:
+def _after_happening(life: FlowLife, happening: Happening, now: Now) -> FlowLife:
     match happening:
         case Happening.LOST:
             return _worked(attrs.evolve(life, lease=None, is_lost=True))
@@ -193,7 +200,7 @@ def _after_happening(life: FlowLife, happening: Happening) -> FlowLife:
             # It is read again before the next poll, which tells who polls the flow or how it ended.
             return _worked(attrs.evolve(life, stored=life.flow.authorization, looked_at=NEVER))
         case Happening.GRANTED:
-            return _worked(attrs.evolve(life, is_granted=True))
+            return _worked(attrs.evolve(life, is_granted=True, known=now))
         case Happening.NOT_GRANTED:
             return _worked(attrs.evolve(life, is_disputed=True))
         case Happening.TOKEN_SAVED:
@@ -215,7 +222,7 @@ def _after_look(life: FlowLife, looked: Looked, now: Now) -> FlowLife:
         return _after_look_at_nothing(life, looked, now)
     if flow.has_ended:
         return attrs.evolve(life, ending=ending_of_flow(flow), is_recorded=True)
-    life = attrs.evolve(life, flow=attrs.evolve(life.flow, state=flow.state))
+    life = attrs.evolve(life, flow=attrs.evolve(life.flow, state=flow.state), known=now)
     if looked.has_token:
         # This process saved it in a call that seemed to fail; or the one before this saved it and was killed, and then
         # a second exchange of the code would revoke it.
@@ -235,17 +242,13 @@ def _after_look(life: FlowLife, looked: Looked, now: Now) -> FlowLife:
 
 
 def _after_look_at_nothing(life: FlowLife, looked: Looked, now: Now) -> FlowLife:
-    """Return the state if the flow is not stored: its end was delivered some time ago, or the store has lost it."""
-    if life.token is None:
-        ending = life.ending or (APPROVED if looked.has_token else DELETED)
-        return attrs.evolve(life, ending=ending, is_recorded=True)
-    if life.is_saved:
-        return attrs.evolve(life, ending=APPROVED, is_recorded=True)
-    assert life.received is not None, "there is a token"
-    if _seconds_since(life.received, now) < KEPT:
-        # An end is kept for longer than that. So nobody has cancelled the flow: the store has lost it.
-        return attrs.evolve(life, is_granted=True)
-    return attrs.evolve(life, ending=DELETED, is_recorded=True)
+    """Return the state if the flow is not stored: its end was reported some time ago, or the store has lost it."""
+    is_deleted = _seconds_since(life.known, now) >= KEPT  # an end is kept for longer than that
+    if life.token is not None and not life.is_saved and not is_deleted:
+        return attrs.evolve(life, is_granted=True, known=now)  # nobody has cancelled the flow: the store has lost it
+    is_approved = life.is_saved or (life.token is None and looked.has_token)
+    ending = APPROVED if is_approved else life.ending or DELETED
+    return attrs.evolve(life, ending=ending, is_recorded=True, is_deleted=is_deleted)
 
 
 def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
@@ -264,7 +267,8 @@ def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
 
 def _can_wait(life: FlowLife, failed: CallFailed) -> bool:
     """Return whether a look that failed was only one of those that are made from time to time."""
-    is_needed = life.looked_at == NEVER or life.is_disputed or life.granted_since is not None
+    is_disputed = life.is_disputed or life.granted_since is not None or life.token is not None
+    is_needed = life.looked_at == NEVER or is_disputed
     return failed.act is Act.LOOK and not is_needed
 
 
