@@ -6,12 +6,13 @@ Each function yields pairs of a label and a `Draft`; `successors` returns the wo
 import math
 
 from tests.model.search import NO_PROCESS
-from tests.model.sign_in_invariants import check_world
+from tests.model.sign_in_invariants import CLOCKS, check_world
 from tests.model.sign_in_server import ask_for_less, process_poll
 from tests.model.sign_in_steps import (
     PROCESSES,
     effect,
     idle_step,
+    mark,
     next_step,
     perform,
     report_effect,
@@ -20,7 +21,7 @@ from tests.model.sign_in_steps import (
 )
 from tests.model.sign_in_world import DOWN, NONE, REQUEST_TIMEOUT, Draft, Process, lease_left, seconds
 from twilio_oauth_async.sign_in.endings import CANCELLED
-from twilio_oauth_async.sign_in.flow_life import ended_as
+from twilio_oauth_async.sign_in.flow_life import KEPT, ended_as
 from twilio_oauth_async.sign_in.flow_steps import Act, CallFailed, End, Happening, Rest
 from twilio_oauth_async.sign_in.reporting import GIVE_UP_AFTER, Pause, Result, Task
 
@@ -86,9 +87,7 @@ def _of_process(world, values, p):
             yield "is suspended" if is_suspended else "makes no step for some time", draft
     if world.budget.steps:
         for step in (CLOCK_STEP, -CLOCK_STEP):
-            draft = spending("steps")
-            draft.change(p, shift=process.shift + step)
-            yield f"its wall clock is set by {step:+g} s", draft
+            yield f"its wall clock is set by {step:+g} s", _set_clock(spending("steps"), p, step)
 
 
 def start(draft, p):
@@ -100,10 +99,21 @@ def wake(draft, p):
     """Let process `p` go on."""
     process = draft.processes[p]
     stopped_for = draft.now - process.stopped_at
-    if process.is_suspended and process.shift < 0:
-        draft.excuse("both clocks wrong")
     asleep = process.asleep + (stopped_for if process.is_suspended else 0.0)
     draft.change(p, stopped_at=None, is_suspended=False, asleep=asleep)
+    return _judge_clocks(draft, p)
+
+
+def _set_clock(draft, p, step):
+    draft.change(p, shift=draft.processes[p].shift + step)
+    return _judge_clocks(draft, p)
+
+
+def _judge_clocks(draft, p):
+    """Note if both clocks of process `p` are wrong: then it cannot know how much time has passed."""
+    process = draft.processes[p]
+    if process.asleep and process.shift < 0:
+        draft.excuse(CLOCKS)
     return draft
 
 
@@ -143,7 +153,9 @@ def _faults(spending, p):
     elif isinstance(step, Task) and step is not Task.DONE:
         for is_done in (False, True):
             draft = spending("faults")
-            if is_done:
+            if is_done and step is Task.MARK:
+                mark(draft)  # and the lease fails
+            elif is_done:
                 report_effect(draft, p, step)
             draft.tell_report(p, Result.FAILED)
             yield _failure(step, is_done), draft
@@ -290,7 +302,7 @@ def moments(world, values):
         if flow.leased_until is not None:
             found.add(seconds(flow.leased_until))
         if flow.ended_at is not None:
-            found.add(seconds(flow.ended_at) + GIVE_UP_AFTER.total_seconds() + 3601.0)
+            found |= {seconds(flow.ended_at) + KEPT, seconds(flow.ended_at) + GIVE_UP_AFTER.total_seconds() + 3601.0}
     if not world.server.decision:
         found.add(world.server.expires_at)
     return sorted(round(one, 3) for one in found if world.now < round(one, 3) < math.inf)

@@ -155,9 +155,7 @@ def report_effect(draft, p, step):
             draft.reported = draft.processes[p].end
             return Result.CALLED
         case Task.MARK:
-            flow = draft.flow
-            if flow is not None and not flow.delivered:
-                draft.flow = attrs.evolve(flow, delivered=True)
+            mark(draft)
             if draft.flow is not None and draft.lease(p, KEPT + LEASE):
                 draft.change(p, kept_until=draft.now + KEPT)
             return Result.MARKED
@@ -165,6 +163,11 @@ def report_effect(draft, p, step):
             draft.release(p)
             return Result.RELEASED
     raise AssertionError(step)
+
+
+def mark(draft):
+    """Mark the flow as delivered."""
+    draft.flow = draft.flow and attrs.evolve(draft.flow, delivered=True)
 
 
 def _stop(draft, p):
@@ -250,7 +253,8 @@ def _time_out(draft, p):
 
 def _close(draft, p):
     process = draft.processes[p]
-    draft.release(p)
+    if process.kept_until is None:
+        draft.release(p)
     run, has_callback = process.run + 1, process.has_callback
     draft.processes[p] = Process(
         run, is_up=False, has_callback=has_callback, asleep=process.asleep, shift=process.shift
