@@ -16,8 +16,8 @@ import attrs
 
 from tests.model.search import Search, explore_all
 from tests.model.sign_in_invariants import INVARIANTS, check_end
-from tests.model.sign_in_moves import is_at_rest, moments, pass_time, start, successors, wake
-from tests.model.sign_in_steps import idle_step, perform, usual_step
+from tests.model.sign_in_moves import is_at_rest, moments, pass_time, start, successors, urgent_process, wake
+from tests.model.sign_in_steps import PROCESSES, idle_step, perform, usual_step
 from tests.model.sign_in_world import NONE, Budget, Draft, Values, first_world
 
 MAX_WORK = 60
@@ -60,7 +60,7 @@ class Explorer:
 
     def _progress(self, world):
         """Return what is violated if nothing fails any more, and the steps to that."""
-        world = world._replace(budget=Budget(), late=())
+        world = world._replace(budget=Budget(), outage=None, late=())
         steps, visited, work, waits = [], [], 0, 0
         while hash(world) not in self._progressing:
             visited.append(hash(world))
@@ -83,7 +83,9 @@ class Explorer:
         return None, ()
 
     def _next(self, world):
-        values = self._values
+        values, urgent = self._values, urgent_process(world)
+        if urgent is not None:
+            return f"process {urgent}: {PROCESSES}", perform(Draft(world, values), urgent, PROCESSES)
         for p, process in enumerate(world.processes):
             if process.stopped_at is not None:
                 return f"process {p} goes on", wake(Draft(world, values), p)

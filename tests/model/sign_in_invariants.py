@@ -27,12 +27,22 @@ ROUNDING = 0.001
 """Seconds. Times are rounded to less."""
 
 
-def check_exchange(draft):
-    """Note what is violated when the code is used again."""
+def check_exchange(draft, sent):
+    """Note what is violated when the code is used again, by a poll that was sent."""
+    if sent.is_slow:
+        # The process could not know: the token arrived while its request was under way.
+        draft.excuse("crossed")
+        return
     if draft.token == "new":
         draft.violate("a code is used again although its token is stored")
-    if any(draft.holds_token(p) for p in (0, 1)):
-        draft.violate("a code is used again although a process has its token")
+    for p, process in enumerate(draft.processes):
+        if process.sent is not None and process.sent.response == "token":
+            draft.excuse("crossed")
+        if draft.holds_token(p):
+            has_moved = process.stopped_at is None and draft.now > process.moves_since + ROUNDING
+            if draft.life(p).is_granted or has_moved:
+                draft.violate("a code is used again although a process has its token")
+            draft.excuse("crossed")  # it has stopped since it received the token, and could not record that
 
 
 def check_send(draft, p):
@@ -102,7 +112,7 @@ def check_world(before, world, values):
         return "two processes have the lease"
     if flow is None or (world.flow == before.flow and world.server == before.server and world.token == before.token):
         return None
-    if flow.state == "approved" and "signed out" not in world.reasons:
+    if flow.state == "approved" and not world.reasons & {"signed out", "crossed"}:
         if world.token != "new":
             return "a sign-in has ended as approved, and its token is not stored"
         if not world.server.is_alive:
@@ -112,7 +122,9 @@ def check_world(before, world, values):
     return None
 
 
-EXCUSES = frozenset({"killed with the token", "response lost", "cancelled", "signed out", "stopped with the token"})
+EXCUSES = frozenset(
+    {"crossed", "killed with the token", "response lost", "cancelled", "signed out", "stopped with the token"}
+)
 """Why a sign-in whose token was issued may end otherwise."""
 
 

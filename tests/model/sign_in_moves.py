@@ -11,6 +11,7 @@ from tests.model.sign_in_server import ask_for_less, process_poll
 from tests.model.sign_in_steps import (
     PROCESSES,
     effect,
+    fail,
     idle_step,
     mark,
     next_step,
@@ -19,11 +20,13 @@ from tests.model.sign_in_steps import (
     respond,
     usual_step,
 )
-from tests.model.sign_in_world import DOWN, NONE, REQUEST_TIMEOUT, Draft, Process, lease_left, seconds
+from tests.model.sign_in_world import NONE, REQUEST_TIMEOUT, Draft, Outage, Process, Sent, lease_left, seconds
 from twilio_oauth_async.sign_in.endings import CANCELLED
 from twilio_oauth_async.sign_in.flow_life import KEPT, ended_as
-from twilio_oauth_async.sign_in.flow_steps import Act, CallFailed, End, Happening, Rest
-from twilio_oauth_async.sign_in.reporting import GIVE_UP_AFTER, Pause, Result, Task
+from twilio_oauth_async.sign_in.flow_steps import Act, End, Happening, Rest
+from twilio_oauth_async.sign_in.reporting import GIVE_UP_AFTER, Pause, Task
+
+SLOWLY = "the server processes the slow poll"
 
 CLOCK_STEP = 100.0
 """Seconds by which a wall clock is set forward or back."""
@@ -31,22 +34,46 @@ CLOCK_STEP = 100.0
 TAKE_UP_EVERY = 15.0
 """Seconds between two looks of a pool into its store."""
 
+LONGEST_OUTAGE = 200.0
+"""Seconds."""
+
 LONG_STOP = 60.0
 """Seconds for which a process has stopped after which another process may give up its token."""
 
 
 def successors(world, values):
     """Return the next worlds: tuples of the label, the process, the world, False, and what is violated."""
-    found = []
-    for p in (0, 1):
-        found += [(label, p, draft) for label, draft in _of_process(world, values, p)]
-    found += [(label, NO_PROCESS, draft) for label, draft in _from_outside(world, values)]
+    urgent = urgent_process(world)
+    if urgent is not None:
+        found = [(label, urgent, draft) for label, draft in _of_poll(world, values, urgent)]
+    else:
+        found = [(label, p, draft) for p in (0, 1) for label, draft in _of_process(world, values, p)]
+        found += [(label, NO_PROCESS, draft) for label, draft in _from_outside(world, values)]
     worlds = []
     for label, p, draft in found:
         after = draft.world()
         if after != world or draft.violation:
             worlds.append((label, p, after, False, draft.violation or check_world(world, after, values)))
     return worlds
+
+
+def urgent_process(world):
+    """Return the process that has sent a poll which the server processes at once, before anything else; or None.
+
+    A process looks into the store just before it polls. Nothing can exclude another process between the two.
+    """
+    for p, process in enumerate(world.processes):
+        if process.sent is not None and not process.sent.response and not process.sent.is_slow:
+            return p
+    return None
+
+
+def _of_poll(world, values, p):
+    yield PROCESSES, perform(Draft(world, values), p, PROCESSES)
+    if world.budget.faults:
+        spending = _Spending(world, values)
+        yield from _kills(spending, p)
+        yield from _failed_polls(spending, p)
 
 
 def _of_process(world, values, p):
@@ -58,6 +85,8 @@ def _of_process(world, values, p):
     if process.stopped_at is not None:
         if world.now > process.stopped_at:
             yield "goes on", wake(Draft(world, values), p)
+        if process.sent is not None and not process.sent.response:
+            yield SLOWLY, perform(Draft(world, values), p, PROCESSES)
         return
     usual = usual_step(world, values, p)
     if usual is not None:
@@ -67,13 +96,8 @@ def _of_process(world, values, p):
     if idle is not None:
         yield idle, perform(draft, p, idle)
     if process.sent is not None and not process.sent.response and process.sent.is_slow:
-        yield PROCESSES, perform(Draft(world, values), p, PROCESSES)
-
-    def spending(kind):
-        draft = Draft(world, values)
-        draft.spend(kind)
-        return draft
-
+        yield SLOWLY, perform(Draft(world, values), p, PROCESSES)
+    spending = _Spending(world, values)
     if world.budget.faults:
         yield from _faults(spending, p)
     if world.budget.events:
@@ -90,6 +114,18 @@ def _of_process(world, values, p):
             yield f"its wall clock is set by {step:+g} s", _set_clock(spending("steps"), p, step)
 
 
+class _Spending:
+    """Makes new drafts of one world."""
+
+    def __init__(self, world, values):
+        self._world, self._values = world, values
+
+    def __call__(self, kind):
+        draft = Draft(self._world, self._values)
+        draft.spend(kind)
+        return draft
+
+
 def start(draft, p):
     draft.change(p, is_up=True)
     return draft
@@ -100,7 +136,7 @@ def wake(draft, p):
     process = draft.processes[p]
     stopped_for = draft.now - process.stopped_at
     asleep = process.asleep + (stopped_for if process.is_suspended else 0.0)
-    draft.change(p, stopped_at=None, is_suspended=False, asleep=asleep)
+    draft.change(p, stopped_at=None, is_suspended=False, asleep=asleep, moves_since=draft.now)
     return _judge_clocks(draft, p)
 
 
@@ -128,42 +164,31 @@ def _faults(spending, p):
         return
     draft = spending("faults")
     step = next_step(draft, p)
-    if process.seen != NONE:
-        draft.change(p, seen=NONE)
-        if process.life != NONE:
-            draft.tell(p, CallFailed(Act.LOOK, DOWN))
-        yield f"{step}: the store fails", draft
-    elif step is Act.POLL:
+    if step is Act.POLL:
         respond(draft, p, "not sent")
         yield "the poll cannot be sent", draft
-    elif step is Act.LOOK:
-        draft.tell(p, CallFailed(step, DOWN))
-        yield "the store fails while it is read", draft
     elif step is Act.REVOKE:
         draft.excuse("not revoked")
         draft.tell(p, Happening.REVOKED)
         yield "the token cannot be revoked", draft
-    elif isinstance(step, End) or (isinstance(step, Act) and step is not Act.STOP):
-        for is_done in (False, True):
-            draft = spending("faults")
-            if is_done:
-                effect(draft, p, step)
-            draft.tell(p, CallFailed(End if isinstance(step, End) else step, DOWN))
-            yield _failure(step, is_done), draft
-    elif isinstance(step, Task) and step is not Task.DONE:
+    elif step is Act.LOOK or (process.seen != NONE and isinstance(step, str)):
+        fail(draft, p, step)
+        yield f"{_name(step)}: fails", draft
+    elif isinstance(step, (Act, End, Task)) and step not in {Act.STOP, Task.DONE}:
         for is_done in (False, True):
             draft = spending("faults")
             if is_done and step is Task.MARK:
                 mark(draft)  # and the lease fails
             elif is_done:
-                report_effect(draft, p, step)
-            draft.tell_report(p, Result.FAILED)
-            yield _failure(step, is_done), draft
+                report_effect(draft, p, step) if isinstance(step, Task) else effect(draft, p, step)
+            fail(draft, p, step)
+            yield f"{_name(step)}: fails" + (", but it is done" if is_done else ""), draft
 
 
-def _failure(step, is_done):
-    name = f"end it as {step.ending.state}" if isinstance(step, End) else step.value
-    return f"fails to {name}" + (", but it is done" if is_done else "")
+def _name(step):
+    if isinstance(step, str):
+        return step
+    return f"end it as {step.ending.state}" if isinstance(step, End) else step.value
 
 
 def _failed_polls(spending, p):
@@ -201,7 +226,7 @@ def _kills(spending, p):
         return
     yield "is killed, and its poll is lost", _kill(draft, p)
     draft = spending("faults")
-    if process_poll(draft) == "token":
+    if process_poll(draft, process.sent) == "token":
         draft.excuse("killed with the token")
     yield "is killed, and its poll is processed", _kill(draft, p)
     draft = spending("faults")
@@ -251,17 +276,29 @@ def _from_outside(world, values):
         if draft.token == "out":
             draft.excuse("signed out")
         yield "the user signs out", draft
+    if world.outage is not None:
+        draft = Draft(world, values)
+        draft.outage = None
+        yield f"the store of {world.outage.store} works again", draft
+    elif world.budget.faults:
+        for store in ("flows", "tokens"):
+            draft = Draft(world, values)
+            draft.spend("faults")
+            draft.outage = Outage(store, world.now)
+            yield f"the store of {store} is down", draft
     for sent_at in world.late:
         draft = Draft(world, values)
         draft.late = tuple(at for at in draft.late if at != sent_at)
-        if process_poll(draft) == "token":
+        if process_poll(draft, Sent(sent_at, is_slow=True)) == "token":
             draft.excuse("killed with the token")
         yield "the server processes the slow poll of a killed process", draft
     draft = Draft(world, values)
     if all(is_at_rest(draft, p) for p in (0, 1)):
         ahead = moments(world, values)
-        has_work = any(idle_step(draft, p) for p in (0, 1))
-        if ahead and not (has_work and ahead[0] > world.now + TAKE_UP_EVERY):
+        latest = world.now + TAKE_UP_EVERY if any(idle_step(draft, p) for p in (0, 1)) else math.inf
+        if world.outage is not None:
+            latest = min(latest, world.outage.since + LONGEST_OUTAGE)
+        if ahead and ahead[0] <= latest:
             yield f"it becomes {ahead[0]:g} s", pass_time(draft, ahead[0])
 
 
@@ -273,7 +310,7 @@ def _can_sign_out(world):
 
 
 def is_at_rest(draft, p):
-    """Return whether process `p` does nothing before some time has passed."""
+    """Return whether nothing happens to process `p` before some time has passed."""
     process = draft.processes[p]
     if not process.is_up or process.stopped_at is not None:
         return True

@@ -28,8 +28,8 @@ RESPONSES = {
 """Of a poll, by what the labels of moves call them; the last ones are failures."""
 
 
-def process_poll(draft):
-    """Process a poll; return the response."""
+def process_poll(draft, sent):
+    """Process a poll that was sent; return the response."""
     server = draft.server
     if draft.now >= server.expires_at:
         return "expired"
@@ -38,7 +38,7 @@ def process_poll(draft):
     if server.decision == "denied":
         return "denied"
     if server.is_exchanged:
-        check_exchange(draft)
+        check_exchange(draft, sent)
         draft.server = server._replace(is_alive=False)
         return "invalid_grant"
     draft.server = server._replace(is_exchanged=True, is_alive=True)

@@ -4,11 +4,12 @@ import attrs
 
 from tests.model.sign_in_invariants import check_delete, check_report, check_save, check_send, check_stop
 from tests.model.sign_in_server import process_poll, step_of
-from tests.model.sign_in_world import NONE, RENEW_BELOW, REQUEST_TIMEOUT, Draft, Process, Sent, at
+from tests.model.sign_in_world import DOWN, NONE, RENEW_BELOW, REQUEST_TIMEOUT, Draft, Process, Sent, at
 from twilio_oauth_async.errors import StoreConflict
 from twilio_oauth_async.sign_in.flow_life import KEPT, LEASE, NEVER
 from twilio_oauth_async.sign_in.flow_steps import (
     Act,
+    CallFailed,
     End,
     Happening,
     Leased,
@@ -71,6 +72,8 @@ def idle_step(draft, p):
     """Return what process `p` finds in the store when it looks for work; None if there is none."""
     process, flow = draft.processes[p], draft.flow
     is_busy = process.is_closing or not process.is_up or process.stopped_at is not None
+    if draft.is_down("flows"):
+        return None
     if is_busy or (process.life, process.report, process.seen) != (NONE, NONE, NONE) or flow is None:
         return None
     if draft.is_due():
@@ -86,11 +89,16 @@ def idle_step(draft, p):
 
 def must_renew(draft, p):
     life = draft.life(p)
-    return life is not None and life.lease is not None and life.lease.left(draft.clocks(p)) < RENEW_BELOW
+    if life is None or life.lease is None or draft.is_down("flows"):
+        return False
+    return life.lease.left(draft.clocks(p)) < RENEW_BELOW
 
 
 def perform(draft, p, step):
     """Perform `step` of process `p`, with the usual outcome."""
+    if draft.outage is not None and draft.outage.store == _store_of(step):
+        fail(draft, p, step)
+        return draft
     match step:
         case Act.STOP:
             _stop(draft, p)
@@ -109,6 +117,40 @@ def perform(draft, p, step):
         case _:
             _WORK[step](draft, p)
     return draft
+
+
+def _store_of(step):
+    if isinstance(step, End) or step in _OF_FLOWS:
+        return "flows"
+    return "tokens" if step in {Act.SAVE_TOKEN, Act.REMOVE, "reads the token store"} else None
+
+
+_OF_FLOWS = {
+    Act.LEASE,
+    Act.LOOK,
+    Act.SAVE_STATE,
+    Act.GRANT,
+    Task.LEASE,
+    Task.MARK,
+    "leases the flow that was due",
+    "deletes the flow that it has reported",
+}
+
+
+def fail(draft, p, step):
+    """Let the call of a store fail that `step` makes."""
+    if isinstance(step, End):
+        draft.tell(p, CallFailed(End, DOWN))
+    elif isinstance(step, Act):
+        draft.tell(p, CallFailed(step, DOWN))
+    elif isinstance(step, Task):
+        draft.tell_report(p, Result.FAILED)
+    elif draft.processes[p].seen != NONE:
+        draft.change(p, seen=NONE)
+        if draft.processes[p].life != NONE:
+            draft.tell(p, CallFailed(Act.LOOK, DOWN))
+    else:
+        draft.change(p, kept_until=draft.now + 5.0)
 
 
 def effect(draft, p, step):
@@ -187,7 +229,7 @@ def _look(draft, p):
     life, flow = draft.life(p), draft.flow
     may_be_saved = life.looked_at == NEVER or flow is None or flow.state == "granted"
     if flow is None or not may_be_saved:
-        draft.tell(p, Looked(flow, may_be_saved and draft.token == "new"))
+        _see(draft, p, flow, has_token=may_be_saved and draft.token == "new")
     else:
         draft.change(p, seen=draft.values.number(flow))
 
@@ -195,7 +237,14 @@ def _look(draft, p):
 def _look_at_token(draft, p):
     flow = draft.values.of(draft.processes[p].seen)
     draft.change(p, seen=NONE)
-    draft.tell(p, Looked(flow, draft.token == "new"))
+    _see(draft, p, flow, has_token=draft.token == "new")
+
+
+def _see(draft, p, flow, *, has_token):
+    """End a look. A poll that follows at once is part of it: nothing excludes the other process between the two."""
+    draft.tell(p, Looked(flow, has_token))
+    if next_step(draft, p) is Act.POLL:
+        perform(draft, p, Act.POLL)
 
 
 def _find_due(draft, p):
@@ -233,7 +282,7 @@ def _renew(draft, p):
 
 def _process(draft, p):
     sent = draft.processes[p].sent
-    draft.change(p, sent=sent._replace(response=process_poll(draft)))
+    draft.change(p, sent=sent._replace(response=process_poll(draft, sent)))
 
 
 def _respond(draft, p):

@@ -71,6 +71,8 @@ class Process(NamedTuple):
     """Since when it makes no step, because the machine is suspended or busy with something else."""
     is_suspended: bool = False
     """Its monotonic clock stands still meanwhile."""
+    moves_since: float = 0.0
+    """When it went on the last time."""
     asleep: float = 0.0
     """Seconds for which its monotonic clock has stood still."""
     shift: float = 0.0
@@ -103,6 +105,13 @@ class Budget(NamedTuple):
     """Steps of a wall clock."""
 
 
+class Outage(NamedTuple):
+    """A store that is down: all of its calls fail."""
+
+    store: str
+    since: float
+
+
 class World(NamedTuple):
     """Everything."""
 
@@ -114,6 +123,7 @@ class World(NamedTuple):
     """What the token store has: nothing, ``other``, ``new`` (the token of this sign-in) or ``out`` (a tombstone)."""
     server: Server
     budget: Budget
+    outage: Outage | None = None
     late: tuple[float, ...] = ()
     """When the polls of crashed processes were sent that the server may still process."""
     reported: str = ""
@@ -191,7 +201,7 @@ class Draft:
         self.before = world
         self.now, self.processes, self.flow = world.now, list(world.processes), values.of(world.flow)
         self.token, self.server, self.budget = world.token, world.server, world.budget
-        self.late, self.reported, self.reasons = world.late, world.reported, world.reasons
+        self.outage, self.late, self.reported, self.reasons = world.outage, world.late, world.reported, world.reasons
         self.violation = None
 
     def world(self):
@@ -203,6 +213,7 @@ class Draft:
             self.token,
             self.server,
             self.budget,
+            self.outage,
             self.late,
             self.reported,
             self.reasons,
@@ -213,6 +224,9 @@ class Draft:
 
     def excuse(self, reason):
         self.reasons |= {reason}
+
+    def is_down(self, store):
+        return self.outage is not None and self.outage.store == store
 
     def spend(self, kind):
         self.budget = self.budget._replace(**{kind: getattr(self.budget, kind) - 1})
