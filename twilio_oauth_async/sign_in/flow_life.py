@@ -50,6 +50,16 @@ LEASE = 30.0
 LOOK_EVERY = 15.0
 """Seconds after which the flow store is read again before a poll: another process may have cancelled the flow."""
 
+LOOK_BEFORE = 0.5
+"""Seconds. A look that comes before the first poll of a flow that was taken over is not older than that."""
+
+SETTLE = 5.0
+"""Seconds for which a process that has taken a flow over waits before it polls or ends it. Meanwhile the process before
+it, if it has received the token, can record that."""
+
+RECORD_PAUSE = 2.0
+"""Seconds. The longest pause between two tries to record that a token was received."""
+
 FOLLOW_EVERY = 3.0
 """Seconds between two looks at a flow that another process polls or saves the token of."""
 
@@ -84,7 +94,7 @@ def taken_up(flow: StoredFlow, owner: str, lease: Lease, now: Now, spread: float
         spread: from 0 to 1, lengthens the wait by up to a tenth: flows that are taken up together do not stay together.
     """
     resumed = attrs.evolve(flow, owner=owner, authorization=polling.resume(flow.authorization, now.wall, spread))
-    return FlowLife(flow=resumed, start=now, known=now, stored=flow.authorization, lease=lease)
+    return FlowLife(flow=resumed, start=now, known=now, stored=flow.authorization, lease=lease, taken_at=now.monotonic)
 
 
 def pause(failures: int) -> float:
@@ -146,14 +156,22 @@ def _step_of_pending(life: FlowLife, now: Now) -> Step:
         return Act.SAVE_STATE
     seconds = polling.seconds_to_poll(life.flow.authorization, life.steady(now))
     if seconds is None:
-        # No poll is possible any more. But the process before this one may still receive the response to its last poll.
+        # No poll is possible any more. But another process may still wait for the response to its last poll.
         left = (life.flow.authorization.expires_at - life.steady(now)).total_seconds()
-        if left > 0:
-            return Rest(now.monotonic + left)
-        return End(ending_of_error(polling.expired(life.flow.authorization)))
-    if seconds > 0:
-        return Rest(now.monotonic + seconds)
-    return Act.LOOK if now.monotonic >= life.looked_at + LOOK_EVERY else Act.POLL
+        return _settled(life, now, left, End(ending_of_error(polling.expired(life.flow.authorization))))
+    return _settled(life, now, seconds, Act.POLL)
+
+
+def _settled(life: FlowLife, now: Now, seconds: float, step: Step) -> Step:
+    """Return `step`, which is due in `seconds`, or what comes before it."""
+    at = now.monotonic + seconds
+    if life.taken_at is not None:
+        at = max(at, life.taken_at + SETTLE)
+    if at > now.monotonic:
+        return Rest(at)
+    # The process before this one may have recorded a token since the first look.
+    look_every = LOOK_EVERY if life.taken_at is None else LOOK_BEFORE
+    return Act.LOOK if now.monotonic >= life.looked_at + look_every else step
 
 
 def _for_successor(authorization: DeviceAuthorization) -> tuple[float, int, bool]:
@@ -167,20 +185,30 @@ def advance(life: FlowLife, outcome: Outcome, now: Now) -> FlowLife:
         case Happening():
             return _after_happening(life, outcome, now)
         case Leased(lease):
-            return _worked(attrs.evolve(life, lease=lease, is_lost=False))
+            return _worked(_with_lease(life, lease, now))
         case Looked():
             return _after_look(_worked(life), outcome, now)
         case Polled(Approved(token)):
             return attrs.evolve(life, token=token, received=now)
         case Polled(step):
             assert not isinstance(step, Approved)
-            return attrs.evolve(life, flow=attrs.evolve(life.flow, authorization=step.authorization))
+            return attrs.evolve(life, flow=attrs.evolve(life.flow, authorization=step.authorization), taken_at=None)
         case PollFailed(error):
             return life if life.ending is not None else attrs.evolve(life, ending=ending_of_error(error))
         case Recorded(ending):
             return _worked(attrs.evolve(life, ending=ending, is_recorded=True))
         case CallFailed():
             return _after_failure(life, outcome, now)
+
+
+def _with_lease(life: FlowLife, lease: Lease, now: Now) -> FlowLife:
+    """Return the state with a lease that was given."""
+    if life.lease is None or life.lease.left(now) <= 0:
+        # It had ended. Another process may have polled the flow since: this is as if it was taken up.
+        resumed = polling.resume(life.flow.authorization, life.steady(now))
+        flow = attrs.evolve(life.flow, authorization=resumed)
+        life = attrs.evolve(life, flow=flow, looked_at=NEVER, taken_at=now.monotonic)
+    return attrs.evolve(life, lease=lease, is_lost=False)
 
 
 def _worked(life: FlowLife) -> FlowLife:
@@ -258,7 +286,8 @@ def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
     if _can_wait(life, failed):
         return attrs.evolve(life, looked_at=now.monotonic - LOOK_EVERY + FOLLOW_EVERY)
     failures = life.failures + 1
-    life = attrs.evolve(life, failures=failures, retry_at=now.monotonic + pause(failures))
+    seconds = min(pause(failures), RECORD_PAUSE) if failed.act is Act.GRANT else pause(failures)
+    life = attrs.evolve(life, failures=failures, retry_at=now.monotonic + seconds)
     is_late = life.received is not None and _seconds_since(life.received, now) >= SAVE_LIMIT
     if failed.act is Act.SAVE_TOKEN and is_late:
         return attrs.evolve(life, ending=ending_of_error(failed.error), failures=0, retry_at=NEVER)
@@ -267,9 +296,8 @@ def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
 
 def _can_wait(life: FlowLife, failed: CallFailed) -> bool:
     """Return whether a look that failed was only one of those that are made from time to time."""
-    is_disputed = life.is_disputed or life.granted_since is not None or life.token is not None
-    is_needed = life.looked_at == NEVER or is_disputed
-    return failed.act is Act.LOOK and not is_needed
+    is_taken_over = life.looked_at == NEVER or life.taken_at is not None or life.granted_since is not None
+    return failed.act is Act.LOOK and not (is_taken_over or life.is_disputed or life.token is not None)
 
 
 def _seconds_since(before: Now, now: Now) -> float:

@@ -58,6 +58,9 @@ class FlowLife:
     """The pool closes, or its session is closed: no further poll."""
     looked_at: float = -math.inf
     """Monotonic. When the stores were read last."""
+    taken_at: float | None = None
+    """Monotonic. When this process took the flow over, and another one may hold a token that is not recorded yet; None:
+    no other process can have polled since this one did."""
     known: Now
     """When the flow store had this flow, and it had not ended, as far as this process knows."""
 
