@@ -4,7 +4,6 @@ Needs twilio-oauth-async[file,emulator] and segno.
 """
 
 import argparse
-import asyncio
 import hashlib
 import hmac
 import logging
@@ -30,7 +29,6 @@ from twilio_oauth_async import (
     LoginRequired,
     PendingAuthorization,
     SignIn,
-    StoreError,
     TokenManagers,
     TwilioOAuthError,
     UserInfo,
@@ -40,7 +38,6 @@ from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 ASSETS = Path(__file__).parent / "web_assets"
 PAGE = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), autoescape=True).get_template("page.html")
 SCOPES = ["openid", "profile"]
-RESUME_INTERVAL = 10.0  # seconds between two searches for sign-ins of a killed process
 MAX_REDIRECTED = 1_000  # browsers that were sent to Twilio by the second button and have not returned
 COOKIE_AGE = 30 * 24 * 3600  # seconds
 OUT_OF_DATE = "This page is out of date. Nothing was changed."
@@ -118,21 +115,11 @@ class Backend:
 
     async def start(self) -> None:
         await self.running.enter_async_context(self.pool)
-        self.running.callback(asyncio.create_task(self.resume_abandoned()).cancel)
 
     async def stop(self) -> None:
         """Release the pending sign-ins, so that the next process can resume them. This also ends the event streams."""
         await self.running.aclose()
         await self.managers.close()
-
-    async def resume_abandoned(self) -> None:
-        """Resume the sign-ins of a killed process, again and again: its leases expire only after about a minute."""
-        while True:
-            await self.session.clock.sleep(RESUME_INTERVAL)
-            try:
-                await self.pool.take_up()
-            except StoreError as error:
-                log.warning("abandoned sign-ins could not be searched for: %s", error)
 
     async def user(self, visitor: Visitor) -> UserInfo | None:
         """Return the signed-in user; None if no user is signed in, empty `UserInfo` if Twilio is not available."""

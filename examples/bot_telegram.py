@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,13 +30,11 @@ from aiogram.types import ErrorEvent, LinkPreviewOptions, Message
 from aiogram.utils.token import TokenValidationError
 
 from twilio_oauth_async import (
-    ConfigurationError,
     DeviceFlow,
     DeviceFlowPool,
     LoginRequired,
     OAuthSession,
     SignIn,
-    StoreError,
     TokenManagers,
     TwilioOAuthError,
 )
@@ -49,9 +47,6 @@ ENDINGS = {
     "expired": "The code was not approved in time and has expired. /login gives a new one.",
     "failed": "The sign-in failed: {problem}",
 }
-RESUME_INTERVAL = 30.0
-"""Seconds between two searches for abandoned sign-ins. The leases of a killed bot expire only after a minute."""
-
 log = logging.getLogger("bot")
 
 
@@ -68,11 +63,9 @@ def user_of(message: Message) -> str:
 class SignInBot:
     """The commands of the bot. Any number of users can use them at the same time."""
 
-    def __init__(
-        self, bot: Bot, session: OAuthSession, managers: TokenManagers, pool: DeviceFlowPool, tasks: asyncio.TaskGroup
-    ) -> None:
-        self.bot, self.session, self.managers, self.pool, self.tasks = bot, session, managers, pool, tasks
-        self.pending: dict[str, str] = {}  # user: id of the sign-in whose result is reported
+    def __init__(self, bot: Bot, session: OAuthSession, managers: TokenManagers, pool: DeviceFlowPool) -> None:
+        self.bot, self.session, self.managers, self.pool = bot, session, managers, pool
+        pool.on_end = self.report_result
         self.dispatcher = Dispatcher()
         self.dispatcher.message.filter(is_from_user)
         self.dispatcher.message.register(self.help, Command("start", "help"))
@@ -89,7 +82,6 @@ class SignInBot:
             await self.managers.get(user).token()
         except LoginRequired:
             sign_in = await self.pool.submit(user)  # joins a pending one
-            self.watch(sign_in.id, user)
             try:
                 await self.reply(message, sign_in.instructions("this bot"))
             except TelegramForbiddenError:
@@ -127,11 +119,11 @@ class SignInBot:
 
     async def cancel_pending(self, user: str) -> SignIn | None:
         """Cancel the user's pending sign-in and return its final state; None if there is none."""
-        if user not in self.pending:
+        sign_in = await self.pool.find_user(user)
+        if sign_in is None:
             return None
-        id_ = self.pending[user]
-        await self.pool.cancel(id_)
-        return await self.pool.find(id_)
+        await self.pool.cancel(sign_in.id)
+        return await self.pool.find(sign_in.id)
 
     async def reply(self, message: Message, text: str) -> None:
         """Send `text` to the user's private chat; in a group, only say that it was sent."""
@@ -147,40 +139,16 @@ class SignInBot:
             await self.session.clock.sleep(limit.retry_after)
             await self.send(user, text)
 
-    def watch(self, id_: str, user: str) -> None:
-        """Send the result of the sign-in to `user` when it ends, once, even if this is called several times."""
-        if self.pending.get(user) != id_:
-            self.pending[user] = id_
-            self.tasks.create_task(self.report_result(id_, user))
-
-    async def report_result(self, id_: str, user: str) -> None:
-        state, ending = "", ""
-        try:
-            async for event in self.pool.events(id_):
-                state = event.sign_in.state
-                ending = ENDINGS.get(state, "").format(problem=event.problem)
-        except ConfigurationError:
-            pass  # another process has resumed it and reports the result
-        is_latest = self.pending.get(user) == id_
-        if is_latest:
-            del self.pending[user]
-        try:
-            # That an older code has expired is not reported: the user would think of the newer code.
-            if ending and (is_latest or state == "approved"):
-                await self.send(user, ending)
-        except TelegramAPIError as error:
-            log.warning("the result of a sign-in could not be sent to its user: %s", error)
-
-    async def report_resumed(self, resumed: Sequence[SignIn]) -> None:
-        """Report the results of the sign-ins that the pool resumed when it was opened, and resumes later."""
-        while True:
-            for sign_in in resumed:
-                self.watch(sign_in.id, sign_in.user)
-            await self.session.clock.sleep(RESUME_INTERVAL)
+    async def report_result(self, sign_in: SignIn) -> None:
+        """Send the result of a sign-in to its user. The pool calls this at least once, also after a restart."""
+        ending = ENDINGS.get(sign_in.state, "").format(problem=sign_in.problem)
+        # That an older code has expired is not reported: the user would think of the newer code.
+        is_old = sign_in.state != "approved" and await self.pool.find_user(sign_in.user) is not None
+        if ending and not is_old:
             try:
-                resumed = await self.pool.take_up()
-            except StoreError as error:
-                log.warning("abandoned sign-ins could not be searched for: %s", error)
+                await self.send(sign_in.user, ending)
+            except TelegramAPIError as error:
+                log.warning("the result of a sign-in could not be sent to its user: %s", error)
 
 
 @asynccontextmanager
@@ -191,15 +159,11 @@ async def sign_in_bot(bot: Bot, twilio: Service, folder: Path) -> AsyncGenerator
     flow = DeviceFlow(
         twilio.session, client_sid=twilio.client_sid, client_secret=twilio.client_secret, scopes=["openid"]
     )
-    async with asyncio.TaskGroup() as tasks, TokenManagers(flow, store=tokens) as managers:
-        pool = DeviceFlowPool(flow, tokens=tokens, flows=flows)
-        commands = SignInBot(bot, twilio.session, managers, pool, tasks)
-        resuming = tasks.create_task(commands.report_resumed(await pool.open()))
-        try:
+    pool = DeviceFlowPool(flow, tokens=tokens, flows=flows)
+    async with TokenManagers(flow, store=tokens) as managers:
+        commands = SignInBot(bot, twilio.session, managers, pool)
+        async with pool:
             yield commands.dispatcher
-        finally:
-            resuming.cancel()
-            await pool.close()  # this ends the event streams, and so the other tasks
 
 
 async def main() -> None:

@@ -29,7 +29,7 @@ from _web_backend import (
 )
 from aiohttp import web
 
-from twilio_oauth_async import AuthorizationError, ConfigurationError, TwilioOAuthError
+from twilio_oauth_async import AuthorizationError, SignInNotFound, TwilioOAuthError
 
 STREAM_SECONDS = 20.0
 """Seconds after which an event stream ends, before a proxy times out. The browser reopens it and gets the current state
@@ -59,11 +59,11 @@ async def events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     await response.write(b"retry: 2000\n\n")
-    # ConfigurationError: a killed process still has the lease. The browser reconnects until this process resumes it.
-    with suppress(TimeoutError, ConfigurationError):
+    # The sign-in may have ended a while ago; then the browser loads the page again.
+    with suppress(TimeoutError, SignInNotFound):
         async with asyncio.timeout(STREAM_SECONDS), aclosing(backend.pool.events(sign_in.id)) as stream:
             async for event in stream:
-                data = json.dumps({"state": event.sign_in.state, "problem": event.problem})
+                data = json.dumps({"state": event.state, "problem": event.problem})
                 await response.write(f"data: {data}\n\n".encode())
     return response
 

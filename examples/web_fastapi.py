@@ -34,7 +34,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twilio_oauth_async import AuthorizationError, ConfigurationError, SignIn, TwilioOAuthError
+from twilio_oauth_async import AuthorizationError, SignIn, SignInNotFound, TwilioOAuthError
 
 log = logging.getLogger("web")
 routes = APIRouter(default_response_class=HTMLResponse)
@@ -86,11 +86,11 @@ async def home(backend: Running, known: Known) -> Response:
 @routes.get("/events", response_class=EventSourceResponse)
 async def events(backend: Running, sign_in: Annotated[SignIn, Depends(own_sign_in)]) -> AsyncIterable[ServerSentEvent]:
     yield ServerSentEvent(retry=2000)
-    # ConfigurationError: a killed process still has the lease. The browser reconnects until this process resumes it.
-    with suppress(ConfigurationError):
+    # The sign-in may have ended a while ago; then the browser loads the page again.
+    with suppress(SignInNotFound):
         async with aclosing(backend.pool.events(sign_in.id)) as stream:
             async for event in stream:
-                yield ServerSentEvent(data={"state": event.sign_in.state, "problem": event.problem})
+                yield ServerSentEvent(data={"state": event.state, "problem": event.problem})
 
 
 @routes.post("/connect")

@@ -90,6 +90,14 @@ class World:
         await getattr(self.emulator, act)(code, *([user] if user else []))
         self.clock.advance(6)
 
+    async def result(self, user):
+        """Advance the clock until the bot sends `user` a message, and return its text."""
+        async with asyncio.timeout(20):
+            while not self.telegram.unread(user):
+                self.clock.advance(1)
+                await asyncio.sleep(0.01)
+        return (await self.telegram.read(user)).text
+
     async def stored(self, user):
         """Return the stored token of `user`; None if there is none."""
         return await self.tokens.load(TokenKey(str(user), self.emulator.client_sid, self.emulator.base_url))

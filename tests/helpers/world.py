@@ -95,27 +95,45 @@ class World:
         identity = self.flow.identity
         return await self.flows.list_due(1000, client_sid=identity.client_sid, server=identity.server)
 
-    async def submit_and_kill(self, user):
-        """Start a sign-in in a pool and stop the pool as ``kill -9`` does: its lease stays. Return the `SignIn`."""
+    async def kill(self, pool):
+        """Stop `pool` as ``kill -9`` does: its leases stay, and nothing is written any more."""
+        tasks = {
+            *pool._upkeep._tasks,
+            *pool._members.tasks(),
+            *pool._members._followers.values(),
+            *pool._reporter.tasks.values(),
+        }
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        pool._members.close_streams()
+        pool._is_open = False
+
+    async def submit_and_kill(self, user, **options):
+        """Start a sign-in in a pool and kill that. Return the `SignIn`."""
         pool = self.pool()
         await pool.open()
-        sign_in = await pool.submit(user)
-        for task in pool._tasks:
-            task.cancel()
-        await asyncio.sleep(0)
+        sign_in = await pool.submit(user, **options)
+        await self.kill(pool)
         return sign_in
 
-    async def submit_twice(self, pool, user):
-        """Start two sign-ins of `user` in `pool`: the store loses the first one before another process starts one."""
-        first = await pool.submit(user)
-        await self.flows.inner.delete(first.id)
-        self.flows.fail("lease", when=lambda ids, *_: first.id in ids)  # so that `pool` does not notice
-        self.clock.advance(1)
-        async with self.pool() as other:
-            second = await other.submit(user)
-        assert second.id != first.id
-        assert await pool.take_up() == [second]
-        return first, second
+    async def wait_for_state(self, id, state):  # noqa: A002
+        """Wait until the stored flow has `state`."""
+        while (await self.flows.inner.load(id)).state != state:
+            await asyncio.sleep(0)
+
+    def polls(self):
+        """Return the statuses of the polls that the emulator has received."""
+        return [entry.status for entry in self.emulator.requests.to("poll")]
+
+    def codes(self):
+        """Return the number of codes that the emulator has issued."""
+        return len([entry for entry in self.emulator.requests if entry.path == "/v1/device/code"])
+
+    def revocations(self):
+        """Return the statuses of the revocations that the emulator has received."""
+        return [entry.status for entry in self.emulator.requests if "revoke" in entry.path]
 
     async def take_over(self, id, seconds=3600):  # noqa: A002
         """Give the lease of a flow to another process, as if its owner had been suspended for too long."""

@@ -176,8 +176,13 @@ class OAuthSession(HoldsSecrets):
     ) -> None:
         await self.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be sent."""
+        return self._transport.is_open
+
     def __repr__(self) -> str:
-        state = "open" if self._transport.is_open else "closed"
+        state = "open" if self.is_open else "closed"
         return f"OAuthSession(base_url={self.base_url!r}, {state})"
 
     @sends(discovery.build_openid_discovery, discovery.parse_openid_discovery, OpenidDiscovery)

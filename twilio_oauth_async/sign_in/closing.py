@@ -26,14 +26,12 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
         reporter: the ends that are being reported.
         timeout: seconds for what is under way.
     """
-    own = asyncio.current_task()
-    flows = members.tasks()
-    reports = {id_: task for id_, task in reporter.tasks.items() if task is not own}
+    flows, reports = members.tasks(), reporter.others()
     for running in flows.values():
         running.stop()
-    busy = {task for task, running in flows.items() if running.is_under_way and task is not own}
+    busy = {task for task, running in flows.items() if running.is_under_way}
     busy |= {task for id_, task in reports.items() if id_ in reporter.called}
-    rest = ({*flows, *reports.values()} - busy) - {own}
+    rest = {*flows, *reports.values()} - busy
     idle = {running.id for task, running in flows.items() if task not in busy}
     idle |= {id_ for id_, task in reports.items() if task not in busy}
     try:
@@ -43,14 +41,15 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
         late = [running for task, running in flows.items() if task in busy and not task.done()]
         await _cancel({*busy, giving_back})
         revoking = {asyncio.create_task(running.give_up()) for running in late}
-        left = {running.id for running in late} | {id_ for id_, task in reports.items() if task in busy}
+        left = {running.id for task, running in flows.items() if task in busy and not running.life.is_recorded}
+        left |= {id_ for id_, task in reports.items() if task in busy}
         last = asyncio.create_task(shared.leases.give_back(left - set(reporter.kept)))
         await wait_for_all({*revoking, last}, shared.clock, REVOKE_TIMEOUT)
         await _cancel({*revoking, last})
         # What ended while the pool was closing is reported by the next process.
-        await _cancel({task for task in reporter.tasks.values() if task is not own})
+        await _cancel(reporter.others().values())
     except BaseException:
-        for task in {*flows, *reporter.tasks.values()} - {own}:
+        for task in (*flows, *reporter.others().values()):
             task.cancel()
         raise
 
@@ -60,10 +59,11 @@ async def wait_for_all(tasks: Collection[asyncio.Task[None]], clock: Clock, seco
     waiting = {task for task in tasks if not task.done()}
     if not waiting:
         return
-    timer = asyncio.ensure_future(clock.sleep(seconds))
+    timer: asyncio.Future[None] = asyncio.ensure_future(clock.sleep(seconds))
     try:
         while waiting and not timer.done():
-            await asyncio.wait({timer, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            futures: set[asyncio.Future[None]] = {timer, *waiting}
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             waiting = {task for task in waiting if not task.done()}
     finally:
         timer.cancel()

@@ -43,6 +43,7 @@ class Reporter:
         """Of these, the ones for which the callback runs or has returned."""
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """The tasks that report, by the id of the sign-in."""
+        self._calls: dict[asyncio.Future[None], str] = {}  # the callbacks that run
         self._shared = shared
         self._places = asyncio.Semaphore(MAX_CALLS)
 
@@ -87,7 +88,7 @@ class Reporter:
                 return Result.LEASED if is_lost else Result.NOT_LEASED
             case Task.CALL:
                 self.called.add(flow.id)
-                if await self._call(sign_in):
+                if await self._call(flow.id, sign_in):
                     return Result.CALLED
                 self.called.discard(flow.id)
                 return Result.FAILED
@@ -111,11 +112,17 @@ class Reporter:
             self.kept[flow.id] = shared.clock.monotonic() + KEPT
         return Result.MARKED
 
-    async def _call(self, sign_in: SignIn) -> bool:
+    def others(self) -> dict[str, asyncio.Task[None]]:
+        """Return the tasks that report, without the one whose callback asks."""
+        own = self._calls.get(asyncio.current_task())  # type: ignore[arg-type]
+        return {id_: task for id_, task in self.tasks.items() if id_ != own}
+
+    async def _call(self, id_: str, sign_in: SignIn) -> bool:
         """Call `on_end`; return whether it returned."""
         assert self.on_end is not None, "chosen where there is a callback"
         async with self._places:
             call = asyncio.ensure_future(_await(self.on_end, sign_in))
+            self._calls[call] = id_
             timer = asyncio.ensure_future(self._shared.clock.sleep(CALLBACK_TIMEOUT))
             try:
                 await asyncio.wait({call, timer}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,6 +130,7 @@ class Reporter:
                 for task in (call, timer):
                     task.cancel()
                 await asyncio.wait({call, timer})
+                del self._calls[call]
             error = TimeoutError("on_end took too long") if call.cancelled() else call.exception()
         if error is None:
             return True

@@ -198,11 +198,10 @@ class RunningFlow:
         self.is_polling = True
         try:
             step = await self._poller.poll(self.life.flow.authorization)
-        except ConfigurationError:
-            _log.warning("the session is not open: the pool polls no further, and leaves its sign-ins in the store")
-            return Happening.STOPPING
         except TwilioOAuthError as error:
-            return PollFailed(error)
+            # A session that is closed sends nothing. The flow is left to a process whose session is open.
+            is_closed = isinstance(error, ConfigurationError) and not self._shared.flow.session.is_open
+            return Happening.STOPPING if is_closed else PollFailed(error)
         finally:
             self.is_polling = False
         self._show_problem(problem_of(step.error) if isinstance(step, Unreachable) else None)

@@ -49,6 +49,7 @@ class Upkeep:
         self._max_flows = max_flows
         self._every = every
         self._tasks: set[asyncio.Task[None]] = set()
+        self._was_open = True
 
     def start(self) -> None:
         """Start the tasks."""
@@ -107,6 +108,8 @@ class Upkeep:
 
     async def take_up(self) -> None:
         """Run the stored flows that no process polls, as long as there is room; raises `StoreError`."""
+        if not self._is_session_open():
+            return
         limit, count = MAX_LISTED, 0
         while (room := self._max_flows - len(self._members)) > 0 and not self._members.is_closing:
             due = await self._list_due(limit)
@@ -122,6 +125,13 @@ class Upkeep:
                 break
         if count:
             _log.info("%d pending sign-ins were taken up", count)
+
+    def _is_session_open(self) -> bool:
+        is_open = self._shared.flow.session.is_open
+        if self._was_open and not is_open:
+            _log.warning("the session is not open: the pool sends no polls, and leaves its sign-ins in the store")
+        self._was_open = is_open
+        return is_open
 
     async def take(self, flow: StoredFlow) -> bool:
         """Run one stored flow if no process polls it; return whether it runs here now. Raises `StoreError`."""
