@@ -107,13 +107,20 @@ class Search:
         return tuple(steps)
 
 
-def explore_all(scenarios, search_of, until):
-    """Search one scenario after the other until `until`, print what was found, and return the exit status."""
+def explore_all(scenarios, search_of, until, longest=float("inf")):
+    """Search one scenario after the other until `until`, print what was found, and return the exit status.
+
+    Args:
+        scenarios: yields scenarios.
+        search_of: returns the search of a scenario.
+        until: the end, by ``time.monotonic``.
+        longest: seconds for one scenario, so that one with many worlds does not take all of the time.
+    """
     worlds = transitions = number = 0
-    for number, scenario in enumerate(scenarios, 1):  # noqa: B007 - used below
-        found = search_of(scenario).run(until=until)
+    for scenario in scenarios:
+        found = search_of(scenario).run(until=min(until, time.monotonic() + longest))
         print(f"{scenario}: {found}", flush=True)
-        worlds, transitions = worlds + found.worlds, transitions + found.transitions
+        number, worlds, transitions = number + 1, worlds + found.worlds, transitions + found.transitions
         if found.violation is not None:
             return 1
         if time.monotonic() >= until:

@@ -31,7 +31,7 @@ class Scenario:
 
     budget: Budget
     interval: float = 10.0
-    lifetime: float = 35.0
+    lifetime: float = 60.0
     callbacks: tuple[bool, bool] = (True, True)
     token: str = ""
     """What the token store has: nothing, or the token of an ``other`` sign-in."""
@@ -111,19 +111,20 @@ class Explorer:
 def scenarios():
     """Yield scenarios with greater and greater budgets."""
     for total in itertools.count(1):
-        for parts in sorted(itertools.product(range(total + 1), repeat=4), reverse=True):
+        for parts in sorted(itertools.product(range(total + 1), repeat=5), reverse=True):
             if sum(parts) == total:
                 budget = Budget(*parts)
                 yield Scenario(budget)
-                yield Scenario(budget, callbacks=(False, True), token="other")
+                yield Scenario(budget, lifetime=35.0, callbacks=(False, True), token="other")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    until = time.monotonic() + parser.parse_args().minutes * 60
+    minutes = parser.parse_args().minutes
+    until = time.monotonic() + minutes * 60
     print("Invariants:", *INVARIANTS, sep="\n- ")
-    return explore_all(scenarios(), Explorer, until)
+    return explore_all(scenarios(), Explorer, until, longest=minutes * 6)
 
 
 if __name__ == "__main__":

@@ -280,10 +280,10 @@ def _from_outside(world, values):
         draft = Draft(world, values)
         draft.outage = None
         yield f"the store of {world.outage.store} works again", draft
-    elif world.budget.faults:
+    elif world.budget.outages:
         for store in ("flows", "tokens"):
             draft = Draft(world, values)
-            draft.spend("faults")
+            draft.spend("outages")
             draft.outage = Outage(store, world.now)
             yield f"the store of {store} is down", draft
     for sent_at in world.late:

@@ -96,7 +96,9 @@ class Budget(NamedTuple):
     """What may still happen."""
 
     faults: int = 0
-    """Crashes, lost or slow responses, overloads, failures of a store or of the callback."""
+    """Crashes, lost or slow responses, overloads, failures of one call of a store or of the callback."""
+    outages: int = 0
+    """Times at which a store is down for a while."""
     events: int = 0
     """Cancels, closings, sign-outs."""
     stops: int = 0

@@ -208,6 +208,9 @@ def _with_lease(life: FlowLife, lease: Lease, now: Now) -> FlowLife:
         resumed = polling.resume(life.flow.authorization, life.steady(now))
         flow = attrs.evolve(life.flow, authorization=resumed)
         life = attrs.evolve(life, flow=flow, looked_at=NEVER, taken_at=now.monotonic)
+    elif life.is_granted:
+        # A granted flow is not cancelled, and no other process has had it.
+        life = attrs.evolve(life, known=now)
     return attrs.evolve(life, lease=lease, is_lost=False)
 
 
