@@ -8,19 +8,17 @@ explores one scenario after the other, each with greater budgets than the one be
 """
 
 import argparse
-import gc
 import itertools
 import sys
 import time
-from array import array
-from collections import Counter
 
 import attrs
 
 from tests.model.invariants import INVARIANTS
 from tests.model.machine import Machine
 from tests.model.moves import moments, successors, usual_step
-from tests.model.world import NO_PROCESS, Budget, Draft, first_world
+from tests.model.search import Search, explore_all
+from tests.model.world import Budget, Draft, first_world
 from twilio_oauth_async.stores.base import StoredToken
 from twilio_oauth_async.tokens.state import AskForLogin, Work
 
@@ -43,87 +41,30 @@ class Scenario:
         return ", ".join(f"{name} {value}" for name, value in self.budget._asdict().items()) + f"; {start}{lifetime}"
 
 
-@attrs.define
-class Explored:
-    """What an exploration has found."""
-
-    worlds: int = 0
-    transitions: int = 0
-    depth: int = 0
-    is_complete: bool = False
-    seconds: float = 0.0
-    violation: str | None = None
-    trace: tuple[str, ...] = ()
-
-    def __str__(self):
-        end = "complete" if self.is_complete else "not complete"
-        line = (
-            f"{self.worlds:,} worlds, {self.transitions:,} transitions, depth {self.depth}, {end}, {self.seconds:.1f} s"
-        )
-        steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(self.trace, 1))
-        return line if self.violation is None else f"{line}\nVIOLATED: {self.violation}{steps}"
-
-
 class Explorer:
-    """One exploration. It keeps the hashes of the worlds that it has visited (64 bits), and for each how it came."""
+    """One exploration of the life of a token."""
 
     def __init__(self, scenario, machine=None, *, checks_progress=True):
         self._scenario = scenario
         self._machine = machine or Machine()
         self._checks_progress = checks_progress
-        self._visited = set()
-        self._parents, self._moves = array("q"), array("q")
-        self._labels = {}
         self._progressing = set()
 
     def run(self, *, until=float("inf")):
         """Explore until everything was visited, an invariant is violated, or `until` (``time.monotonic``)."""
-        gc.freeze()  # what is kept has no cycles
-        started = time.monotonic()
-        found = Explored()
+        scenario = self._scenario
         start = first_world(
-            self._machine,
-            self._scenario.budget,
-            self._scenario.refresh_lifetime,
-            is_signed_in=self._scenario.is_signed_in,
+            self._machine, scenario.budget, scenario.refresh_lifetime, is_signed_in=scenario.is_signed_in
         )
-        self._visited.add(hash(start))
-        self._add(-1, "", NO_PROCESS, False)
-        level = [(0, start)]
-        while level and found.violation is None and time.monotonic() < until:
-            level = self._next_level(level, found, until)
-            if level:
-                found.depth += 1
-        found.is_complete = not level
-        found.worlds = len(self._visited)
-        found.seconds = time.monotonic() - started
-        return found
+        return Search(start, self._successors, self._progress).run(until=until)
 
-    def _next_level(self, level, found, until):
-        following = []
-        for number, (index, world) in enumerate(level):
-            if number % 1024 == 0 and time.monotonic() >= until:
-                return following or level
-            for label, p, after, is_swapped, violation in successors(
-                world, self._machine, self._scenario.refresh_lifetime
-            ):
-                found.transitions += 1
-                identity = hash(after)
-                if identity in self._visited and violation is None:
-                    continue
-                self._visited.add(identity)
-                at = self._add(index, label, p, is_swapped)
-                following.append((at, after))
-                further = ()
-                if violation is None and self._checks_progress:
-                    violation, further = self._progress(after)
-                if violation is not None:
-                    found.violation, found.trace = violation, (*self._trace(at), *further)
-                    return following
-        return following
+    def _successors(self, world):
+        return successors(world, self._machine, self._scenario.refresh_lifetime)
 
     def _progress(self, world):
         """Return what is violated if nothing fails any more, and the steps to that."""
+        if not self._checks_progress:
+            return None, ()
         violation, steps = self._follow(world._replace(budget=Budget()))
         return violation, ("nothing fails any more", *steps)
 
@@ -187,26 +128,6 @@ class Explorer:
         is_usable = decision.use is not None or isinstance(decision.next, AskForLogin)
         return is_usable and not process.is_working and not isinstance(decision.next, Work)
 
-    def _add(self, parent, label, p, is_swapped):
-        self._parents.append(parent)
-        number = self._labels.setdefault(label, len(self._labels))
-        self._moves.append(number * 8 + (p + 1) * 2 + is_swapped)
-        return len(self._parents) - 1
-
-    def _trace(self, at):
-        labels = list(self._labels)
-        moves = []
-        while at > 0:
-            moves.append(self._moves[at])
-            at = self._parents[at]
-        steps, swapped = [], 0
-        for move in reversed(moves):
-            p = move // 2 % 4 - 1
-            who = "" if p == NO_PROCESS else f"process {p ^ swapped}: "
-            steps.append(who + labels[move // 8])
-            swapped ^= move % 2
-        return tuple(steps)
-
 
 def _after(world, machine, refresh_lifetime, seconds):
     draft = Draft(world, machine, refresh_lifetime)
@@ -231,19 +152,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     until = time.monotonic() + parser.parse_args().minutes * 60
-    total = Counter()
     print("Invariants:", *INVARIANTS, sep="\n- ")
-    for scenario in scenarios():
-        found = Explorer(scenario).run(until=until)
-        print(f"{scenario}: {found}", flush=True)
-        total.update(worlds=found.worlds, transitions=found.transitions, scenarios=1)
-        if found.violation is not None:
-            return 1
-        if time.monotonic() >= until:
-            break
-    worlds, transitions = total["worlds"], total["transitions"]
-    print(f"{total['scenarios']} scenarios, {worlds:,} worlds, {transitions:,} transitions, 0 violations")
-    return 0
+    return explore_all(scenarios(), Explorer, until)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import attrs
 
 from tests.model.invariants import check_request, check_step, check_world
 from tests.model.machine import FAILED, ORIGIN, STEP, new_token
-from tests.model.world import NO_PROCESS, Draft, Process
+from tests.model.search import NO_PROCESS
+from tests.model.world import Draft, Process
 from twilio_oauth_async.stores.base import StoredToken
 from twilio_oauth_async.tokens.state import (
     Event,

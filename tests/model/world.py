@@ -9,6 +9,7 @@ from typing import NamedTuple
 import attrs
 
 from tests.model.machine import FAILED, LIFETIME, OLD, ORIGIN, at, new_token
+from tests.model.search import NO_PROCESS
 from twilio_oauth_async.errors import StoreConflict
 from twilio_oauth_async.stores import rules
 from twilio_oauth_async.stores.base import StoredToken, Tombstone
@@ -25,8 +26,6 @@ from twilio_oauth_async.tokens.state import (
     StoreFailed,
     Work,
 )
-
-NO_PROCESS = -1
 
 
 class Process(NamedTuple):

@@ -50,6 +50,16 @@ LEASE = 30.0
 LOOK_EVERY = 15.0
 """Seconds after which the flow store is read again before a poll: another process may have cancelled the flow."""
 
+LOOK_BEFORE = 0.5
+"""Seconds. A look that comes before the first poll of a flow that was taken over is not older than that."""
+
+SETTLE = 5.0
+"""Seconds for which a process that has taken a flow over waits before it polls or ends it. Meanwhile the process before
+it, if it has received the token, can record that."""
+
+RECORD_PAUSE = 2.0
+"""Seconds. The longest pause between two tries to record that a token was received."""
+
 FOLLOW_EVERY = 3.0
 """Seconds between two looks at a flow that another process polls or saves the token of."""
 
@@ -68,7 +78,7 @@ SAVE_LIMIT = 240.0
 
 def started(flow: StoredFlow, lease: Lease, now: Now) -> FlowLife:
     """Return the state of a flow that this process has just created."""
-    return FlowLife(flow=flow, start=now, stored=flow.authorization, lease=lease, looked_at=now.monotonic)
+    return FlowLife(flow=flow, start=now, known=now, stored=flow.authorization, lease=lease, looked_at=now.monotonic)
 
 
 def taken_up(flow: StoredFlow, owner: str, lease: Lease, now: Now, spread: float = 0.0) -> FlowLife:
@@ -84,7 +94,7 @@ def taken_up(flow: StoredFlow, owner: str, lease: Lease, now: Now, spread: float
         spread: from 0 to 1, lengthens the wait by up to a tenth: flows that are taken up together do not stay together.
     """
     resumed = attrs.evolve(flow, owner=owner, authorization=polling.resume(flow.authorization, now.wall, spread))
-    return FlowLife(flow=resumed, start=now, stored=flow.authorization, lease=lease)
+    return FlowLife(flow=resumed, start=now, known=now, stored=flow.authorization, lease=lease, taken_at=now.monotonic)
 
 
 def pause(failures: int) -> float:
@@ -103,7 +113,7 @@ def decide(life: FlowLife, now: Now) -> Step:
     if life.is_disputed:
         return Act.LOOK
     if life.token is not None:
-        return _step_with_token(life)
+        return _step_with_token(life, now)
     if life.ending is not None:
         return End(life.ending)
     if life.is_lost or life.is_stopping:
@@ -124,10 +134,13 @@ def _must_revoke(life: FlowLife) -> bool:
     return life.is_recorded and not life.is_saved
 
 
-def _step_with_token(life: FlowLife) -> Step:
+def _step_with_token(life: FlowLife, now: Now) -> Step:
     if not life.is_granted:
         return Act.GRANT
-    return End(APPROVED) if life.is_saved else Act.SAVE_TOKEN
+    if life.is_saved:
+        return End(APPROVED)
+    # After the grace another process may have ended the flow without the token.
+    return Act.LOOK if _seconds_since(life.known, now) >= GRANTED_GRACE / 2 else Act.SAVE_TOKEN
 
 
 def _step_of_pending(life: FlowLife, now: Now) -> Step:
@@ -143,10 +156,22 @@ def _step_of_pending(life: FlowLife, now: Now) -> Step:
         return Act.SAVE_STATE
     seconds = polling.seconds_to_poll(life.flow.authorization, life.steady(now))
     if seconds is None:
-        return End(ending_of_error(polling.expired(life.flow.authorization)))
-    if seconds > 0:
-        return Rest(now.monotonic + seconds)
-    return Act.LOOK if now.monotonic >= life.looked_at + LOOK_EVERY else Act.POLL
+        # No poll is possible any more. But another process may still wait for the response to its last poll.
+        left = (life.flow.authorization.expires_at - life.steady(now)).total_seconds()
+        return _settled(life, now, left, End(ending_of_error(polling.expired(life.flow.authorization))))
+    return _settled(life, now, seconds, Act.POLL)
+
+
+def _settled(life: FlowLife, now: Now, seconds: float, step: Step) -> Step:
+    """Return `step`, which is due in `seconds`, or what comes before it."""
+    at = now.monotonic + seconds
+    if life.taken_at is not None:
+        at = max(at, life.taken_at + SETTLE)
+    if at > now.monotonic:
+        return Rest(at)
+    # The process before this one may have recorded a token since the first look.
+    look_every = LOOK_EVERY if life.taken_at is None else LOOK_BEFORE
+    return Act.LOOK if now.monotonic >= life.looked_at + look_every else step
 
 
 def _for_successor(authorization: DeviceAuthorization) -> tuple[float, int, bool]:
@@ -158,16 +183,16 @@ def advance(life: FlowLife, outcome: Outcome, now: Now) -> FlowLife:
     """Return the state after `outcome`, which is that of the last step or an event from outside."""
     match outcome:
         case Happening():
-            return _after_happening(life, outcome)
+            return _after_happening(life, outcome, now)
         case Leased(lease):
-            return _worked(attrs.evolve(life, lease=lease, is_lost=False))
+            return _worked(_with_lease(life, lease, now))
         case Looked():
             return _after_look(_worked(life), outcome, now)
         case Polled(Approved(token)):
             return attrs.evolve(life, token=token, received=now)
         case Polled(step):
             assert not isinstance(step, Approved)
-            return attrs.evolve(life, flow=attrs.evolve(life.flow, authorization=step.authorization))
+            return attrs.evolve(life, flow=attrs.evolve(life.flow, authorization=step.authorization), taken_at=None)
         case PollFailed(error):
             return life if life.ending is not None else attrs.evolve(life, ending=ending_of_error(error))
         case Recorded(ending):
@@ -176,12 +201,25 @@ def advance(life: FlowLife, outcome: Outcome, now: Now) -> FlowLife:
             return _after_failure(life, outcome, now)
 
 
+def _with_lease(life: FlowLife, lease: Lease, now: Now) -> FlowLife:
+    """Return the state with a lease that was given."""
+    if life.lease is None or life.lease.left(now) <= 0:
+        # It had ended. Another process may have polled the flow since: this is as if it was taken up.
+        resumed = polling.resume(life.flow.authorization, life.steady(now))
+        flow = attrs.evolve(life.flow, authorization=resumed)
+        life = attrs.evolve(life, flow=flow, looked_at=NEVER, taken_at=now.monotonic)
+    elif life.is_granted:
+        # A granted flow is not cancelled, and no other process has had it.
+        life = attrs.evolve(life, known=now)
+    return attrs.evolve(life, lease=lease, is_lost=False)
+
+
 def _worked(life: FlowLife) -> FlowLife:
     """Return `life` after a call of a store that worked."""
     return attrs.evolve(life, failures=0, retry_at=NEVER) if life.failures else life
 
 
-def _after_happening(life: FlowLife, happening: Happening) -> FlowLife:
+def _after_happening(life: FlowLife, happening: Happening, now: Now) -> FlowLife:
     match happening:
         case Happening.LOST:
             return _worked(attrs.evolve(life, lease=None, is_lost=True))
@@ -193,7 +231,7 @@ def _after_happening(life: FlowLife, happening: Happening) -> FlowLife:
             # It is read again before the next poll, which tells who polls the flow or how it ended.
             return _worked(attrs.evolve(life, stored=life.flow.authorization, looked_at=NEVER))
         case Happening.GRANTED:
-            return _worked(attrs.evolve(life, is_granted=True))
+            return _worked(attrs.evolve(life, is_granted=True, known=now))
         case Happening.NOT_GRANTED:
             return _worked(attrs.evolve(life, is_disputed=True))
         case Happening.TOKEN_SAVED:
@@ -215,7 +253,7 @@ def _after_look(life: FlowLife, looked: Looked, now: Now) -> FlowLife:
         return _after_look_at_nothing(life, looked, now)
     if flow.has_ended:
         return attrs.evolve(life, ending=ending_of_flow(flow), is_recorded=True)
-    life = attrs.evolve(life, flow=attrs.evolve(life.flow, state=flow.state))
+    life = attrs.evolve(life, flow=attrs.evolve(life.flow, state=flow.state), known=now)
     if looked.has_token:
         # This process saved it in a call that seemed to fail; or the one before this saved it and was killed, and then
         # a second exchange of the code would revoke it.
@@ -235,17 +273,13 @@ def _after_look(life: FlowLife, looked: Looked, now: Now) -> FlowLife:
 
 
 def _after_look_at_nothing(life: FlowLife, looked: Looked, now: Now) -> FlowLife:
-    """Return the state if the flow is not stored: its end was delivered some time ago, or the store has lost it."""
-    if life.token is None:
-        ending = life.ending or (APPROVED if looked.has_token else DELETED)
-        return attrs.evolve(life, ending=ending, is_recorded=True)
-    if life.is_saved:
-        return attrs.evolve(life, ending=APPROVED, is_recorded=True)
-    assert life.received is not None, "there is a token"
-    if _seconds_since(life.received, now) < KEPT:
-        # An end is kept for longer than that. So nobody has cancelled the flow: the store has lost it.
-        return attrs.evolve(life, is_granted=True)
-    return attrs.evolve(life, ending=DELETED, is_recorded=True)
+    """Return the state if the flow is not stored: its end was reported some time ago, or the store has lost it."""
+    is_deleted = _seconds_since(life.known, now) >= KEPT  # an end is kept for longer than that
+    if life.token is not None and not life.is_saved and not is_deleted:
+        return attrs.evolve(life, is_granted=True, known=now)  # nobody has cancelled the flow: the store has lost it
+    is_approved = life.is_saved or (life.token is None and looked.has_token)
+    ending = APPROVED if is_approved else life.ending or DELETED
+    return attrs.evolve(life, ending=ending, is_recorded=True, is_deleted=is_deleted)
 
 
 def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
@@ -255,7 +289,8 @@ def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
     if _can_wait(life, failed):
         return attrs.evolve(life, looked_at=now.monotonic - LOOK_EVERY + FOLLOW_EVERY)
     failures = life.failures + 1
-    life = attrs.evolve(life, failures=failures, retry_at=now.monotonic + pause(failures))
+    seconds = min(pause(failures), RECORD_PAUSE) if failed.act is Act.GRANT else pause(failures)
+    life = attrs.evolve(life, failures=failures, retry_at=now.monotonic + seconds)
     is_late = life.received is not None and _seconds_since(life.received, now) >= SAVE_LIMIT
     if failed.act is Act.SAVE_TOKEN and is_late:
         return attrs.evolve(life, ending=ending_of_error(failed.error), failures=0, retry_at=NEVER)
@@ -264,8 +299,8 @@ def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
 
 def _can_wait(life: FlowLife, failed: CallFailed) -> bool:
     """Return whether a look that failed was only one of those that are made from time to time."""
-    is_needed = life.looked_at == NEVER or life.is_disputed or life.granted_since is not None
-    return failed.act is Act.LOOK and not is_needed
+    is_taken_over = life.looked_at == NEVER or life.taken_at is not None or life.granted_since is not None
+    return failed.act is Act.LOOK and not (is_taken_over or life.is_disputed or life.token is not None)
 
 
 def _seconds_since(before: Now, now: Now) -> float:

@@ -58,6 +58,11 @@ class FlowLife:
     """The pool closes, or its session is closed: no further poll."""
     looked_at: float = -math.inf
     """Monotonic. When the stores were read last."""
+    taken_at: float | None = None
+    """Monotonic. When this process took the flow over, and another one may hold a token that is not recorded yet; None:
+    no other process can have polled since this one did."""
+    known: Now
+    """When the flow store had this flow, and it had not ended, as far as this process knows."""
 
     token: Token | None = attrs.field(default=None, repr=False)
     """What this process has received. Nobody else has it."""
@@ -77,6 +82,8 @@ class FlowLife:
     ending: Ending | None = None
     is_recorded: bool = False
     """The flow store has the end."""
+    is_deleted: bool = False
+    """The flow store had the end, and has deleted it because it was reported."""
 
     failures: int = 0
     """Calls of a store in a row that failed."""

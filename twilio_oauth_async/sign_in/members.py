@@ -118,7 +118,8 @@ class Members:
             self._forget(running, is_recorded=is_recorded)
         if is_recorded:
             _log.info("a sign-in ended: %s", running.sign_in.state)
-            self._reporter.start(running.life.flow, running.sign_in, is_own=True)
+            if not running.life.is_deleted:
+                self._reporter.start(running.life.flow, running.sign_in, is_own=True)
         elif not running.life.is_lost and not self.is_closing:
             await self._shared.leases.give_back([running.id])
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from twilio_oauth_async.sign_in.flow_life import KEPT
 from twilio_oauth_async.stores.base import StoredFlow
 from twilio_oauth_async.tokens.state import Now
 
@@ -96,7 +97,9 @@ def advance(report: Report, result: Result, now: Now) -> Report:
 def may_delete(flow: StoredFlow, now: datetime) -> bool:
     """Return whether an ended flow that no process has leased can be deleted at `now` (UTC).
 
-    The process that reported the end has leased it for as long as it is kept.
+    The process that reported the end leases it for as long as it is kept, but it may have ended before it could.
     """
-    is_forgotten = flow.ended_at is not None and now >= flow.ended_at + GIVE_UP_AFTER + timedelta(hours=1)
-    return flow.delivered or is_forgotten
+    if flow.ended_at is None:
+        return flow.delivered
+    kept = timedelta(seconds=KEPT) if flow.delivered else GIVE_UP_AFTER + timedelta(hours=1)
+    return now >= flow.ended_at + kept
