@@ -12,7 +12,7 @@ from tests.helpers import scripted_server
 from tests.helpers.raw_server import RawServer, drip, hang_up, http, reset, send_and_close, silence
 from tests.helpers.scripted_server import PASSWORD
 from twilio_oauth_async import AnswerLostError, OAuthSession, ProtocolError, RetryPolicy, SystemClock, TransportError
-from twilio_oauth_async.client import transport
+from twilio_oauth_async.client.connections import Body, KeptConnections
 
 CERTS = http(200, {"keys": []})
 TOKEN = http(201, {"access_token": "a"})
@@ -224,7 +224,7 @@ async def test_body_is_sent_only_if_the_transport_is_open(state, is_sent):
             connection.close()
         if state == "lost":
             await asyncio.sleep(0)
-        body = transport._Body(b"a=b")
+        body = Body(b"a=b", KeptConnections())
         with contextlib.nullcontext() if is_sent else pytest.raises(aiohttp.ClientConnectionResetError):
             await body.write_with_length(aiohttp.http.StreamWriter(protocol, asyncio.get_running_loop()), 3)
         assert body.is_sent is is_sent

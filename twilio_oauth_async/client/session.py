@@ -14,8 +14,9 @@ import aiohttp
 from twilio_oauth_async import in_flight, telemetry
 from twilio_oauth_async.client.credentials import basic_authorization, credentials_from, server_from
 from twilio_oauth_async.client.endpoint_methods import Parse, model_or_raise, sends
+from twilio_oauth_async.client.failures import Failure
 from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
-from twilio_oauth_async.client.transport import Failure, Transport
+from twilio_oauth_async.client.transport import Transport
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import ApiError, ConfigurationError, TransportError, TwilioOAuthError
 from twilio_oauth_async.protocol import device_authorization, discovery, revocation, token_endpoint, user_info
@@ -58,6 +59,7 @@ class OAuthSession(HoldsSecrets):
         ssl_context: ssl.SSLContext | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         max_response_bytes: int = 1 << 20,
+        max_connections: int = 256,
         clock: Clock = SystemClock(),  # noqa: B008 - stateless
     ) -> None:
         """Create a session; nothing is opened or sent.
@@ -77,12 +79,16 @@ class OAuthSession(HoldsSecrets):
             ssl_context: an SSL context, for example with the CA certificates of a company; it must verify the server.
             trace_configs: passed to aiohttp.
             max_response_bytes: the largest response body that is read, in bytes after decompression.
+            max_connections: the largest number of connections at the same time, at least 4; that of the connector if
+                `http` is given. Polls of device codes use three quarters of them at most, so that other requests need
+                not wait. 256 are enough for 2,000 short requests a second.
             clock: the source of time.
 
         Raises:
             ConfigurationError: `username` without `password` or the reverse, a user name with a colon, a `timeout`
                 that is not a positive number, a `base_url` or `issuer` that is not https, a `base_url` together with
-                `region` or `edge`, an `ssl_context` that does not verify the server, or `max_response_bytes` below 1.
+                `region` or `edge`, an `ssl_context` that does not verify the server, a `proxy` that is not the URL of
+                an HTTP proxy, or a limit that is too low.
         """
         if not timeout > 0 or timeout == float("inf"):
             raise ConfigurationError("timeout must be a positive number of seconds")
@@ -106,6 +112,7 @@ class OAuthSession(HoldsSecrets):
             ssl_context=ssl_context,
             trace_configs=trace_configs,
             max_response_bytes=max_response_bytes,
+            max_connections=max_connections,
         )
 
     @classmethod
@@ -124,6 +131,7 @@ class OAuthSession(HoldsSecrets):
         ssl_context: ssl.SSLContext | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         max_response_bytes: int = 1 << 20,
+        max_connections: int = 256,
         clock: Clock = SystemClock(),  # noqa: B008 - stateless
     ) -> Self:
         """Create a session from the environment variables that Twilio's own SDKs read.
@@ -152,6 +160,7 @@ class OAuthSession(HoldsSecrets):
             ssl_context=ssl_context,
             trace_configs=trace_configs,
             max_response_bytes=max_response_bytes,
+            max_connections=max_connections,
             clock=clock,
         )
 

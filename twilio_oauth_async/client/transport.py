@@ -8,21 +8,28 @@ in ``__context__``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import ssl
-import traceback
+import time
 from collections.abc import Mapping, Sequence
 from typing import Self, TypeAlias
 
 import aiohttp
-import attrs
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
+from twilio_oauth_async.client.connections import (
+    Body,
+    KeptConnections,
+    check_max_connections,
+    check_proxy,
+    poll_places,
+)
+from twilio_oauth_async.client.failures import NO_FREE_CONNECTION, Failure, failure_of
 from twilio_oauth_async.client.resolver import create_resolver
-from twilio_oauth_async.errors import AnswerLostError, ConfigurationError, ProtocolError, TransportError
+from twilio_oauth_async.errors import ConfigurationError, ProtocolError, TransportError
 from twilio_oauth_async.executor import run_blocking
 from twilio_oauth_async.protocol.messages import Request, Response
 
@@ -32,33 +39,7 @@ CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 15.0
 """Seconds without a byte from the server: half of the default deadline, so that there is time for a second attempt."""
 
-MAX_CONNECTIONS = 256
-"""Connection limit of our own connector, for 2,000 short requests a second (10,000 flows with an interval of 5 s)."""
-
 _CHUNK = 64 * 1024
-
-_WAITS = {
-    "_wait_for_available_connection": "no free connection within the time limit",
-    "_resolve_host": "the host name could not be resolved within the time limit",
-    "connect": "no connection within the time limit",
-}
-"""Functions of aiohttp's connector, the innermost first, and what is reported if the time limit ends one of them.
-
-Trace signals report the same, but cost an eighth of the CPU time of each request. A traceback costs nothing until a
-request fails. Only the text depends on it: if aiohttp renames a function, the text is a more general one.
-"""
-
-
-@attrs.frozen
-class Failure:
-    """The request got no usable response."""
-
-    error: TransportError | ProtocolError
-    """`AnswerLostError`: the request was sent and must not be repeated. Any other `TransportError`: it was not sent, or
-    it may be repeated."""
-    retryable: bool
-    """The next attempt may succeed."""
-
 
 Result: TypeAlias = Response | Failure
 
@@ -74,13 +55,16 @@ class Transport:
         ssl_context: ssl.SSLContext | None,
         trace_configs: Sequence[aiohttp.TraceConfig],
         max_response_bytes: int,
+        max_connections: int,
     ) -> None:
         """Create a transport; nothing is opened. `OAuthSession` documents the arguments.
 
         Raises:
-            ConfigurationError: `ssl_context` does not verify the server (RFC 6749 10.9), or `max_response_bytes` is
-                less than 1.
+            ConfigurationError: `ssl_context` does not verify the server (RFC 6749 10.9), `proxy` is not the URL of a
+                proxy, or a limit is too low.
         """
+        check_proxy(proxy)
+        check_max_connections(max_connections)
         if ssl_context is not None and not (
             ssl_context.verify_mode is ssl.CERT_REQUIRED and ssl_context.check_hostname
         ):
@@ -94,6 +78,9 @@ class Transport:
         self._ssl_context = ssl_context
         self._trace_configs = list(trace_configs)
         self._max_response_bytes = max_response_bytes
+        self._max_connections = max_connections
+        self._kept = KeptConnections()
+        self._poll_places: asyncio.Semaphore | None = None
         self._session: aiohttp.ClientSession | None = None
         self._single_use: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -121,7 +108,9 @@ class Transport:
         if self._loop is not None:
             raise ConfigurationError("the session is open in another event loop: close it there first")
         if self._borrowed is None:
-            connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, resolver=create_resolver())
+            connector: aiohttp.BaseConnector = aiohttp.TCPConnector(
+                limit=self._max_connections, resolver=create_resolver()
+            )
         elif self._borrowed.connector is None or self._borrowed.closed:
             raise ConfigurationError("the aiohttp.ClientSession given as http= is closed")
         elif getattr(self._borrowed, "_loop", loop) is not loop:
@@ -130,6 +119,7 @@ class Transport:
         else:
             connector = self._borrowed.connector
         self._loop = loop
+        self._poll_places = poll_places(connector.limit)
         self._session = self._create_session(connector, aiohttp.ClientResponse, owner=self._borrowed is None)
         self._single_use = self._create_session(connector, _ClosingResponse, owner=False)
 
@@ -158,6 +148,9 @@ class Transport:
     async def send(self, base_url: str, request: Request, headers: Mapping[str, str], timeout: float) -> Result:
         """Send `request` once.
 
+        If the server had closed the kept connection that was to be used, nothing was sent, and the request is sent
+        over a new connection: that is no fault.
+
         Args:
             base_url: the URL of the API, without a trailing slash.
             request: the request.
@@ -167,7 +160,29 @@ class Transport:
         Raises:
             ConfigurationError: the transport is not open, or the borrowed session has been closed.
         """
-        session = self._single_use if request.fresh_connection else self._session
+        deadline = time.monotonic() + timeout
+        places = self._poll_places if request.is_poll else None
+        if places is not None:
+            try:
+                async with asyncio.timeout(timeout) if places.locked() else contextlib.nullcontext():
+                    await places.acquire()
+            except TimeoutError:
+                return Failure(TransportError(NO_FREE_CONNECTION), True)
+        try:
+            result = await self._send(base_url, request, headers, deadline, is_new=request.fresh_connection)
+            if result is None:
+                result = await self._send(base_url, request, headers, deadline, is_new=True)
+        finally:
+            if places is not None:
+                places.release()
+        assert result is not None, "a new connection was not kept"
+        return result
+
+    async def _send(
+        self, base_url: str, request: Request, headers: Mapping[str, str], deadline: float, *, is_new: bool
+    ) -> Result | None:
+        """Send `request` once; None: it was not sent, because the server had closed the kept connection."""
+        session = self._single_use if is_new else self._session
         if session is None:
             raise ConfigurationError("the session is not open: use 'async with OAuthSession(...)', or await open()")
         if self._loop is not asyncio.get_running_loop():
@@ -178,13 +193,14 @@ class Transport:
         sent = CIMultiDict(headers)
         target = URL(url, encoded=True)
         server_hostname: str | None = None
-        if request.fresh_connection:
+        if is_new:
             # aiohttp pools connections by host, port and server name. With an explicit server name (the one that TLS
             # uses anyway) these requests have a pool of their own. "close" (RFC 9112 9.6) and _ClosingResponse keep
             # that pool empty.
             server_hostname = target.host
             sent["Connection"] = "close"
-        body = None if request.body is None else _Body(request.body)
+        body = None if request.body is None else Body(request.body, self._kept)
+        timeout = max(deadline - time.monotonic(), 0.001)  # aiohttp reads a timeout of 0 as no timeout
         failure: Failure
         try:
             async with session.request(
@@ -211,7 +227,9 @@ class Transport:
                     retryable=False,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
-            failure = _failure(error, request, is_sent=None if body is None else body.is_sent)
+            if body is not None and body.was_closed_while_kept:
+                return None
+            failure = failure_of(error, request, is_sent=None if body is None else body.is_sent)
         return failure
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
@@ -222,22 +240,6 @@ class Transport:
             if len(body) > self._max_response_bytes:
                 return None
         return bytes(body)
-
-
-class _Body(aiohttp.BytesPayload):
-    """The body of one request, which records whether it was sent.
-
-    aiohttp writes the head together with the first bytes of the body. Even if it wrote the head first, the server could
-    not process the request, because a form without its body is not complete (RFC 9112 6.3).
-    """
-
-    is_sent = False
-    """At least a part of the head was passed to the transport, so that the server may have received it."""
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        # The server may have closed the connection since it was made. aiohttp then writes nothing and raises.
-        self.is_sent = writer.transport is not None and not writer.transport.is_closing()
-        await super().write_with_length(writer, content_length)
 
 
 class _ClosingResponse(aiohttp.ClientResponse):
@@ -257,53 +259,6 @@ async def _default_ssl_context() -> ssl.SSLContext:
     except OSError as error:
         reason = error.strerror or type(error).__name__
     raise ConfigurationError(f"the CA certificates of the system cannot be loaded: {reason}")
-
-
-def _failure(error: Exception, request: Request, *, is_sent: bool | None) -> Failure:
-    """Convert an exception of aiohttp or the system to a `Failure`.
-
-    The error is `AnswerLostError` if the server may have processed a request that must not be repeated. `is_sent` is
-    None if that is not known, as for a request without a body.
-
-    Messages name only the kind of failure. The texts of the exceptions are not included, because they may hold secrets.
-    """
-    if isinstance(error, aiohttp.ClientSSLError):
-        return Failure(
-            TransportError("the TLS handshake failed; check that the certificate of the server is trusted"), False
-        )
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return Failure(TransportError("no connection within the time limit"), True)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Failure(TransportError("the host name could not be resolved"), True)
-    if isinstance(error, UnicodeError):
-        return Failure(TransportError("the host name of the server is not valid"), False)
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)):
-        return Failure(TransportError("no connection to the server; check the network and the URL of the server"), True)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return Failure(ProtocolError("the head of the response is invalid HTTP or too large"), False)
-    is_late = isinstance(error, TimeoutError)
-    if is_sent is False:
-        reason = (
-            "the request was not sent within the time limit"
-            if is_late
-            else "the connection failed before the request was sent"
-        )
-    else:
-        reason = "no complete response within the time limit" if is_late else "the connection failed"
-    if is_late and not is_sent:
-        reason = _interrupted_wait(error) or reason
-    kind = TransportError if request.repeatable or is_sent is False else AnswerLostError
-    return Failure(kind(reason), True)
-
-
-def _interrupted_wait(error: Exception) -> str | None:
-    """Return what the request waited for if the time limit ended the wait for a connection; else None."""
-    # aiohttp cancels its own task at the time limit, and raises the TimeoutError from that CancelledError.
-    cancelled = error.__cause__
-    if cancelled is None:
-        return None
-    functions = {frame.f_code.co_name for frame, _ in traceback.walk_tb(cancelled.__traceback__)}
-    return next((text for function, text in _WAITS.items() if function in functions), None)
 
 
 def _user_agent() -> str:

@@ -36,6 +36,8 @@ class Request(HoldsSecrets):
     """Send the session's own credentials."""
     repeatable: bool
     """The request can be sent again after a failure without harm."""
+    is_poll: bool = False
+    """A poll of a device code: there may be thousands of them, and another one follows (RFC 8628 3.5)."""
     fresh_connection: bool = False
     """Use a new connection: the request contains a value that can be used only once, and the server may close an idle
     connection at any time."""

@@ -54,6 +54,7 @@ def build_token(
         repeatable=False,
         # If the server closed an idle connection, a poll is sent again. A refresh or code exchange cannot be repeated.
         fresh_connection=refresh_token is not None or code is not None,
+        is_poll=device_code is not None,
     )
 
 

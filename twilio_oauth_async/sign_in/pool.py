@@ -130,12 +130,15 @@ class DeviceFlowPool:
         if self._is_open:
             return
         self._renew_parts()
-        await self._upkeep.check_store()
-        if self._is_open:
-            return  # by another task meanwhile
         self._reporter.on_end = self._on_end
         self._is_open = True
-        self._upkeep.start()
+        try:
+            await self._upkeep.check_store()
+        except BaseException:
+            self._is_open = False
+            raise
+        if not self._members.is_closing:
+            self._upkeep.start()
 
     async def close(self) -> None:
         """Stop, and give back all pending flows. Do nothing if the pool is closed.

@@ -1,0 +1,118 @@
+"""Rules for connections: the share of polls, connections that the server closed while they were kept, and proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import weakref
+from typing import cast
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from twilio_oauth_async.errors import ConfigurationError
+
+POLL_SHARE = 0.75
+"""The share of the connections that polls of device codes may use: however many flows are polled on a slow server,
+refreshes, user information and new sign-ins have connections of their own."""
+
+MIN_CONNECTIONS = 4
+"""With fewer connections, the share of polls would leave none for other requests."""
+
+
+def check_max_connections(number: int) -> None:
+    """Raise `ConfigurationError` unless `number` connections can be shared."""
+    if number < MIN_CONNECTIONS:
+        raise ConfigurationError(f"max_connections must be at least {MIN_CONNECTIONS}")
+
+
+def poll_places(limit: int) -> asyncio.Semaphore | None:
+    """Return the places for polls among `limit` connections; None: the number of connections is not limited (0)."""
+    return asyncio.Semaphore(max(1, int(limit * POLL_SHARE))) if limit else None
+
+
+def check_proxy(proxy: str | None) -> None:
+    """Raise `ConfigurationError` unless `proxy` is None or the URL of an HTTP proxy. It may hold a password."""
+    if proxy is None:
+        return
+    try:
+        url = URL(proxy)
+        is_valid = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
+        is_valid = is_valid and url.path in {"", "/"} and not url.query_string and not url.fragment
+    except (TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise ConfigurationError("proxy must be an http or https URL with a host and, if needed, a port")
+
+
+class KeptConnections:
+    """Remembers which connections have carried a request, so that one that is used again can be told from a new one.
+
+    Trace signals of aiohttp would tell too, but they cost an eighth of the CPU time of each request.
+    """
+
+    def __init__(self) -> None:
+        """Create it without connections."""
+        self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+
+    def use(self, transport: asyncio.WriteTransport) -> bool:
+        """Record a request on a connection; return whether the connection has carried one before."""
+        protocol = cast("asyncio.Transport", transport).get_protocol()
+        try:
+            if protocol in self._used:
+                return True
+            self._used.add(protocol)
+        except TypeError:
+            return False  # no weak reference to it is possible, so that nothing is known about it
+        return False
+
+
+class Body(aiohttp.BytesPayload):
+    """The body of one request, which records whether it was sent, and over which kind of connection.
+
+    aiohttp writes the head together with the first bytes of the body. Even if it wrote the head first, the server could
+    not process the request, because a form without its body is not complete (RFC 9112 6.3).
+    """
+
+    def __init__(self, value: bytes, kept: KeptConnections) -> None:
+        """Create the body `value`; `kept` is that of the session."""
+        super().__init__(value)
+        self._kept = kept
+        self.is_sent = False
+        """At least a part of the head was passed to the transport, so that the server may have received it."""
+        self.is_reused = False
+        """The connection has carried a request before."""
+
+    @property
+    def was_closed_while_kept(self) -> bool:
+        """Whether nothing was sent because the server had closed the connection while it was kept."""
+        return self.is_reused and not self.is_sent
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Record how the body is sent, and send it; called by aiohttp.
+
+        Raises:
+            ClientConnectionResetError: the server had closed the connection; nothing is sent.
+        """
+        transport = writer.transport
+        if transport is not None:
+            self.is_reused = self._kept.use(transport)
+            # The server may have closed the connection since it was made, and the event loop may not know it yet.
+            self.is_sent = not transport.is_closing() and not (self.is_reused and _is_readable(transport))
+            if self.is_reused and not self.is_sent:
+                raise aiohttp.ClientConnectionResetError("closed by the server while it was kept")
+        await super().write_with_length(writer, content_length)
+
+
+def _is_readable(transport: asyncio.BaseTransport) -> bool:
+    """Return whether a kept connection has something to read: its end, or bytes that belong to no request."""
+    socket = transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return False
+    poll = getattr(select, "poll", None)
+    if poll is None:  # Windows: select() has no limit on the numbers of sockets there
+        return bool(select.select([socket], [], [], 0)[0])
+    waiting = poll()
+    waiting.register(socket, select.POLLIN)
+    return bool(waiting.poll(0))
