@@ -59,8 +59,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     await response.write(b"retry: 2000\n\n")
-    # The sign-in may have ended a while ago; then the browser loads the page again.
-    with suppress(TimeoutError, SignInNotFound):
+    # The browser may have gone, or the sign-in may have ended a while ago; then the browser loads the page again.
+    with suppress(TimeoutError, SignInNotFound, ConnectionError):
         async with asyncio.timeout(STREAM_SECONDS), aclosing(backend.pool.events(sign_in.id)) as stream:
             async for event in stream:
                 data = json.dumps({"state": event.state, "problem": event.problem})

@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.event_loop import collect, run_turns
 from tests.helpers.world import emulated
+from twilio_oauth_async import ConfigurationError, StoreError
 from twilio_oauth_async.sign_in.flow_life import LEASE
 
 pytestmark = pytest.mark.asyncio
@@ -98,11 +99,24 @@ async def test_store_that_raises_other_exceptions_ends_nothing_and_its_text_is_n
     assert "canary" not in caplog.text
 
 
-async def test_pool_opens_while_the_store_is_down():
+async def test_pool_does_not_open_with_a_store_that_cannot_be_read():
+    async with emulated() as setup:
+        setup.flows.fail("list_due")
+        pool = setup.pool()
+        with pytest.raises(StoreError):
+            await pool.open()
+        with pytest.raises(ConfigurationError, match="not open"):
+            await pool.submit("ada")
+        setup.flows.repair()
+        async with pool:
+            await pool.submit("ada")
+
+
+async def test_store_that_fails_after_the_opening_delays_taking_up_only():
     async with emulated(expires_in=900) as setup:
         async with setup.pool() as pool:
             sign_in = await pool.submit("ada")
-        setup.flows.fail("list_due")
+        setup.flows.fail("list_due", skip=1)
         async with setup.pool() as pool:
             await setup.clock.sleep(60)
             setup.flows.repair()

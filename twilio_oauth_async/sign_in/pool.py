@@ -123,11 +123,16 @@ class DeviceFlowPool:
     async def open(self) -> None:
         """Start to run. Do nothing if the pool is open.
 
-        A store that fails does not keep the pool from opening: it is tried again.
+        Raises:
+            StoreError: the flow store failed, for example because its path is wrong. Once the pool is open, it waits
+                until a store that fails works again.
         """
         if self._is_open:
             return
         self._renew_parts()
+        await self._upkeep.check_store()
+        if self._is_open:
+            return  # by another task meanwhile
         self._reporter.on_end = self._on_end
         self._is_open = True
         self._upkeep.start()

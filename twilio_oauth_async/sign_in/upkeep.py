@@ -137,6 +137,10 @@ class Upkeep:
         """Run one stored flow if no process polls it; return whether it runs here now. Raises `StoreError`."""
         return flow.id in self._members.running or bool(await self._take([flow]))
 
+    async def check_store(self) -> None:
+        """Raise `StoreError` if the flow store cannot be read."""
+        await self._list_due(1)
+
     async def _list_due(self, limit: int) -> Sequence[StoredFlow]:
         identity, shared = self._shared.flow.identity, self._shared
         listed = shared.flows.list_due(limit, client_sid=identity.client_sid, server=identity.server)
