@@ -55,7 +55,7 @@ LOOK_BEFORE = 0.5
 
 SETTLE = 5.0
 """Seconds for which a process that has taken a flow over waits before it polls or ends it. Meanwhile the process before
-it, if it has received the token, can record that."""
+it can record that it has received the token."""
 
 RECORD_PAUSE = 2.0
 """Seconds. The longest pause between two tries to record that a token was received."""
@@ -187,12 +187,12 @@ def advance(life: FlowLife, outcome: Outcome, now: Now) -> FlowLife:
         case Leased(lease):
             return _worked(_with_lease(life, lease, now))
         case Looked():
-            return _after_look(_worked(life), outcome, now)
+            return _after_look(life, outcome, now)
         case Polled(Approved(token)):
             return attrs.evolve(life, token=token, received=now)
         case Polled(step):
             assert not isinstance(step, Approved)
-            return attrs.evolve(life, flow=attrs.evolve(life.flow, authorization=step.authorization), taken_at=None)
+            return _after_poll(life, step.authorization, now)
         case PollFailed(error):
             return life if life.ending is not None else attrs.evolve(life, ending=ending_of_error(error))
         case Recorded(ending):
@@ -212,6 +212,13 @@ def _with_lease(life: FlowLife, lease: Lease, now: Now) -> FlowLife:
         # A granted flow is not cancelled, and no other process has had it.
         life = attrs.evolve(life, known=now)
     return attrs.evolve(life, lease=lease, is_lost=False)
+
+
+def _after_poll(life: FlowLife, authorization: DeviceAuthorization, now: Now) -> FlowLife:
+    taken_at = life.taken_at
+    if taken_at is not None and now.monotonic >= taken_at + LEASE:
+        taken_at = None  # no request of the process before this one can be under way any more
+    return attrs.evolve(life, flow=attrs.evolve(life.flow, authorization=authorization), taken_at=taken_at)
 
 
 def _worked(life: FlowLife) -> FlowLife:
@@ -248,11 +255,16 @@ def _after_happening(life: FlowLife, happening: Happening, now: Now) -> FlowLife
 
 def _after_look(life: FlowLife, looked: Looked, now: Now) -> FlowLife:
     flow, was_disputed = looked.flow, life.is_disputed
-    life = attrs.evolve(life, looked_at=now.monotonic, is_disputed=False)
+    if life.failures and life.taken_at is not None:
+        # The store was down, also for a process that has received the token.
+        life = attrs.evolve(life, taken_at=now.monotonic)
+    life = attrs.evolve(_worked(life), looked_at=now.monotonic, is_disputed=False)
     if flow is None:
         return _after_look_at_nothing(life, looked, now)
     if flow.has_ended:
-        return attrs.evolve(life, ending=ending_of_flow(flow), is_recorded=True)
+        # Another process ends it as approved if it finds the token, which this one saved in a call that seemed to fail.
+        is_saved = life.is_saved or flow.state == "approved"
+        return attrs.evolve(life, ending=ending_of_flow(flow), is_recorded=True, is_saved=is_saved)
     life = attrs.evolve(life, flow=attrs.evolve(life.flow, state=flow.state), known=now)
     if looked.has_token:
         # This process saved it in a call that seemed to fail; or the one before this saved it and was killed, and then
@@ -277,9 +289,9 @@ def _after_look_at_nothing(life: FlowLife, looked: Looked, now: Now) -> FlowLife
     is_deleted = _seconds_since(life.known, now) >= KEPT  # an end is kept for longer than that
     if life.token is not None and not life.is_saved and not is_deleted:
         return attrs.evolve(life, is_granted=True, known=now)  # nobody has cancelled the flow: the store has lost it
-    is_approved = life.is_saved or (life.token is None and looked.has_token)
-    ending = APPROVED if is_approved else life.ending or DELETED
-    return attrs.evolve(life, ending=ending, is_recorded=True, is_deleted=is_deleted)
+    is_saved = life.is_saved or looked.has_token
+    ending = APPROVED if is_saved else life.ending or DELETED
+    return attrs.evolve(life, ending=ending, is_recorded=True, is_deleted=is_deleted, is_saved=is_saved)
 
 
 def _after_failure(life: FlowLife, failed: CallFailed, now: Now) -> FlowLife:
