@@ -144,9 +144,9 @@ def check_end(world, values):
     if world.reported not in {"", "approved"} and world.token == "new":
         return f"a token is stored of a sign-in that has ended as {world.reported}"
     if world.server.is_alive and world.token != "new" and not world.reasons & UNREVOKED:
-        return "a token is valid that nobody has"
+        return "a token is valid that no process has"
     return None
 
 
 UNREVOKED = frozenset({"killed with the token", "response lost", "signed out", "not revoked"})
-"""Why a token that nobody has may be valid."""
+"""Why a token that no process has may be valid."""

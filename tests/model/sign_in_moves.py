@@ -38,7 +38,7 @@ LONGEST_OUTAGE = 200.0
 """Seconds."""
 
 LONG_STOP = 60.0
-"""Seconds for which a process has stopped after which another process may give up its token."""
+"""Seconds for which a process has stopped after which another process may end the flow without its token."""
 
 
 def successors(world, values):

@@ -51,12 +51,12 @@ async def test_48_cancel_in_the_same_process_while_a_poll_is_under_way():
     async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
-        exchange, asked, answer = setup.session.exchange, asyncio.Event(), asyncio.Event()
+        exchange, asked, response = setup.session.exchange, asyncio.Event(), asyncio.Event()
 
         async def slow(request, parse, **options):
             outcome = await exchange(request, parse, **options)
             asked.set()
-            await answer.wait()
+            await response.wait()
             return outcome
 
         setup.session.exchange = slow
@@ -65,7 +65,7 @@ async def test_48_cancel_in_the_same_process_while_a_poll_is_under_way():
         await pool.cancel(sign_in.id)
         with pytest.raises(DeviceFlowError, match="cancelled"):
             await pool.result(sign_in.id)  # at once, without the response
-        answer.set()
+        response.set()
         while not setup.revocations():
             await asyncio.sleep(0)
         assert await setup.stored("ada") is None

@@ -99,7 +99,7 @@ async def test_token_of_a_poll_under_way_is_saved():
         assert (await setup.flows.load(sign_in.id)).state == "approved"
 
 
-async def test_50_poll_that_takes_too_long_is_given_up():
+async def test_50_poll_that_takes_too_long_is_cancelled():
     async with emulated() as setup:
         pool = setup.pool(close_timeout=3)
         await pool.open()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio
 ENDS = [("deny", "denied", AccessDeniedError), ("expire", "expired", DeviceCodeExpiredError)]
 
 
-async def test_token_is_stored_before_the_approval_is_told():
+async def test_token_is_stored_before_the_approval_is_reported():
     async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
@@ -75,7 +75,7 @@ async def test_unknown_id(call):
         assert await pool.find("x") is None
 
 
-async def test_unreachable_server_is_told_once_and_so_is_its_return():
+async def test_unreachable_server_is_reported_once_and_so_is_its_return():
     async with emulated() as setup, setup.pool() as pool:
         setup.emulator.faults.on("poll").times(3).hang_up()
         sign_in = await pool.submit("ada")
@@ -116,7 +116,7 @@ async def test_listener_survives_a_store_that_is_down_for_a_while():
         assert [event.state for event in await listening] == ["pending", "approved"]
 
 
-async def test_store_that_is_down_is_told_to_a_new_listener():
+async def test_store_that_is_down_raises_an_error_for_a_new_listener():
     async with emulated() as setup, setup.pool() as pool:
         setup.flows.fail("load")
         with pytest.raises(StoreError):
@@ -134,7 +134,7 @@ async def test_listener_of_a_flow_that_the_store_has_lost_is_not_left_waiting():
             await waiting
 
 
-async def test_follower_ends_when_nobody_listens():
+async def test_follower_ends_when_the_last_listener_has_gone():
     async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
         stream = other.events(sign_in.id)

@@ -101,7 +101,7 @@ async def test_token_that_was_saved_before_a_kill_is_found_and_the_code_not_exch
 
 
 @pytest.mark.parametrize("has_older_token", [False, True])
-async def test_process_that_dies_between_the_record_and_the_save_has_lost_the_token(has_older_token):
+async def test_process_that_is_killed_between_the_record_and_the_save_has_lost_the_token(has_older_token):
     """An older token of the user must not be taken for this one."""
     async with emulated() as setup:
         older = older_token(setup)
@@ -187,6 +187,25 @@ async def test_user_who_signs_out_before_a_save_is_repeated_stays_signed_out():
         assert setup.revocations() == [200]
 
 
+async def test_manager_of_the_pool_uses_the_token_of_a_new_sign_in_at_once():
+    async with emulated() as setup, setup.pool() as pool:
+        older = attrs.evolve(
+            older_token(setup),
+            client_sid=setup.emulator.client_sid,
+            server=setup.emulator.base_url,
+            scopes=("openid",),
+        )
+        await setup.tokens.save(setup.key("ada"), older, replaces=None)
+        manager = pool.manager("ada")
+        assert await manager.access_token() == "older"
+        sign_in = await pool.submit("ada")
+        await setup.emulator.approve(sign_in.user_code)
+        await pool.result(sign_in.id)
+        assert pool.manager("ada") is manager
+        new = (await setup.stored("ada")).token.access_token
+        assert await manager.access_token() == new != "older"
+
+
 async def test_later_sign_in_of_the_user_wins():
     async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")
@@ -202,8 +221,8 @@ async def test_token_store_that_is_down_for_a_while_costs_no_token():
         sign_in = await pool.submit("ada")
         await setup.emulator.approve(sign_in.user_code)
         setup.tokens.fail("save", times=5)
-        told = [event.problem async for event in pool.events(sign_in.id)]
-        assert told == [None, "the sign-in could not be stored", None]
+        problems = [event.problem async for event in pool.events(sign_in.id)]
+        assert problems == [None, "the sign-in could not be stored", None]
         assert await setup.stored("ada") is not None
         assert setup.polls() == [201]
 

@@ -150,7 +150,7 @@ async def test_callback_that_raises_is_called_again_with_growing_pauses(caplog):
         assert "canary" not in caplog.text
 
 
-async def test_callback_that_raises_for_a_day_is_given_up():
+async def test_callback_that_raises_for_a_day_is_not_called_any_more():
     async with emulated() as setup:
         calls = []
 

@@ -147,7 +147,7 @@ async def test_state_that_could_not_be_saved_is_saved_after_the_next_poll():
         assert (await setup.flows.load(sign_in.id)).authorization.interval == 10
 
 
-async def test_end_that_could_not_be_recorded_is_recorded_later_and_told_then():
+async def test_end_that_could_not_be_recorded_is_recorded_later_and_reported_then():
     async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
         setup.flows.fail("end", times=4)

@@ -47,9 +47,9 @@ def check_proxy(proxy: str | None) -> None:
 
 
 class KeptConnections:
-    """Remembers which connections have carried a request, so that one that is used again can be told from a new one.
+    """Remembers which connections have carried a request: one that is used again may have been closed meanwhile.
 
-    Trace signals of aiohttp would tell too, but they cost an eighth of the CPU time of each request.
+    Trace signals of aiohttp report that too, but they cost an eighth of the CPU time of each request.
     """
 
     def __init__(self) -> None:

@@ -92,10 +92,8 @@ def _tls_reason(error: aiohttp.ClientSSLError) -> str:
     """Return what is wrong, in words of this package: OpenSSL's text may contain what the server sent."""
     cause: object = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        reason = _CERTIFICATE_REASONS.get(cause.verify_code, "is not trusted")
+        reason = _CERTIFICATE_REASONS.get(getattr(cause, "verify_code", 0), "is not trusted")
         return f"the certificate of the server {reason}"
-    if isinstance(cause, ssl.CertificateError):
-        return "the certificate of the server is not trusted"
     if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
         return "the server does not speak TLS; check that its port is one for https"
     return "the server and this client agree on no protocol or cipher"

@@ -20,8 +20,8 @@ class SignIn(Instructions):
     """The sign-in of one user at one moment. It holds no device code and no token, so a browser may get it."""
 
     id: str
-    """Cannot be guessed. Whoever knows it can follow and cancel the sign-in, and nothing else. An application with many
-    users compares `user` too."""
+    """Cannot be guessed. A user who knows it can follow and cancel the sign-in, and nothing else. An application with
+    many users compares `user` too."""
     user: str
     """The user under whose key the token is stored."""
     client_sid: str

@@ -40,7 +40,7 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
         await wait_for_all({*busy, giving_back}, shared.clock, timeout)
         late = [running for task, running in flows.items() if task in busy and not task.done()]
         await _cancel({*busy, giving_back})
-        revoking = {asyncio.create_task(running.give_up()) for running in late}
+        revoking = {asyncio.create_task(running.revoke_unsaved()) for running in late}
         left = {running.id for task, running in flows.items() if task in busy and not running.life.is_recorded}
         left |= {id_ for id_, task in reports.items() if task in busy}
         last = asyncio.create_task(shared.leases.give_back(left - set(reporter.kept)))

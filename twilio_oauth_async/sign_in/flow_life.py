@@ -1,8 +1,9 @@
 """The life of a flow in one process: `decide` chooses what comes next, `advance` takes in what came of it. Pure.
 
 The order that survives a crash at any point is: lease the flow, look whether its token is stored already, poll, record
-that the token was received, save the token, record the end, report it. A code is exchanged once: whoever receives the
-token records that before anything else, and a process that takes a flow up looks for its token before it polls.
+that the token was received, save the token, record the end, report it. A code is exchanged once: the process that
+receives the token records that before anything else, and a process that takes a flow up looks for its token before it
+polls.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ KEPT = 300.0
 """Seconds for which an end is kept after it was delivered, so that those who come late can find it."""
 
 SAVE_LIMIT = 240.0
-"""Seconds after which a token that cannot be saved is given up: it is revoked, and the sign-in has failed."""
+"""Seconds after which a token that cannot be saved is not tried any more: it is revoked, and the sign-in has failed."""
 
 
 def started(flow: StoredFlow, lease: Lease, now: Now) -> FlowLife:
@@ -288,7 +289,9 @@ def _after_look_at_nothing(life: FlowLife, looked: Looked, now: Now) -> FlowLife
     """Return the state if the flow is not stored: its end was reported some time ago, or the store has lost it."""
     is_deleted = _seconds_since(life.known, now) >= KEPT  # an end is kept for longer than that
     if life.token is not None and not life.is_saved and not is_deleted:
-        return attrs.evolve(life, is_granted=True, known=now)  # nobody has cancelled the flow: the store has lost it
+        return attrs.evolve(
+            life, is_granted=True, known=now
+        )  # no process has cancelled the flow: the store has lost it
     is_saved = life.is_saved or looked.has_token
     ending = APPROVED if is_saved else life.ending or DELETED
     return attrs.evolve(life, ending=ending, is_recorded=True, is_deleted=is_deleted, is_saved=is_saved)

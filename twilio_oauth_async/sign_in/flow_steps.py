@@ -65,7 +65,7 @@ class FlowLife:
     """When the flow store had this flow, and it had not ended, as far as this process knows."""
 
     token: Token | None = attrs.field(default=None, repr=False)
-    """What this process has received. Nobody else has it."""
+    """What this process has received. No other process has it."""
     received: Now | None = None
     """When it was received."""
     is_granted: bool = False
@@ -106,7 +106,7 @@ class Act(enum.Enum):
     SAVE_STATE = "save what a successor must know"
     GRANT = "record that this process has received the token"
     SAVE_TOKEN = "save the token in the token store"  # noqa: S105 - a description
-    REVOKE = "revoke the token, which nobody may keep"
+    REVOKE = "revoke the token, which must not be kept"
     REMOVE = "remove the token from the token store: the flow has ended otherwise"
     STOP = "nothing is left to do for this process"
 

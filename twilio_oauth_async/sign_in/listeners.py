@@ -88,7 +88,7 @@ class AllEvents:
             reader.close()
 
     async def read(self) -> AsyncGenerator[SignIn, None]:
-        """Yield each state that is told from now on."""
+        """Yield each state from now on."""
         reader = _Reader()
         self._readers.add(reader)
         try:

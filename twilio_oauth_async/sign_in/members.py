@@ -28,7 +28,7 @@ class Members:
         self.is_closing = False
         self._shared = shared
         self._reporter = reporter
-        self._watches: dict[str, Watch] = {}  # of the flows that run here or that somebody listens to
+        self._watches: dict[str, Watch] = {}  # of the flows that run here or have listeners
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._tasks: dict[asyncio.Task[None], RunningFlow] = {}
 
@@ -64,7 +64,7 @@ class Members:
             yield sign_in
 
     async def watch(self, id_: str) -> Watch:
-        """Return the watch of a sign-in, which is kept up to date as long as somebody listens; raises as `events`."""
+        """Return the watch of a sign-in, which is kept up to date as long as it has listeners; raises as `events`."""
         watch = self._watches.get(id_)
         if watch is None:
             flow = await self._shared.load(id_)
@@ -124,7 +124,7 @@ class Members:
             await self._shared.leases.give_back([running.id])
 
     def _forget(self, running: RunningFlow, *, is_recorded: bool) -> None:
-        """Let go of a flow that does not run here any more. Those who listen follow it in the store."""
+        """Remove a flow that does not run here any more. Its listeners follow it in the store."""
         del self.running[running.id]
         if self.by_user.get(running.life.flow.user) is running:
             del self.by_user[running.life.flow.user]
@@ -147,7 +147,7 @@ class Members:
         task.add_done_callback(ended)
 
     async def _read_until_end(self, id_: str, watch: Watch) -> None:
-        """Tell `watch` what the store has, until the sign-in has ended or nobody listens any more."""
+        """Tell `watch` what the store has, until the sign-in has ended or there are no listeners any more."""
         last = watch.present
         while not watch.present.is_over:
             await self._shared.clock.sleep(FOLLOW_EVERY)

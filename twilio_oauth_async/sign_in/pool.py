@@ -76,11 +76,11 @@ class DeviceFlowPool:
         self._flows: FlowStore = flows if flows is not None else MemoryFlowStore(clock=clock)
         calls = StoreCalls("flow store")
         leases = Leases(self._flows, calls, clock, secrets.token_hex(8))
-        self._shared = Shared(flow, self._flows, tokens, leases, clock, calls)
+        self._managers = TokenManagers(flow, store=tokens)
+        self._shared = Shared(flow, self._flows, tokens, leases, clock, self._managers, calls)
         self._max_flows = max_flows
         self._take_up_every = take_up_every
         self._close_timeout = close_timeout
-        self._managers = TokenManagers(flow, store=tokens)
         self._is_open = False
         self.on_end = on_end
         self._renew_parts()

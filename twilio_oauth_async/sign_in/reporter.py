@@ -52,7 +52,7 @@ class Reporter:
 
         Args:
             flow: the flow.
-            sign_in: what the application is told.
+            sign_in: what the application gets.
             is_own: it has ended in this process, which reports it even if the store has lost it.
         """
         if flow.id in self.tasks or flow.id in self.kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 import attrs
 
@@ -33,6 +34,7 @@ from twilio_oauth_async.sign_in.flow_steps import (
 from twilio_oauth_async.sign_in.leases import Leases
 from twilio_oauth_async.sign_in.store_calls import StoreCalls
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
+from twilio_oauth_async.tokens.managers import TokenManagers
 from twilio_oauth_async.tokens.saving import remove_sign_in, save_sign_in
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Shared:
     tokens: TokenStore
     leases: Leases
     clock: Clock
+    managers: TokenManagers
+    """Of the users whose tokens this process uses."""
     flow_calls: StoreCalls = attrs.field(factory=lambda: StoreCalls("flow store"))
     token_calls: StoreCalls = attrs.field(factory=lambda: StoreCalls("token store"))
 
@@ -125,7 +129,7 @@ class RunningFlow:
             else:
                 await self._perform(step)
 
-    async def give_up(self) -> None:
+    async def revoke_unsaved(self) -> None:
         """Revoke a token that was received and cannot be kept, because the pool closes."""
         token = self.life.token
         if token is not None and not self.life.is_saved:
@@ -232,9 +236,20 @@ class RunningFlow:
         )
         try:
             await shared.token_calls.of(saving)
+            await self._give_to_manager(life.token, life.received.wall)
         except LoginRequired:
             return Happening.SIGNED_OUT
         return Happening.TOKEN_SAVED
+
+    async def _give_to_manager(self, token: Token, signed_in_at: datetime) -> None:
+        """Let the manager of the user, if there is one, use the new token instead of that of an earlier sign-in."""
+        flow = self.life.flow
+        manager = self._shared.managers.in_use(flow.user)
+        if manager is not None:
+            try:
+                await manager.adopt(token, epoch=flow.epoch, signed_in_at=signed_in_at)
+            except StoreError as error:
+                _log.warning("a manager saves the token of a new sign-in once more: %s", error)
 
     async def _end(self, ending: Ending) -> Outcome:
         recording = self._shared.flows.end(self.id, ending.state, ending.problem)

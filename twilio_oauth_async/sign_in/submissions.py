@@ -123,6 +123,6 @@ class Submissions:
         asked = leases.now()
         stored = await shared.flow_calls.of(shared.flows.create(flow, owner=leases.owner, seconds=LEASE))
         if stored.id != flow.id:
-            # Another process was faster. Its code is the one to show; nobody has seen ours.
+            # Another process was faster. Its code is the one to show; no user has seen ours.
             return await self._joined(stored)
         return self._members.run(started(stored, Lease.given(asked, LEASE), asked))

@@ -99,6 +99,10 @@ class TokenManagers:
         self._asked_at[key] = now
         return manager
 
+    def in_use(self, key: str) -> TokenManager | None:
+        """Return the manager of the user `key` if there is one; none is created."""
+        return self._managers.get(key)
+
     def __len__(self) -> int:
         return len(self._managers)
 
