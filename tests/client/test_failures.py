@@ -1,13 +1,12 @@
 """What a failed TLS handshake or a proxy is reported as. No text of OpenSSL or of the server is in it."""
 
+import asyncio
 import ssl
 
 import aiohttp
 import pytest
 
-from tests.helpers.raw_server import RawServer, http
-from tests.helpers.scripted_server import session_for
-from twilio_oauth_async import RetryPolicy, TransportError
+from twilio_oauth_async import OAuthSession, RetryPolicy, TransportError
 from twilio_oauth_async.client.failures import failure_of
 from twilio_oauth_async.protocol.discovery import build_certs
 
@@ -53,14 +52,17 @@ def test_tls_failure_says_what_is_wrong(error, text):
 
 @pytest.mark.asyncio
 async def test_server_without_tls_and_proxy_that_cannot_be_reached():
-    async with RawServer(http(200, b"{}")) as server:
-        plain = server.base_url
-        options = {"base_url": plain.replace("http:", "https:"), "retry": RetryPolicy.none()}
-        async with session_for(server, **options) as session:
+    async def speak(reader, writer):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with OAuthSession(base_url=f"https://127.0.0.1:{port}", retry=RetryPolicy.none()) as session:
             with pytest.raises(TransportError, match="does not speak TLS"):
                 await session.fetch_certs()
-    options = {"base_url": "https://oauth.invalid", "proxy": plain.replace("//", "//user:canary@")}
-    async with session_for(server, retry=RetryPolicy.none(), **options) as session:
+    proxy = f"http://user:canary@127.0.0.1:{port}"
+    async with OAuthSession(base_url="https://oauth.invalid", proxy=proxy, retry=RetryPolicy.none()) as session:
         with pytest.raises(TransportError, match="no connection to the proxy") as caught:
             await session.fetch_certs()
     assert "canary" not in repr(caught.value)
