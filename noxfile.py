@@ -91,10 +91,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def crash(session: nox.Session) -> None:
-    """Kill processes during a refresh, 200 times, and at each step of what stores do; arguments go to pytest."""
+    """Kill processes during a refresh and after an approval, 200 times each, and at each step of what stores do."""
     install(session, "test")
     rounds = {"TWILIO_OAUTH_CRASH_ROUNDS": "200"}
-    session.run("pytest", "tests/fire/test_killed.py", "-s", *session.posargs, env=rounds)
+    session.run("pytest", "tests/fire/test_killed.py", "tests/fire/test_pool_killed.py", "-s", *session.posargs, env=rounds)
     session.run("pytest", "tests/stores", "-n", "auto", "-k", "killed", *session.posargs, env=rounds)
 
 
