@@ -20,6 +20,7 @@ from tests.helpers.pool_worker import POINTS, open_stores
 from tests.helpers.shared_clock import SharedClock
 from twilio_oauth_async import TokenKey
 from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore
 
 ROUNDS = int(os.environ.get("TWILIO_OAUTH_CRASH_ROUNDS", "0"))
 LATEST_KILL = 0.08
@@ -55,9 +56,9 @@ class Process:
 class Rounds:
     """The processes that are started one after the other."""
 
-    def __init__(self, emulator, clock, options):
+    def __init__(self, emulator, clock, options, stores):
         self.emulator, self.clock, self.options = emulator, clock, options
-        self.tokens, self.flows = open_stores(options, clock)
+        self.tokens, self.flows = stores or open_stores(options, clock)
         self.ends = {}
         self.previous = None
         self.outcomes = Counter()
@@ -144,10 +145,10 @@ async def kill_many(rounds, number):
 
 
 @contextlib.asynccontextmanager
-async def rounds_with(tmp_path, options):
+async def rounds_with(tmp_path, options, stores=None):
     clock = SharedClock(tmp_path / "clock")
     async with Emulator(clock=clock, expires_in=3000) as emulator:
-        yield Rounds(emulator, clock, options)
+        yield Rounds(emulator, clock, options, stores)
 
 
 @pytest.mark.asyncio
@@ -158,7 +159,9 @@ async def test_49_60_pool_on_a_file_killed_at_any_point_reports_each_end(tmp_pat
 
 
 @pytest.mark.asyncio
-async def test_49_60_pool_on_redis_killed_at_any_point_reports_each_end(tmp_path, own_redis):
-    async with rounds_with(tmp_path, {"redis": own_redis.url}) as rounds:
+async def test_49_60_pool_on_redis_killed_at_any_point_reports_each_end(tmp_path, own_redis, open_redis):
+    client = open_redis(own_redis)
+    stores = RedisTokenStore(client), RedisFlowStore(client)
+    async with rounds_with(tmp_path, {"redis": own_redis.url}, stores) as rounds:
         await kill_many(rounds, ROUNDS or len(POINTS))
         assert rounds.outcomes["approved"] >= 3
