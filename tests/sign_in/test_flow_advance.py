@@ -47,9 +47,6 @@ LATE = authorization(next_poll_at=moment(20).wall)
 DENIED = Ending("denied", "no")
 
 
-# Happenings.
-
-
 @pytest.mark.parametrize(
     ("state", "happening", "changes"),
     [
@@ -83,9 +80,6 @@ DENIED = Ending("denied", "no")
 )
 def test_happening(state, happening, changes):
     check(state, happening, 10, **changes)
-
-
-# Leases.
 
 
 def test_lease_that_is_renewed_in_time_changes_nothing_else():
