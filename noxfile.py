@@ -100,14 +100,16 @@ def crash(session: nox.Session) -> None:
 
 @nox.session
 def model(session: nox.Session) -> None:
-    """Explore the life of a token in every order of events, and drive managers at random: nox -s model -- --minutes 10.
+    """Explore tokens and sign-ins in every order of events, and drive managers at random: nox -s model -- --minutes 10.
 
-    The figures are printed: worlds visited, depth, and whether a scenario was explored completely.
+    The minutes are those of each exploration: of the life of a token, and of two pools on one store. The figures are
+    printed: worlds visited, depth, and whether a scenario was explored completely.
     """
     install(session, "test")
     examples = {"TWILIO_OAUTH_MODEL_EXAMPLES": "5000"}
     session.run("pytest", "tests/tokens/test_manager_model.py", env=examples)
     session.run("python", "-m", "tests.model.explore", *session.posargs)
+    session.run("python", "-m", "tests.model.sign_in_explore", *session.posargs)
 
 
 @nox.session

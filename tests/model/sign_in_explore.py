@@ -16,8 +16,9 @@ import attrs
 
 from tests.model.search import Search, explore_all
 from tests.model.sign_in_invariants import CLOCKS, INVARIANTS, check_end
-from tests.model.sign_in_moves import is_at_rest, moments, pass_time, start, successors, urgent_process, wake
+from tests.model.sign_in_moves import start, successors, urgent_process
 from tests.model.sign_in_steps import PROCESSES, idle_step, perform, usual_step
+from tests.model.sign_in_time import is_at_rest, moments, pass_time, wake
 from tests.model.sign_in_world import NONE, Budget, Draft, Values, first_world
 
 MAX_WORK = 60
