@@ -24,6 +24,9 @@ RENEW_EVERY = 5.0
 BATCH = 50
 """Flows that are leased in one call. Processes that start together lease some in turn, and so share them."""
 
+BATCH_PAUSE = 0.02
+"""Seconds between two batches: a process that has started a little earlier must not take most of the flows."""
+
 MAX_LISTED = 2_000
 """Flows that are listed in one call."""
 
@@ -119,6 +122,7 @@ class Upkeep:
                 room = self._max_flows - len(self._members)
                 if room > 0 and not self._members.is_closing:
                     count += await self._take(usable[start : start + min(room, BATCH)])
+                    await self._shared.clock.sleep(BATCH_PAUSE)
             if len(due) < limit:
                 break
             if not usable:
