@@ -62,7 +62,7 @@ def renewed_as_if_never_lost(life, outcome, now):
     return flow_life.advance(life, outcome, now)
 
 
-def gives_up_without_lease(life, now):
+def drops_token_without_lease(life, now):
     """Stop when another process has the lease, although the token has arrived."""
     return Act.STOP if life.is_lost else flow_life.decide(life, now)
 
@@ -96,8 +96,8 @@ def expires_at_once(life, now):
     return flow_life.decide(attrs.evolve(life, taken_at=None), now)
 
 
-def gives_up_after_one_failure(life, outcome, now):
-    """Give the token up when it cannot be saved once."""
+def drops_token_after_one_failure(life, outcome, now):
+    """Revoke the token when it cannot be saved once."""
     after = flow_life.advance(life, outcome, now)
     if isinstance(outcome, CallFailed) and outcome.act is Act.SAVE_TOKEN:
         return attrs.evolve(after, ending=flow_life.ending_of_error(outcome.error), failures=0)

@@ -330,7 +330,7 @@ def test_60_failure_of_a_store(act, state, changes):
 
 
 @pytest.mark.parametrize("wall", [None, SAVE_LIMIT], ids=["both clocks", "wall clock"])
-def test_60_token_that_cannot_be_saved_for_too_long_is_given_up(wall):
+def test_60_token_that_cannot_be_saved_for_too_long_is_revoked(wall):
     state = holding(is_granted=True, failures=3)
     now = moment(SAVE_LIMIT if wall is None else 1, wall)
     after = advance(state, CallFailed(Act.SAVE_TOKEN, DOWN), now)
@@ -338,7 +338,7 @@ def test_60_token_that_cannot_be_saved_for_too_long_is_given_up(wall):
     assert after.ending.error is DOWN
 
 
-def test_60_token_is_not_given_up_before_the_limit_or_by_another_call():
+def test_60_token_is_not_revoked_before_the_limit_or_by_another_call():
     late = CallFailed(Act.SAVE_TOKEN, DOWN)
     assert advance(holding(), late, moment(SAVE_LIMIT - 0.1)).ending is None
     assert advance(holding(), CallFailed(Act.GRANT, DOWN), moment(SAVE_LIMIT)).ending is None

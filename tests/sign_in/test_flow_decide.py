@@ -108,7 +108,8 @@ TAKEN_LAST = with_authorization(LOOKED, **AT_THE_END)
         ),
         pytest.param(with_authorization(life(), expires_at=moment(5).wall), 5, EXPIRED, id="5: due at expiry: no poll"),
         # It was taken up.
-        pytest.param(TAKEN, 0, Act.LOOK, id="60: taken up: look at once"),
+        pytest.param(TAKEN, 0, rest(5.05), id="60: taken up: look just before the poll"),
+        pytest.param(TAKEN, 5.1, Act.LOOK, id="60: taken up: look before the first poll"),
         pytest.param(LOOKED, 0, rest(5.05), id="1: taken up: the next poll is an interval later"),
         pytest.param(LOOKED, 5.1, Act.LOOK, id="60: taken up: look again just before the poll"),
         pytest.param(attrs.evolve(LOOKED, looked_at=monotonic(5)), 5.1, Act.POLL, id="60: looked just before: poll"),

@@ -261,13 +261,13 @@ def test_pools_of_two_processes():
     run(EXAMPLES or 60)
 
 
-async def granted_unasked(self):
+async def granted_without_the_store(self):
     return Happening.GRANTED
 
 
 MUTANTS = {
     "receipt not recorded": (
-        (RunningFlow, "_grant", granted_unasked),
+        (RunningFlow, "_grant", granted_without_the_store),
         "cancelled|not approved|no process has|not reported",
     ),
     "not reported": ((Reporter, "start", lambda *_, **__: None), "not reported"),
