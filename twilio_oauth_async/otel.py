@@ -17,7 +17,7 @@ twilio_oauth.refresh.lag            histogram  none (seconds from the expiry of 
 twilio_oauth.polls                  counter    step: Pending, SlowedDown, Unreachable, Approved or an error's class name
 twilio_oauth.retries                counter    url.path
 twilio_oauth.refreshes              counter    outcome
-twilio_oauth.pool.store_failures    counter    store: flow store or token store (calls of a `DeviceFlowPool` that failed)
+twilio_oauth.pool.store_failures    counter    store: ``flow store`` or ``token store`` of a `DeviceFlowPool`
 ==================================  =========  ===========================================================
 
 `outcome` is ``ok``, ``cancelled`` or the class name of an error. A request that is cancelled has no `outcome`.
