@@ -43,10 +43,12 @@ def check_exchange(draft, sent):
         if process.sent is not None and process.sent.response == "token":
             draft.excuse("crossed")
         if draft.holds_token(p):
-            received = seconds(draft.life(p).received.wall) - process.shift
-            since = max(process.moves_since, received, draft.works_since + RECORD_PAUSE)
-            has_moved = process.stopped_at is None and draft.now > since + ROUNDING
-            if draft.life(p).is_granted or has_moved:
+            life = draft.life(p)
+            told_at = seconds(life.known.wall) - process.shift
+            received_at = seconds(life.received.wall) - process.shift
+            could_tell = max(process.moves_since, received_at, draft.works_since + RECORD_PAUSE)
+            is_told = life.is_granted and draft.now > told_at + ROUNDING
+            if is_told or (process.stopped_at is None and draft.now > could_tell + ROUNDING):
                 draft.violate("a code is used again although a process has its token")
             draft.excuse("crossed")  # it has had no time to record that
 
