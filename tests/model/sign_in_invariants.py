@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tests.model.sign_in_world import NONE, at, clocks, seconds
+from tests.model.sign_in_world import NONE, at, clocks
 from twilio_oauth_async.sign_in.flow_life import KEPT, RECORD_PAUSE
 
 INVARIANTS = (
@@ -44,8 +44,8 @@ def check_exchange(draft, sent):
             draft.excuse("crossed")
         if draft.holds_token(p):
             life = draft.life(p)
-            told_at = seconds(life.known.wall) - process.shift
-            received_at = seconds(life.received.wall) - process.shift
+            told_at = life.known.monotonic + process.asleep
+            received_at = life.received.monotonic + process.asleep
             could_tell = max(process.moves_since, received_at, draft.works_since + RECORD_PAUSE)
             is_told = life.is_granted and draft.now > told_at + ROUNDING
             if is_told or (process.stopped_at is None and draft.now > could_tell + ROUNDING):
