@@ -11,7 +11,7 @@ from tests.helpers.jose import b64, jwk, number, private_key, rejection, token, 
 from twilio_oauth_async.oidc import jwks
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 from twilio_oauth_async.oidc.jwk import MAX_RSA_BITS, MIN_RSA_BITS, import_public_key
-from twilio_oauth_async.oidc.jwks import MAX_CANDIDATES, MAX_KEYS, PublicKeys
+from twilio_oauth_async.oidc.jwks import MAX_KEYS, MAX_TRIED, PublicKeys
 from twilio_oauth_async.protocol.codec import Malformed
 
 ES256, RS256 = ALGORITHMS["ES256"], ALGORITHMS["RS256"]
@@ -163,9 +163,20 @@ class TestSelection:
             assert verify(token(algorithm=algorithm), *keys).sub == "US-canary"
 
     def test_number_of_candidates_is_limited(self):
-        same = [jwk()] * (MAX_CANDIDATES + 1)
-        assert len(PublicKeys(same).candidates(ES256, "IC1")) == MAX_CANDIDATES
-        assert len(PublicKeys(same).candidates(ES256, None)) == MAX_CANDIDATES
+        same = [jwk()] * (MAX_TRIED + 5)
+        assert len(PublicKeys(same).candidates(ES256, "IC1")) == MAX_TRIED + 1
+        assert len(PublicKeys(same).candidates(ES256, None)) == MAX_TRIED + 1
+
+    @pytest.mark.parametrize("kid", ["IC1", ...])
+    def test_57_last_of_the_keys_that_are_tried_verifies(self, kid):
+        text, others = token(header={"kid": kid}), [jwk(name="other")] * (MAX_TRIED - 1)
+        assert verify(text, *others, jwk()).sub == "US-canary"
+        assert "any key" in str(rejection(text, *others, jwk(name="other")))
+
+    @pytest.mark.parametrize("kid", ["IC1", ...])
+    def test_57_more_keys_than_are_tried_error_says_so(self, kid):
+        others = [jwk(name="other")] * MAX_TRIED
+        assert f"the first {MAX_TRIED} keys" in str(rejection(token(header={"kid": kid}), *others, jwk()))
 
     def test_number_of_keys_in_a_set_is_limited(self):
         others = [jwk(kid=f"other {number}") for number in range(MAX_KEYS)]
