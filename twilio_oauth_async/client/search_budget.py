@@ -1,8 +1,8 @@
 """`SearchBudget`: limits the fetches of the key set for tokens that no cached key verifies.
 
-Anyone can invent key IDs and signatures, so these fetches are limited. Each fetch returns all keys of the server,
-whichever token caused it. Up to `SEARCH_BURST` forged tokens therefore do not delay the first token with a new key, and
-any number of them delays it by `SEARCH_GAP` at most.
+An attacker can invent any number of key IDs and signatures, so these fetches are limited. Each fetch returns all keys
+of the server, whichever token caused it. Up to `SEARCH_BURST` forged tokens therefore do not delay the first token with
+a new key, and any number of them delays it by `SEARCH_GAP` at most.
 """
 
 from __future__ import annotations
