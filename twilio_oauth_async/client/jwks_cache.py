@@ -129,15 +129,13 @@ class JwksCache:
         Raises:
             TransportError, ProtocolError, ApiError: the key set could not be fetched, and newer keys may exist.
         """
-        keys = self._usable(algorithm, kid)
-        if keys is tried and self._keys_from <= since and self._may_search(self._session.clock.monotonic()):
+        if self._keys_from <= since and self._may_search(self._session.clock.monotonic()):
             await self._fetch(None)
-            keys = self._usable(algorithm, kid)
+        keys = self._usable(algorithm, kid)
         if keys is not tried:
             return keys
-        if self._keys_from <= since:
-            # The cached keys may be out of date, so the signature is not known to be wrong.
-            self._raise_failure()
+        # If the last fetch failed, the cached keys may be out of date: the signature is not known to be wrong.
+        self._raise_failure()
         return ()
 
     def _raise_failure(self) -> None:
