@@ -50,11 +50,12 @@ def skip_unusable_entries(body: Mapping[str, object]) -> Mapping[str, object]:
     Raises:
         Malformed: no entry is an object, although there are some. It is no key set; an empty list is one.
     """
-    entries = body.get("keys")
-    if not isinstance(entries, list):
+    value = body.get("keys")
+    if not isinstance(value, list):
         return body  # `codec.structure` checks it
-    keys = [entry for entry in cast("list[object]", entries) if isinstance(entry, dict)]
-    if len(keys) < len(cast("list[object]", entries)):
+    entries = cast("list[object]", value)
+    keys: list[object] = [entry for entry in entries if isinstance(entry, dict)]
+    if len(keys) < len(entries):
         if not keys:
             raise codec.Malformed("keys: no entry is an object")
         _log_once("skipped an entry that is not an object")
