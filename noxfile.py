@@ -94,20 +94,23 @@ def crash(session: nox.Session) -> None:
     """Kill processes during a refresh and after an approval, 200 times each, and at each step of what stores do."""
     install(session, "test")
     rounds = {"TWILIO_OAUTH_CRASH_ROUNDS": "200"}
-    session.run("pytest", "tests/fire/test_killed.py", "tests/fire/test_pool_killed.py", "-s", *session.posargs, env=rounds)
+    killed = ("tests/fire/test_killed.py", "tests/fire/test_pool_killed.py")
+    session.run("pytest", *killed, "-s", *session.posargs, env=rounds)
     session.run("pytest", "tests/stores", "-n", "auto", "-k", "killed", *session.posargs, env=rounds)
 
 
 @nox.session
 def model(session: nox.Session) -> None:
-    """Explore the life of a token in every order of events, and drive managers at random: nox -s model -- --minutes 10.
+    """Explore tokens and sign-ins in every order of events, and drive managers at random: nox -s model -- --minutes 10.
 
-    The figures are printed: worlds visited, depth, and whether a scenario was explored completely.
+    The minutes are those of each exploration: of the life of a token, and of two pools on one store. The figures are
+    printed: worlds visited, depth, and whether a scenario was explored completely.
     """
     install(session, "test")
     examples = {"TWILIO_OAUTH_MODEL_EXAMPLES": "5000"}
-    session.run("pytest", "tests/tokens/test_manager_model.py", env=examples)
+    session.run("pytest", "tests/tokens/test_manager_model.py", "tests/sign_in/test_pool_model.py", env=examples)
     session.run("python", "-m", "tests.model.explore", *session.posargs)
+    session.run("python", "-m", "tests.model.sign_in_explore", *session.posargs)
 
 
 @nox.session

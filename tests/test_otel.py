@@ -9,7 +9,8 @@ from tests.helpers.event_loop import run_turns
 from tests.helpers.raw_server import http
 from tests.helpers.scripted_manager import ScriptedManager
 from tests.helpers.scripted_server import PENDING, SLOW_DOWN, TOKEN, scripted, scripted_device_flow
-from twilio_oauth_async import AccessDeniedError, RetryPolicy, TransportError, otel, telemetry
+from tests.helpers.world import emulated
+from twilio_oauth_async import AccessDeniedError, RetryPolicy, StoreError, TransportError, otel, telemetry
 
 pytest.importorskip("opentelemetry.sdk", reason="the SDK of OpenTelemetry is not installed")
 from opentelemetry.sdk.metrics import MeterProvider
@@ -88,6 +89,16 @@ async def test_denied_device_flow_has_outcome_and_error_status(telemetry_data):
     assert telemetry_data.spans()[-1] == ("twilio_oauth.device_flow", {"outcome": "AccessDeniedError"}, "ERROR")
     assert telemetry_data.metrics()["twilio_oauth.polls", ("step", "AccessDeniedError")] == 1
     assert "canary" not in telemetry_data.everything()
+
+
+@pytest.mark.asyncio
+async def test_calls_of_a_store_that_fail_in_a_pool_are_counted(telemetry_data):
+    async with emulated() as setup, setup.pool() as pool:
+        setup.flows.fail("find_user", times=2)
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                await pool.submit("ada")
+    assert telemetry_data.metrics()["twilio_oauth.pool.store_failures", ("store", "flow store")] == 2
 
 
 @pytest.mark.asyncio

@@ -17,6 +17,7 @@ twilio_oauth.refresh.lag            histogram  none (seconds from the expiry of 
 twilio_oauth.polls                  counter    step: Pending, SlowedDown, Unreachable, Approved or an error's class name
 twilio_oauth.retries                counter    url.path
 twilio_oauth.refreshes              counter    outcome
+twilio_oauth.pool.store_failures    counter    store: ``flow store`` or ``token store`` of a `DeviceFlowPool`
 ==================================  =========  ===========================================================
 
 `outcome` is ``ok``, ``cancelled`` or the class name of an error. A request that is cancelled has no `outcome`.
@@ -38,7 +39,12 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram, MeterProvider
     from opentelemetry.trace import TracerProvider
 
-_COUNTERS: tuple[CounterName, ...] = ("twilio_oauth.polls", "twilio_oauth.retries", "twilio_oauth.refreshes")
+_COUNTERS: tuple[CounterName, ...] = (
+    "twilio_oauth.polls",
+    "twilio_oauth.retries",
+    "twilio_oauth.refreshes",
+    "twilio_oauth.pool.store_failures",
+)
 _HISTOGRAMS: tuple[HistogramName, ...] = (
     "twilio_oauth.request.duration",
     "twilio_oauth.device_flow.duration",

@@ -16,7 +16,9 @@ from twilio_oauth_async.errors import TwilioOAuthError
 Attributes: TypeAlias = dict[str, str | int | float | bool]
 
 SpanName: TypeAlias = Literal["twilio_oauth.request", "twilio_oauth.device_flow", "twilio_oauth.refresh"]
-CounterName: TypeAlias = Literal["twilio_oauth.polls", "twilio_oauth.retries", "twilio_oauth.refreshes"]
+CounterName: TypeAlias = Literal[
+    "twilio_oauth.polls", "twilio_oauth.retries", "twilio_oauth.refreshes", "twilio_oauth.pool.store_failures"
+]
 HistogramName: TypeAlias = Literal[
     "twilio_oauth.request.duration", "twilio_oauth.device_flow.duration", "twilio_oauth.refresh.lag"
 ]

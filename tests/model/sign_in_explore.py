@@ -15,9 +15,10 @@ import time
 import attrs
 
 from tests.model.search import Search, explore_all
-from tests.model.sign_in_invariants import INVARIANTS, check_end
-from tests.model.sign_in_moves import is_at_rest, moments, pass_time, start, successors, urgent_process, wake
+from tests.model.sign_in_invariants import CLOCKS, INVARIANTS, check_end
+from tests.model.sign_in_moves import start, successors, urgent_process
 from tests.model.sign_in_steps import PROCESSES, idle_step, perform, usual_step
+from tests.model.sign_in_time import is_at_rest, moments, pass_time, wake
 from tests.model.sign_in_world import NONE, Budget, Draft, Values, first_world
 
 MAX_WORK = 60
@@ -62,7 +63,7 @@ class Explorer:
         """Return what is violated if nothing fails any more, and the steps to that."""
         world = world._replace(budget=Budget(), outage=None, late=())
         steps, visited, work, waits = [], [], 0, 0
-        while hash(world) not in self._progressing:
+        while hash(world) not in self._progressing and CLOCKS not in world.reasons:
             visited.append(hash(world))
             label, draft = self._next(world)
             if draft is None:

@@ -3,10 +3,8 @@
 Each function yields pairs of a label and a `Draft`; `successors` returns the worlds that they lead to.
 """
 
-import math
-
 from tests.model.search import NO_PROCESS
-from tests.model.sign_in_invariants import CLOCKS, check_world
+from tests.model.sign_in_invariants import CLOCKS, LOST, check_world
 from tests.model.sign_in_server import ask_for_less, process_poll
 from tests.model.sign_in_steps import (
     PROCESSES,
@@ -20,25 +18,17 @@ from tests.model.sign_in_steps import (
     respond,
     usual_step,
 )
-from tests.model.sign_in_world import NONE, REQUEST_TIMEOUT, Draft, Outage, Process, Sent, lease_left, seconds
+from tests.model.sign_in_time import next_moment, pass_time, set_clock, wake
+from tests.model.sign_in_world import NONE, Draft, Outage, Process, Sent
 from twilio_oauth_async.sign_in.endings import CANCELLED
-from twilio_oauth_async.sign_in.flow_life import KEPT, ended_as
-from twilio_oauth_async.sign_in.flow_steps import Act, End, Happening, Rest
-from twilio_oauth_async.sign_in.reporting import GIVE_UP_AFTER, Pause, Task
+from twilio_oauth_async.sign_in.flow_life import ended_as
+from twilio_oauth_async.sign_in.flow_steps import Act, End, Happening
+from twilio_oauth_async.sign_in.reporting import Task
 
 SLOWLY = "the server processes the slow poll"
 
 CLOCK_STEP = 100.0
 """Seconds by which a wall clock is set forward or back."""
-
-TAKE_UP_EVERY = 15.0
-"""Seconds between two looks of a pool into its store."""
-
-LONGEST_OUTAGE = 200.0
-"""Seconds."""
-
-LONG_STOP = 60.0
-"""Seconds for which a process has stopped after which another process may end the flow without its token."""
 
 
 def successors(world, values):
@@ -52,7 +42,7 @@ def successors(world, values):
     worlds = []
     for label, p, draft in found:
         after = draft.world()
-        if after != world or draft.violation:
+        if (after != world or draft.violation) and CLOCKS not in after.reasons:
             worlds.append((label, p, after, False, draft.violation or check_world(world, after, values)))
     return worlds
 
@@ -111,7 +101,7 @@ def _of_process(world, values, p):
             yield "is suspended" if is_suspended else "makes no step for some time", draft
     if world.budget.steps:
         for step in (CLOCK_STEP, -CLOCK_STEP):
-            yield f"its wall clock is set by {step:+g} s", _set_clock(spending("steps"), p, step)
+            yield f"its wall clock is set by {step:+g} s", set_clock(spending("steps"), p, step)
 
 
 class _Spending:
@@ -128,28 +118,6 @@ class _Spending:
 
 def start(draft, p):
     draft.change(p, is_up=True)
-    return draft
-
-
-def wake(draft, p):
-    """Let process `p` go on."""
-    process = draft.processes[p]
-    stopped_for = draft.now - process.stopped_at
-    asleep = process.asleep + (stopped_for if process.is_suspended else 0.0)
-    draft.change(p, stopped_at=None, is_suspended=False, asleep=asleep, moves_since=draft.now)
-    return _judge_clocks(draft, p)
-
-
-def _set_clock(draft, p, step):
-    draft.change(p, shift=draft.processes[p].shift + step)
-    return _judge_clocks(draft, p)
-
-
-def _judge_clocks(draft, p):
-    """Note if both clocks of process `p` are wrong: then it cannot know how much time has passed."""
-    process = draft.processes[p]
-    if process.asleep and process.shift < 0:
-        draft.excuse(CLOCKS)
     return draft
 
 
@@ -286,73 +254,22 @@ def _from_outside(world, values):
             draft.spend("outages")
             draft.outage = Outage(store, world.now)
             yield f"the store of {store} is down", draft
+    if world.budget.faults and world.flow != NONE:
+        draft = Draft(world, values)
+        draft.spend("faults")
+        draft.flow = None
+        draft.excuse(LOST)
+        yield "the flow store loses its data", draft
     for sent_at in world.late:
         draft = Draft(world, values)
         draft.late = tuple(at for at in draft.late if at != sent_at)
         if process_poll(draft, Sent(sent_at, is_slow=True)) == "token":
             draft.excuse("killed with the token")
         yield "the server processes the slow poll of a killed process", draft
-    draft = Draft(world, values)
-    if all(is_at_rest(draft, p) for p in (0, 1)):
-        ahead = moments(world, values)
-        latest = world.now + TAKE_UP_EVERY if any(idle_step(draft, p) for p in (0, 1)) else math.inf
-        if world.outage is not None:
-            latest = min(latest, world.outage.since + LONGEST_OUTAGE)
-        if ahead and ahead[0] <= latest:
-            yield f"it becomes {ahead[0]:g} s", pass_time(draft, ahead[0])
+    until = next_moment(world, values)
+    if until is not None:
+        yield f"it becomes {until:g} s", pass_time(Draft(world, values), until)
 
 
 def _can_sign_out(world):
     return world.token in {"other", "new"} or (world.token == "" and world.server.is_exchanged)
-
-
-# Time.
-
-
-def is_at_rest(draft, p):
-    """Return whether nothing happens to process `p` before some time has passed."""
-    process = draft.processes[p]
-    if not process.is_up or process.stopped_at is not None:
-        return True
-    step = next_step(draft, p)
-    return step is None or isinstance(step, (Rest, Pause))
-
-
-def moments(world, values):
-    """Return the times at which something changes by itself."""
-    draft, found = Draft(world, values), set()
-    for p, process in enumerate(world.processes):
-        if not process.is_up:
-            continue
-        if process.sent is not None:
-            found.add(process.sent.at + REQUEST_TIMEOUT)
-        found.add(process.kept_until or 0.0)
-        if process.life != NONE and draft.life(p).lease is not None:
-            left = draft.life(p).lease.left(draft.clocks(p))
-            found |= {world.now + left, world.now + lease_left(left)}
-        if process.stopped_at is None:
-            step = next_step(draft, p)
-            if isinstance(step, (Rest, Pause)):
-                found.add(world.now + step.at - draft.clocks(p).monotonic)
-    flow = draft.flow
-    if flow is not None:
-        if flow.leased_until is not None:
-            found.add(seconds(flow.leased_until))
-        if flow.ended_at is not None:
-            found |= {seconds(flow.ended_at) + KEPT, seconds(flow.ended_at) + GIVE_UP_AFTER.total_seconds() + 3601.0}
-    if not world.server.decision:
-        found.add(world.server.expires_at)
-    return sorted(round(one, 3) for one in found if world.now < round(one, 3) < math.inf)
-
-
-def pass_time(draft, until):
-    """Let it become `until`."""
-    for p, process in enumerate(draft.processes):
-        if process.stopped_at is not None:
-            is_known = draft.holds_token(p) and draft.life(p).is_granted
-            has_token = draft.holds_token(p) or (process.sent and process.sent.response == "token")
-            if has_token and (not is_known or until - process.stopped_at >= LONG_STOP):
-                draft.excuse("stopped with the token")
-    draft.now = until
-    draft.late = tuple(sent_at for sent_at in draft.late if sent_at + REQUEST_TIMEOUT > until)
-    return draft

@@ -91,7 +91,9 @@ def must_renew(draft, p):
     life = draft.life(p)
     if life is None or life.lease is None or draft.is_down("flows"):
         return False
-    return life.lease.left(draft.clocks(p)) < RENEW_BELOW
+    left = life.lease.left(draft.clocks(p))
+    # A lease that has ended is asked for by the rules, unless a token is held: then it is renewed as the others.
+    return left < RENEW_BELOW and (left > 0 or life.token is not None)
 
 
 def perform(draft, p, step):

@@ -320,8 +320,3 @@ def first_world(values, scenario):
     processes = (processes[0]._replace(life=values.number(life)), processes[1])
     server = Server(interval=scenario.interval, expires_at=scenario.lifetime)
     return World(0.0, processes, values.number(flow), scenario.token, server, scenario.budget)
-
-
-def lease_left(left):
-    """Return the seconds after which a lease with `left` seconds must be renewed."""
-    return left - RENEW_BELOW + 0.001

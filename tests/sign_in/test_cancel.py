@@ -99,6 +99,17 @@ async def test_cancel_after_the_token_has_arrived_is_too_late(is_other):
         assert await setup.stored("ada") is not None
 
 
+async def test_user_whose_sign_in_was_cancelled_in_another_process_gets_a_new_code_at_once():
+    async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
+        first = await pool.submit("ada")
+        await other.cancel(first.id)
+        assert (await pool.find(first.id)).state == "cancelled"
+        second = await pool.submit("ada")
+        assert second.user_code != first.user_code
+        await other.cancel(second.id)
+        assert await pool.find_user("ada") is None
+
+
 async def test_cancel_while_the_store_is_down():
     async with emulated() as setup, setup.pool() as pool:
         sign_in = await pool.submit("ada")

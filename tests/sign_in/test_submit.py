@@ -130,6 +130,13 @@ async def test_limit_of_sign_ins():
         await pool.submit("c")
 
 
+async def test_user_with_a_pending_sign_in_joins_it_although_there_is_no_room():
+    async with emulated() as setup, setup.pool() as pool, setup.pool(max_flows=1) as other:
+        sign_in = await pool.submit("ada")
+        await other.submit("bob")
+        assert (await other.submit("ada")).id == sign_in.id
+
+
 async def test_sign_ins_that_are_being_started_count():
     async with emulated() as setup, setup.pool(max_flows=2) as pool:
         outcomes = await asyncio.gather(*(pool.submit(user) for user in "abc"), return_exceptions=True)

@@ -22,16 +22,23 @@ from twilio_oauth_async import (
     DeviceFlow,
     DeviceFlowError,
     DeviceFlowEvent,
+    DeviceFlowPool,
+    DeviceFlowRunner,
     IdTokenVerifier,
+    MemoryTokenStore,
     OAuthSession,
     OpenidDiscovery,
     Pending,
     ProtocolError,
     RateLimitedError,
     RetryPolicy,
+    SignIn,
+    SignInNotFound,
     SlowedDown,
     SystemClock,
     Token,
+    TokenManager,
+    TooManySignIns,
     TransportError,
     TwilioOAuthError,
     Unreachable,
@@ -135,6 +142,32 @@ async def start_and_wait(flow: DeviceFlow) -> Token | None:
         value_error: ValueError = error
         print(value_error)
     return None
+
+
+async def sign_many_users_in(flow: DeviceFlow, user: str) -> None:
+    async def notify(sign_in: SignIn) -> None:
+        print(sign_in.context["chat"], sign_in.state, sign_in.to_dict())
+
+    async with DeviceFlowPool(flow, tokens=MemoryTokenStore(), max_flows=10, on_end=notify) as pool:
+        runner: DeviceFlowRunner = pool
+        try:
+            sign_in = assert_type(await runner.submit(user, context={"chat": "7"}), SignIn)
+        except TooManySignIns as error:
+            assert_type(error.retry_after, float)
+            return
+        async for event in pool.events(sign_in.id):
+            assert_type(event, SignIn)
+        async for event in pool.all_events():
+            assert_type(event.problem, str | None)
+        assert_type(await runner.find(sign_in.id), SignIn | None)
+        assert_type(await runner.find_user(user), SignIn | None)
+        try:
+            await runner.result(sign_in.id)
+        except SignInNotFound as error:
+            lookup_error: LookupError = error
+            print(lookup_error)
+        await runner.cancel(sign_in.id)
+        assert_type(runner.manager(user), TokenManager)
 
 
 async def use_the_emulator() -> None:

@@ -151,8 +151,8 @@ def _step_of_pending(life: FlowLife, now: Now) -> Step:
         if life.granted_since is not None and now.monotonic >= life.granted_since + GRANTED_GRACE:
             return End(TOKEN_LOST)
         return Act.LOOK if now.monotonic >= look_at else Rest(look_at)
-    if life.looked_at == NEVER:
-        return Act.LOOK  # before the first poll: the token may be stored already
+    if life.looked_at == NEVER and life.taken_at is None:
+        return Act.LOOK  # else just before the first poll: thousands may be taken up at once
     if _for_successor(life.stored) != _for_successor(life.flow.authorization) and now.monotonic >= life.save_state_at:
         return Act.SAVE_STATE
     seconds = polling.seconds_to_poll(life.flow.authorization, life.steady(now))

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 
 from twilio_oauth_async.errors import SignInNotFound, StoreError
 from twilio_oauth_async.sign_in.base import SignIn
+from twilio_oauth_async.sign_in.endings import ending_of_flow
 from twilio_oauth_async.sign_in.flow_life import FOLLOW_EVERY
 from twilio_oauth_async.sign_in.flow_steps import FlowLife
 from twilio_oauth_async.sign_in.listeners import AllEvents, Watch
@@ -46,6 +47,18 @@ class Members:
         self._tasks[task] = running
         task.add_done_callback(self._tasks.__delitem__)
         self.publish(running.sign_in)
+        return running.sign_in
+
+    async def look_at(self, running: RunningFlow) -> SignIn:
+        """Return the present state of a flow that runs here, after a look whether another process has cancelled it.
+
+        Raises:
+            StoreError: the flow store failed.
+        """
+        flow = await self._shared.load(running.id)
+        if flow is not None and flow.has_ended and not running.life.is_recorded:
+            running.end(ending_of_flow(flow))
+            self.publish(running.sign_in)
         return running.sign_in
 
     def tasks(self) -> dict[asyncio.Task[None], RunningFlow]:

@@ -242,7 +242,7 @@ class DeviceFlowPool:
         """
         running = self._members.running.get(id)
         if running is not None:
-            return running.sign_in
+            return await self._members.look_at(running)
         flow = await self._shared.load(id)
         return None if flow is None else SignIn.of(flow)
 
@@ -253,8 +253,8 @@ class DeviceFlowPool:
             StoreError: the flow store failed.
         """
         running = self._members.by_user.get(user)
-        if running is not None and not running.sign_in.is_over:
-            return running.sign_in
+        if running is not None and not (sign_in := await self._members.look_at(running)).is_over:
+            return sign_in
         flow = await self._submissions.find_user(user)
         return None if flow is None else SignIn.of(flow)
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from twilio_oauth_async import telemetry
 from twilio_oauth_async.errors import StoreConflict, StoreError, TwilioOAuthError
 
 T = TypeVar("T")
@@ -62,6 +63,8 @@ class StoreCalls:
 
     def _record_failure(self, error: TwilioOAuthError) -> None:
         self.failures += 1
+        if telemetry.observer is not None:
+            telemetry.observer.count("twilio_oauth.pool.store_failures", {"store": self._name})
         if not self._is_down:
             self._is_down = True
             _log.error("the %s of the pool has failed, and is tried again: %s", self._name, error)

@@ -39,20 +39,13 @@ class Submissions:
         self._members = members
         self._upkeep = upkeep
         self._max_flows = max_flows
+        self._beginning = 0  # those that request a code
         self._starting: dict[str, asyncio.Task[SignIn | TwilioOAuthError]] = {}
 
     async def submit(self, user: str, context: Mapping[str, str]) -> SignIn:
         """Return the pending sign-in of `user`, or a new one; raises as `DeviceFlowPool.submit`."""
-        running = self._members.by_user.get(user)
-        if running is not None and not running.life.is_recorded and running.life.ending is None:
-            return running.sign_in
         task = self._starting.get(user)
         if task is None:
-            if len(self._members) + len(self._starting) >= self._max_flows:
-                raise TooManySignIns(
-                    f"{self._max_flows} sign-ins are under way, and no more are started",
-                    retry_after=self._retry_after(),
-                )
             task = self._starting[user] = asyncio.create_task(self._start(user, dict(context)))
             task.add_done_callback(lambda _: self._starting.pop(user, None))
         # A caller may be cancelled: the others who joined, and the user who has the code, are not.
@@ -83,9 +76,27 @@ class Submissions:
 
     async def _start(self, user: str, context: dict[str, str]) -> SignIn | TwilioOAuthError:
         try:
-            return await self._join(user) or await self._begin(user, context)
+            joined = await self._join_here(user) or await self._join(user)
+            if joined is not None:
+                return joined
+            if len(self._members) + self._beginning >= self._max_flows:
+                message = f"{self._max_flows} sign-ins are under way, and no more are started"
+                return TooManySignIns(message, retry_after=self._retry_after())
+            self._beginning += 1
+            try:
+                return await self._begin(user, context)
+            finally:
+                self._beginning -= 1
         except TwilioOAuthError as error:
             return error
+
+    async def _join_here(self, user: str) -> SignIn | None:
+        """Return the pending sign-in of `user` that runs in this process; None if there is none."""
+        running = self._members.by_user.get(user)
+        if running is None:
+            return None
+        sign_in = await self._members.look_at(running)
+        return None if sign_in.is_over or running.life.ending is not None else sign_in
 
     async def _join(self, user: str) -> SignIn | None:
         """Return the pending sign-in of `user`; None if there is none that is of use."""

@@ -21,11 +21,14 @@ from twilio_oauth_async.stores.base import StoredFlow
 RENEW_EVERY = 5.0
 """Seconds between two looks for leases of which less than half is left."""
 
-BATCH = 100
-"""Flows that are taken up in one step: processes that start together share them."""
+BATCH = 50
+"""Flows that are leased in one call. Processes that start together lease some in turn, and so share them."""
+
+BATCH_PAUSE = 0.02
+"""Seconds between two batches: a process that has started a little earlier must not take most of the flows."""
 
 MAX_LISTED = 2_000
-"""Flows that are listed in one step. A few of them are chosen at random, because other processes list the same ones."""
+"""Flows that are listed in one call."""
 
 _log = logging.getLogger(__name__)
 
@@ -111,18 +114,19 @@ class Upkeep:
         if not self._is_session_open():
             return
         limit, count = MAX_LISTED, 0
-        while (room := self._max_flows - len(self._members)) > 0 and not self._members.is_closing:
+        while len(self._members) < self._max_flows and not self._members.is_closing:
             due = await self._list_due(limit)
             usable = [flow for flow in due if self._is_usable(flow)]
-            if not usable:
-                if len(due) < limit:
-                    break
-                limit *= 4  # all of them are of programs with other scopes, or run here
-                continue
-            chosen = random.sample(usable, min(len(usable), room, BATCH))
-            count += await self._take(chosen)
-            if len(due) < limit and len(chosen) == len(usable):
+            random.shuffle(usable)  # other processes list the same flows
+            for start in range(0, len(usable), BATCH):
+                room = self._max_flows - len(self._members)
+                if room > 0 and not self._members.is_closing:
+                    count += await self._take(usable[start : start + min(room, BATCH)])
+                    await self._shared.clock.sleep(BATCH_PAUSE)
+            if len(due) < limit:
                 break
+            if not usable:
+                limit *= 4  # all of them are of programs with other scopes, or run here
         if count:
             _log.info("%d pending sign-ins were taken up", count)
 
