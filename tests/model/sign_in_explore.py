@@ -61,7 +61,8 @@ class Explorer:
 
     def _progress(self, world):
         """Return what is violated if nothing fails any more, and the steps to that."""
-        world = world._replace(budget=Budget(), outage=None, late=())
+        works_since = world.works_since if world.outage is None else world.now
+        world = world._replace(budget=Budget(), outage=None, works_since=works_since, late=())
         steps, visited, work, waits = [], [], 0, 0
         while hash(world) not in self._progressing and CLOCKS not in world.reasons:
             visited.append(hash(world))

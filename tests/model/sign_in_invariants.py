@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.model.sign_in_world import NONE, at, clocks, seconds
-from twilio_oauth_async.sign_in.flow_life import KEPT
+from twilio_oauth_async.sign_in.flow_life import KEPT, RECORD_PAUSE
 
 INVARIANTS = (
     "a code is not used twice while a process or the token store has its token",
@@ -43,9 +43,12 @@ def check_exchange(draft, sent):
         if process.sent is not None and process.sent.response == "token":
             draft.excuse("crossed")
         if draft.holds_token(p):
-            received = seconds(draft.life(p).received.wall) - process.shift
-            has_moved = process.stopped_at is None and draft.now > max(process.moves_since, received) + ROUNDING
-            if draft.life(p).is_granted or has_moved:
+            life = draft.life(p)
+            told_at = seconds(life.known.wall) - process.shift
+            received_at = seconds(life.received.wall) - process.shift
+            could_tell = max(process.moves_since, received_at, draft.works_since + RECORD_PAUSE)
+            is_told = life.is_granted and draft.now > told_at + ROUNDING
+            if is_told or (process.stopped_at is None and draft.now > could_tell + ROUNDING):
                 draft.violate("a code is used again although a process has its token")
             draft.excuse("crossed")  # it has had no time to record that
 
@@ -80,7 +83,7 @@ def check_report(draft, p):
     flow, end = draft.flow, draft.processes[p].end
     if flow is not None and flow.state != end:
         draft.violate(f"{end} is reported for a sign-in that has ended as {flow.state}")
-    if draft.reported not in ("", end):
+    if draft.reported not in ("", end) and LOST not in draft.reasons:
         draft.violate(f"{end} is reported after {draft.reported}")
 
 
@@ -145,7 +148,7 @@ def check_end(world, values):
         return "the flow is never deleted"
     if not world.reported and not world.reasons & {"forgotten after a day", LOST}:
         return "the end was not reported"
-    if world.reported not in {"", "approved"} and world.token == "new":
+    if world.reported not in {"", "approved"} and world.token == "new" and LOST not in world.reasons:
         return f"a token is stored of a sign-in that has ended as {world.reported}"
     if world.server.is_alive and world.token != "new" and not world.reasons & UNREVOKED:
         return "a token is valid that no process has"

@@ -246,7 +246,7 @@ def _from_outside(world, values):
         yield "the user signs out", draft
     if world.outage is not None:
         draft = Draft(world, values)
-        draft.outage = None
+        draft.outage, draft.works_since = None, world.now
         yield f"the store of {world.outage.store} works again", draft
     elif world.budget.outages:
         for store in ("flows", "tokens"):

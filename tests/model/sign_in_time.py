@@ -9,6 +9,9 @@ from twilio_oauth_async.sign_in.flow_life import KEPT
 from twilio_oauth_async.sign_in.flow_steps import Rest
 from twilio_oauth_async.sign_in.reporting import GIVE_UP_AFTER, Pause
 
+TICK = 1 / 1024
+"""Seconds. All times are multiples of this, so that sums of them are exact."""
+
 TAKE_UP_EVERY = 15.0
 """Seconds between two looks of a pool into its store."""
 
@@ -51,7 +54,7 @@ def moments(world, values):
         found.add(process.kept_until or 0.0)
         if process.life != NONE and draft.life(p).lease is not None:
             left = draft.life(p).lease.left(draft.clocks(p))
-            found |= {world.now + left, world.now + left - RENEW_BELOW + 0.001}
+            found |= {world.now + left, world.now + left - RENEW_BELOW + TICK}
         if process.stopped_at is None:
             step = next_step(draft, p)
             if isinstance(step, (Rest, Pause)):
@@ -64,7 +67,8 @@ def moments(world, values):
             found |= {seconds(flow.ended_at) + KEPT, seconds(flow.ended_at) + GIVE_UP_AFTER.total_seconds() + 3601.0}
     if not world.server.decision:
         found.add(world.server.expires_at)
-    return sorted(round(one, 3) for one in found if world.now < round(one, 3) < math.inf)
+    ticks = {math.ceil(one / TICK) * TICK for one in found if one < math.inf}
+    return sorted(one for one in ticks if one > world.now)
 
 
 def pass_time(draft, until):

@@ -126,6 +126,8 @@ class World(NamedTuple):
     server: Server
     budget: Budget
     outage: Outage | None = None
+    works_since: float = -1e9
+    """When the last outage ended."""
     late: tuple[float, ...] = ()
     """When the polls of crashed processes were sent that the server may still process."""
     reported: str = ""
@@ -203,7 +205,8 @@ class Draft:
         self.before = world
         self.now, self.processes, self.flow = world.now, list(world.processes), values.of(world.flow)
         self.token, self.server, self.budget = world.token, world.server, world.budget
-        self.outage, self.late, self.reported, self.reasons = world.outage, world.late, world.reported, world.reasons
+        self.outage, self.works_since, self.late = world.outage, world.works_since, world.late
+        self.reported, self.reasons = world.reported, world.reasons
         self.violation = None
 
     def world(self):
@@ -216,6 +219,7 @@ class Draft:
             self.server,
             self.budget,
             self.outage,
+            self.works_since,
             self.late,
             self.reported,
             self.reasons,
@@ -291,7 +295,7 @@ def clocks(now, process):
     """Return both clocks of `process`."""
     stops = process.is_suspended and process.stopped_at is not None
     monotonic = (process.stopped_at if stops else now) - process.asleep
-    return Now(round(monotonic, 3), at(now + process.shift))
+    return Now(monotonic, at(now + process.shift))
 
 
 def first_world(values, scenario):

@@ -5,7 +5,16 @@ import pytest
 
 from tests.helpers.flow_states import flow, monotonic
 from tests.helpers.token_states import at, moment
-from twilio_oauth_async.sign_in.flow_life import KEPT
+from twilio_oauth_async.sign_in.flow_life import (
+    GRANTED_GRACE,
+    KEPT,
+    LEASE,
+    LOOK_EVERY,
+    RECORD_PAUSE,
+    SAVE_LIMIT,
+    SETTLE,
+)
+from twilio_oauth_async.sign_in.flow_life import MAX_PAUSE as MAX_STORE_PAUSE
 from twilio_oauth_async.sign_in.reporting import MAX_PAUSE, Pause, Report, Result, Task, advance, decide, may_delete
 
 DAY = 86_400
@@ -65,3 +74,11 @@ def test_49_end_is_kept_for_five_minutes_and_until_it_was_reported(delivered, se
 def test_flow_without_a_time_of_its_end_is_deleted_only_if_it_was_reported():
     assert not may_delete(flow("denied"), at(DAY * 9))
     assert may_delete(flow("denied", delivered=True), at(0))
+
+
+def test_limits_fit_together():
+    assert KEPT == 300, "five minutes, as the documentation says"
+    assert SAVE_LIMIT < KEPT, "a process that cannot save its token finds out how the flow has ended"
+    assert RECORD_PAUSE < SETTLE, "a token is recorded before a process that took the flow over polls"
+    assert GRANTED_GRACE / 2 + MAX_STORE_PAUSE < GRANTED_GRACE, "a token is saved before it is taken for lost"
+    assert LOOK_EVERY < LEASE
