@@ -6,7 +6,8 @@ import pytest
 
 from tests.helpers.key_server import DOWN, ES256, CacheSetup, certs
 from twilio_oauth_async import IdTokenError
-from twilio_oauth_async.client.jwks_cache import FRESH_FOR, SEARCH_GAP
+from twilio_oauth_async.client.jwks_cache import FRESH_FOR
+from twilio_oauth_async.client.search_budget import SEARCH_BURST, SEARCH_GAP
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 
 
@@ -64,19 +65,19 @@ class TestUnknownKeys:
             assert setup.fetches == 1
 
     @pytest.mark.asyncio
-    async def test_find_many_unknown_key_ids_fetches_once_a_minute(self):
+    async def test_find_many_unknown_key_ids_limits_the_fetches(self):
         async with CacheSetup(certs("a")) as setup:
             await setup.find()
             for number in range(200):
                 assert not await setup.has(f"random {number}")
-            assert setup.fetches == 2
+            assert setup.fetches == 1 + SEARCH_BURST
             setup.clock.advance(SEARCH_GAP - 0.001)
             assert not await setup.has("random")
-            assert setup.fetches == 2
+            assert setup.fetches == 1 + SEARCH_BURST
             setup.clock.advance(0.001)
             found = await asyncio.gather(*(setup.has(f"random {number}") for number in range(200)))
             assert not any(found)
-            assert setup.fetches == 3
+            assert setup.fetches == 2 + SEARCH_BURST
             assert await setup.has("a")
 
     @pytest.mark.asyncio
@@ -85,8 +86,29 @@ class TestUnknownKeys:
             for number in range(3600):
                 assert not await setup.has(f"random {number}")
                 setup.clock.advance(1)
-            # One fetch a minute for unknown key IDs, and the regular ones.
-            assert setup.fetches <= 3600 / SEARCH_GAP + 3600 / FRESH_FOR + 1
+            # The fetches for unknown key IDs, and the regular ones.
+            assert setup.fetches <= SEARCH_BURST + 3600 / SEARCH_GAP + 3600 / FRESH_FOR + 1
+
+    @pytest.mark.asyncio
+    async def test_57_find_new_key_id_after_invented_ones_fetches_at_once(self):
+        async with CacheSetup(*[certs("a")] * SEARCH_BURST, certs("a", "new")) as setup:
+            await setup.find()
+            for number in range(SEARCH_BURST - 1):
+                assert not await setup.has(f"random {number}")
+            assert await setup.has("new")
+
+    @pytest.mark.asyncio
+    async def test_57_find_new_key_id_during_a_flood_of_invented_ones_waits_less_than_a_minute(self):
+        """Each fetch returns all keys, so those that the invented key IDs cause find the new key as well."""
+        async with CacheSetup(*[certs("a")] * (SEARCH_BURST + 1), certs("a", "new")) as setup:
+            await setup.find()
+            for number in range(200):
+                assert not await setup.has(f"random {number}")
+            assert not await setup.has("new")
+            for number in range(round(SEARCH_GAP)):
+                setup.clock.advance(1)
+                assert not await setup.has(f"flood {number}")
+            assert await setup.has("new")
 
     @pytest.mark.asyncio
     async def test_find_key_of_another_algorithm_raises(self):

@@ -7,7 +7,8 @@ import pytest
 from tests.helpers.key_server import DOWN, CacheSetup, certs
 from tests.helpers.raw_server import http, reset, silence
 from twilio_oauth_async import ApiError, ConfigurationError, ProtocolError, TransportError
-from twilio_oauth_async.client.jwks_cache import FRESH_FOR, REFRESH_TIMEOUT, RETRY_GAP, SEARCH_GAP, USABLE_FOR
+from twilio_oauth_async.client.jwks_cache import FRESH_FOR, REFRESH_TIMEOUT, RETRY_GAP, USABLE_FOR
+from twilio_oauth_async.client.search_budget import SEARCH_BURST, SEARCH_GAP
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 
 
@@ -43,15 +44,15 @@ async def test_find_after_failed_fetch_does_not_fetch_for_a_minute():
 @pytest.mark.asyncio
 async def test_find_unknown_key_id_during_outage_raises_the_error_of_the_fetch():
     """The key may exist, so `IdTokenError` would be wrong, also for a call that sends no request itself."""
-    async with CacheSetup(certs("a"), DOWN, DOWN, certs("b")) as setup:
+    async with CacheSetup(certs("a"), *[DOWN] * (SEARCH_BURST + 1), certs("b")) as setup:
         await setup.find()
         errors = []
-        for _ in range(3):
+        for _ in range(SEARCH_BURST + 2):
             with pytest.raises(ApiError) as caught:
                 await setup.find("b")
             errors.append(caught.value)
-        assert setup.fetches == 2
-        assert len({id(error) for error in errors}) == 3
+        assert setup.fetches == 1 + SEARCH_BURST
+        assert len({id(error) for error in errors}) == SEARCH_BURST + 2
         setup.clock.advance(SEARCH_GAP)
         with pytest.raises(ApiError):
             await setup.find("b")

@@ -16,7 +16,7 @@ from twilio_oauth_async.stores.file import FileTokenStore
 LATEST_KILL = 0.02
 """Seconds; a refresh takes about half of that."""
 
-ROUNDS = int(os.environ.get("TWILIO_OAUTH_CRASH_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("TWILIO_OAUTH_CRASH_ROUNDS", "6"))
 
 
 async def kill_worker(processes, point=None, after=0.0):

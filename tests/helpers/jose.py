@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from twilio_oauth_async import IdTokenError
-from twilio_oauth_async.oidc import id_token_validation
+from twilio_oauth_async.oidc import id_token_validation as rules
 from twilio_oauth_async.oidc.jwa import allowed_algorithms
 from twilio_oauth_async.oidc.jwks import PublicKeys
 from twilio_oauth_async.oidc.jws import read_compact
@@ -114,11 +114,27 @@ def at_hash(access_token: str, digest="sha256") -> str:
     return b64(whole[: len(whole) // 2])
 
 
+def check_signature(message, *jwks):
+    """Check the signature of a parsed token with the pure functions of the package."""
+    keys = PublicKeys(jwks).candidates(message.algorithm, message.kid)
+    if not rules.is_signed(message, keys):
+        raise rules.signature_error(keys)
+
+
 def verify(text: str, *jwks, algorithms=("ES256", "RS256"), **options):
     """Validate a token with the pure functions of the package, without the verifier of the client."""
     message = read_compact(text, allowed_algorithms(algorithms))
-    keys = PublicKeys(jwks or (jwk(), jwk("RS256"))).candidates(message.algorithm, message.kid)
-    return id_token_validation.verify(message, keys, **{"issuer": ISSUER, "client_sid": CLIENT, "now": NOW} | options)
+    rules.check_type(message)
+    check_signature(message, *(jwks or (jwk(), jwk("RS256"))))
+    arguments = {
+        "issuer": ISSUER,
+        "client_sid": CLIENT,
+        "now": NOW,
+        "leeway": rules.MAX_LEEWAY,
+        "nonce": None,
+        "access_token": None,
+    }
+    return rules.check_claims(message, **arguments | options)
 
 
 def rejection(text: str, *jwks, **options) -> IdTokenError:

@@ -44,11 +44,11 @@ def check_exchange(draft, sent):
             draft.excuse("crossed")
         if draft.holds_token(p):
             life = draft.life(p)
-            told_at = life.known.monotonic + process.asleep
+            recorded_at = life.known.monotonic + process.asleep
             received_at = life.received.monotonic + process.asleep
             could_tell = max(process.moves_since, received_at, draft.works_since + RECORD_PAUSE)
-            is_told = life.is_granted and draft.now > told_at + ROUNDING
-            if is_told or (process.stopped_at is None and draft.now > could_tell + ROUNDING):
+            is_recorded = life.is_granted and draft.now > recorded_at + ROUNDING
+            if is_recorded or (process.stopped_at is None and draft.now > could_tell + ROUNDING):
                 draft.violate("a code is used again although a process has its token")
             draft.excuse("crossed")  # it has had no time to record that
 

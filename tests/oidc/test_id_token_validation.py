@@ -290,6 +290,7 @@ class TestRefreshed:
             {"exp": STAMP + 7200, "iat": STAMP + 1},
             {"auth_time": ...},
             {"aud": ["other", CLIENT]},
+            {"aud": ["other", "third", CLIENT]},
         ):
             check_refreshed(self.claims(**{"nonce": "n", "aud": [CLIENT, "other"], **changes}), first)
 
@@ -298,11 +299,15 @@ class TestRefreshed:
         [
             {"iss": "other"},
             {"sub": "US-other-canary"},
-            {"aud": ("other-canary", CLIENT)},
+            {"aud": ("other-canary",)},
+            {"aud": ()},
+            {"azp": "other-canary"},
+            {"azp": None},
             {"auth_time": NOW},
             {"nonce": "m"},
+            {"nonce": ""},
         ],
-        ids=lambda changes: next(iter(changes)),
+        ids=str,
     )
     def test_check_refreshed_with_changed_claim_raises(self, changes):
         first = self.claims(nonce="n")
@@ -310,6 +315,15 @@ class TestRefreshed:
             check_refreshed(attrs.evolve(first, **changes), first)
         assert caught.value.claim in changes
         assert "canary" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["azp", "nonce"])
+    def test_57_check_refreshed_with_a_claim_that_the_previous_token_did_not_have_raises(self, name):
+        """OpenID Connect Core 12.2: azp must not be present then, and a nonce must be that of the sign-in."""
+        first, new = self.claims(**{name: ...}), self.claims(**{name: CLIENT})
+        with pytest.raises(IdTokenError) as caught:
+            check_refreshed(new, first)
+        assert caught.value.claim == name
+        check_refreshed(first, first)
 
     def test_read_stored_accepts_expired_token(self):
         stored = token(exp=STAMP - 86_400, algorithm="RS256")

@@ -3,15 +3,16 @@
 import hashlib
 import json
 import logging
+import math
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.helpers.jose import b64, jwk, number, private_key, rejection, token, verify
 from twilio_oauth_async.oidc import jwks
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 from twilio_oauth_async.oidc.jwk import MAX_RSA_BITS, MIN_RSA_BITS, import_public_key
-from twilio_oauth_async.oidc.jwks import MAX_CANDIDATES, MAX_KEYS, PublicKeys
+from twilio_oauth_async.oidc.jwks import MAX_KEYS, MAX_TRIED, PublicKeys
 from twilio_oauth_async.protocol.codec import Malformed
 
 ES256, RS256 = ALGORITHMS["ES256"], ALGORITHMS["RS256"]
@@ -71,6 +72,19 @@ class TestWeakAndInvalidKeys:
         block = b"\0\1" + b"\xff" * (256 - 3 - len(block)) + b"\0" + block
         assert "signature" in str(rejection(text + b64(block), jwk("RS256", e=number(1))))
 
+    def test_cve_2017_15361_modulus_with_roca_fingerprint_is_rejected(self):
+        """Every prime of such a key, and so the modulus, is a power of 65537 modulo many small primes."""
+        product = math.prod(prime for prime in range(3, 168) if all(prime % n for n in range(2, prime)))
+        for exponent in (1, 2, 1000, 12_345_678):
+            power = pow(65_537, exponent, product)
+            modulus = power + (2**2048 - power) // product * product
+            modulus -= 0 if modulus % 2 else product
+            assert "ROCA" in import_error(RS256, n=number(modulus))
+            for prime in (11, 37, 157):
+                # 0 is no power of 65537.
+                shift = next(n for n in range(2, 999, 2) if (modulus - n * product // prime) % prime == 0)
+                import_public_key(jwk("RS256", n=number(modulus - shift * product // prime)), RS256)
+
     def test_even_rsa_modulus_is_rejected(self):
         assert import_error(RS256, n=number(numbers("RS256").n + 1)).startswith("n: ")
 
@@ -97,6 +111,23 @@ class TestWeakAndInvalidKeys:
         """RFC 7518 6.2.1.2."""
         assert import_error(x=b64(bytes(size)), y=number(numbers("ES256").y, 32)) == "x, y: wrong size for the curve"
         assert import_error(x=number(numbers("ES256").x, 32), y=b64(bytes(size))) == "x, y: wrong size for the curve"
+
+    def test_57_coordinate_without_its_leading_zeros_is_rejected(self):
+        """RFC 7518 6.2.1.2: the length must be the full size, so the key set and not the client has to be corrected.
+
+        One key in 128 has a leading zero byte. A client that accepted the short form would hide the mistake of a server
+        whose other keys every client accepts.
+        """
+        while True:
+            key = ec.generate_private_key(ec.SECP256R1())
+            point = key.public_key().public_numbers()
+            if point.x < 2**248 <= point.y:
+                break
+        text = token(key=key)
+        full = {"x": number(point.x, 32), "y": number(point.y, 32)}
+        assert verify(text, jwk(**full)).sub == "US-canary"
+        assert "signature" in str(rejection(text, jwk(**full | {"x": number(point.x)})))
+        assert import_error(**full | {"x": number(point.x)}) == "x, y: wrong size for the curve"
 
     @pytest.mark.parametrize("crv", ["P-384", "P-521", "secp256k1", "p-256", "Ed25519", "", None, ..., 256, ["P-256"]])
     def test_wrong_curve_is_rejected(self, crv):
@@ -163,9 +194,20 @@ class TestSelection:
             assert verify(token(algorithm=algorithm), *keys).sub == "US-canary"
 
     def test_number_of_candidates_is_limited(self):
-        same = [jwk()] * (MAX_CANDIDATES + 1)
-        assert len(PublicKeys(same).candidates(ES256, "IC1")) == MAX_CANDIDATES
-        assert len(PublicKeys(same).candidates(ES256, None)) == MAX_CANDIDATES
+        same = [jwk()] * (MAX_TRIED + 5)
+        assert len(PublicKeys(same).candidates(ES256, "IC1")) == MAX_TRIED + 1
+        assert len(PublicKeys(same).candidates(ES256, None)) == MAX_TRIED + 1
+
+    @pytest.mark.parametrize("kid", ["IC1", ...])
+    def test_57_last_of_the_keys_that_are_tried_verifies(self, kid):
+        text, others = token(header={"kid": kid}), [jwk(name="other")] * (MAX_TRIED - 1)
+        assert verify(text, *others, jwk()).sub == "US-canary"
+        assert "any key" in str(rejection(text, *others, jwk(name="other")))
+
+    @pytest.mark.parametrize("kid", ["IC1", ...])
+    def test_57_more_keys_than_are_tried_error_says_so(self, kid):
+        others = [jwk(name="other")] * MAX_TRIED
+        assert f"the first {MAX_TRIED} keys" in str(rejection(token(header={"kid": kid}), *others, jwk()))
 
     def test_number_of_keys_in_a_set_is_limited(self):
         others = [jwk(kid=f"other {number}") for number in range(MAX_KEYS)]

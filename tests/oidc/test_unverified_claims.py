@@ -16,7 +16,7 @@ def read(**changes):
 def unchanged(claims, previous=CLAIMS):
     """Return the name of the claim that differs; None if there is none."""
     try:
-        check_unchanged(claims, previous)
+        check_unchanged(claims, previous, client_sid=CLIENT)
     except IdTokenError as error:
         assert_safe_to_log(error)
         return error.claim
@@ -68,7 +68,7 @@ def test_read_unverified_of_unreadable_token_is_empty(text):
         ({"sub": 5}, "sub"),
         ({"iss": ISSUER + "/"}, "iss"),
         ({"aud": OTHER}, "aud"),
-        ({"aud": [CLIENT, OTHER]}, "aud"),
+        ({"aud": [CLIENT, OTHER]}, None),
         ({"aud": []}, "aud"),
         ({"aud": {}}, "aud"),
         ({"azp": OTHER}, "azp"),
@@ -84,6 +84,12 @@ def test_check_unchanged_rejects_other_user_issuer_and_client(changes, claim):
 
 def test_check_unchanged_compares_no_claim_that_the_previous_token_does_not_have():
     assert unchanged(CLAIMS, {}) is None
+
+
+@pytest.mark.parametrize(("azp", "claim"), [(CLIENT, None), (OTHER, "azp"), (5, "azp"), ([], "azp")])
+def test_57_check_unchanged_compares_an_azp_that_is_new_with_the_client(azp, claim):
+    """OpenID Connect Core 12.2. The client itself is not another client: `check_refreshed` rejects that azp."""
+    assert unchanged(read(azp=azp), read(azp=...)) == claim
 
 
 @pytest.mark.parametrize(

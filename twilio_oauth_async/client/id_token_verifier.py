@@ -11,7 +11,7 @@ from twilio_oauth_async.oidc import id_token_validation as rules
 from twilio_oauth_async.oidc.claims import IdTokenClaims
 from twilio_oauth_async.oidc.jwa import allowed_algorithms
 from twilio_oauth_async.oidc.jwk import require_jose
-from twilio_oauth_async.oidc.jws import read_compact
+from twilio_oauth_async.oidc.jws import SignedMessage, read_compact
 from twilio_oauth_async.protocol.endpoints import is_secure
 from twilio_oauth_async.protocol.parameters import check_client
 from twilio_oauth_async.protocol.server_time import shift
@@ -83,11 +83,9 @@ class IdTokenVerifier:
             )
         message = read_compact(id_token, self._allowed)
         rules.check_type(message)  # also here, so that no keys are fetched for an access token
-        algorithm, kid = message.algorithm, message.kid
-        keys = self._keys.cached(algorithm, kid) or await self._keys.find(algorithm, kid)
-        return rules.verify(
+        await self._check_signature(message)
+        return rules.check_claims(
             message,
-            keys,
             issuer=self.issuer,
             client_sid=self.client_sid,
             now=shift(self._session.clock.now(), self._session.clock_skew),  # the claims have dates of the server
@@ -95,6 +93,17 @@ class IdTokenVerifier:
             nonce=nonce,
             access_token=access_token,
         )
+
+    async def _check_signature(self, message: SignedMessage) -> None:
+        algorithm, kid = message.algorithm, message.kid
+        since = self._keys.fetches
+        keys = self._keys.cached(algorithm, kid) or await self._keys.find(algorithm, kid)
+        if rules.is_signed(message, keys):
+            return
+        # The key may have been replaced under the same key ID.
+        newer = await self._keys.find_newer(algorithm, kid, tried=keys, since=since)
+        if not rules.is_signed(message, newer):
+            raise rules.signature_error(newer or keys)
 
     def check_without_keys(self, id_token: str, *, nonce: str | None = None, access_token: str | None = None) -> None:
         """Check everything that `verify` checks except the signature, while the keys cannot be fetched.
@@ -121,13 +130,16 @@ class IdTokenVerifier:
 
         Args:
             id_token: the new ID token.
-            previous: the ID token before it. It is not verified again: the caller must have verified it when it was
-                received, and stored it in a safe place.
+            previous: the ID token of the sign-in or of an earlier refresh. It is not verified again: the caller must
+                have verified it when it was received, and stored it in a safe place. An ID token of a refresh usually
+                has no nonce, so the nonce of the sign-in can only be compared if `previous` is the ID token of the
+                sign-in.
             access_token: the access token of the same response.
 
         Raises:
-            IdTokenError: as `verify`, or ``iss``, ``sub``, ``aud``, ``auth_time`` or ``nonce`` has changed (OpenID
-                Connect Core 12.2).
+            IdTokenError: as `verify`; ``iss``, ``sub``, ``azp`` or ``auth_time`` has changed; ``aud`` does not include
+                the previous audiences; or the token has a ``nonce`` or ``azp`` other than that of `previous`, or where
+                `previous` has none (OpenID Connect Core 12.2).
             TransportError, ProtocolError, ApiError, ConfigurationError: as `verify`.
         """
         claims = await self.verify(id_token, access_token=access_token)

@@ -14,6 +14,7 @@ import math
 
 import attrs
 
+from twilio_oauth_async.client.search_budget import SearchBudget
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import IdTokenError, ProtocolError, TwilioOAuthError
 from twilio_oauth_async.oidc.jwa import Algorithm
@@ -25,9 +26,6 @@ from twilio_oauth_async.protocol.models import Certs
 FRESH_FOR = 300.0
 """Seconds after which the keys are fetched again. A withdrawn key is accepted for no longer than this, unless a fetch
 fails (`USABLE_FOR`)."""
-
-SEARCH_GAP = 60.0
-"""Minimum seconds between two fetches for unknown key IDs, because an attacker can invent any number of key IDs."""
 
 RETRY_GAP = 60.0
 """Seconds after a failed fetch during which the cached keys are used without another attempt."""
@@ -64,9 +62,18 @@ class JwksCache:
         """Create an empty cache; nothing is fetched."""
         self._session = session
         self._keys = PublicKeys(())
-        self._refresh_at = self._usable_until = self._search_allowed_at = -math.inf
+        self._keys_from = 0
+        """The number of the request that returned the keys."""
+        self._refresh_at = self._usable_until = -math.inf
+        self._searches = SearchBudget()
         self._failure: TwilioOAuthError | None = None
         self._last_fetch: _Fetch | None = None
+        self._fetches = 0
+
+    @property
+    def fetches(self) -> int:
+        """The number of requests that were started. Read it before `find`, for `find_newer`."""
+        return self._fetches
 
     def cached(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
         """Return the keys that may have signed a token, without a request; empty if `find` has to be called."""
@@ -102,10 +109,40 @@ class JwksCache:
             keys = self._usable(algorithm, kid)
         if keys:
             return keys
+        self._raise_failure()
+        raise IdTokenError("the key set has no key for this ID token", claim="kid")
+
+    async def find_newer(
+        self, algorithm: Algorithm, kid: str | None, *, tried: tuple[PublicKey, ...], since: int
+    ) -> tuple[PublicKey, ...]:
+        """Return the keys that may have signed a token which none of `tried` has signed; empty if nothing has changed.
+
+        A server may have replaced a key and kept its key ID, or it uses no key IDs. Then the cached keys fit the token
+        and do not verify it. Such a token causes a fetch, unless the keys were requested after the token had arrived.
+
+        Args:
+            algorithm: the signature algorithm of the token.
+            kid: the key ID of the token; None: it has none.
+            tried: what `cached` or `find` returned.
+            since: the value of `fetches` when the verification of the token began.
+
+        Raises:
+            TransportError, ProtocolError, ApiError: the key set could not be fetched, and newer keys may exist.
+        """
+        if self._keys_from <= since and self._may_search(self._session.clock.monotonic()):
+            await self._fetch(None)
+        keys = self._usable(algorithm, kid)
+        if keys is not tried:
+            return keys
+        # If the last fetch failed, the cached keys may be out of date: the signature is not known to be wrong.
+        self._raise_failure()
+        return ()
+
+    def _raise_failure(self) -> None:
+        """Raise the error of the last fetch if it failed."""
         if self._failure is not None:
             # Each caller gets a copy, because raising an exception adds frames to its traceback.
             raise copy.copy(self._failure)
-        raise IdTokenError("the key set has no key for this ID token", claim="kid")
 
     def _usable(self, algorithm: Algorithm, kid: str | None) -> tuple[PublicKey, ...]:
         if self._session.clock.monotonic() >= self._usable_until:
@@ -113,15 +150,14 @@ class JwksCache:
         return self._keys.candidates(algorithm, kid)
 
     def _may_search(self, now: float) -> bool:
-        """Return whether an unknown key ID, which may be new or invented by an attacker, may cause a fetch.
+        """Return whether a token that the cached keys do not verify may cause a fetch.
 
-        A call can always join a fetch in progress. Otherwise the result True starts the next `SEARCH_GAP`.
+        Its key may be new, or the token may be forged. A call can always join a fetch in progress.
         """
-        if self._pending is None:
-            if now < self._search_allowed_at:
-                return False
-            self._search_allowed_at = now + SEARCH_GAP
-        return True
+        if self._pending is not None:
+            return True
+        allowed, self._searches = self._searches.take(now)
+        return allowed
 
     @property
     def _pending(self) -> _Fetch | None:
@@ -132,7 +168,9 @@ class JwksCache:
         """Wait for the request in progress, or start one. `_load` stores its result in the attributes."""
         fetch = self._pending
         if fetch is None:
-            fetch = self._last_fetch = _Fetch(asyncio.create_task(self._load(timeout), name="fetch certs"))
+            self._fetches += 1
+            task = asyncio.create_task(self._load(timeout, self._fetches), name="fetch certs")
+            fetch = self._last_fetch = _Fetch(task)
         fetch.waiting += 1
         try:
             # Unlike `await task`, this does not cancel the task when the caller is cancelled.
@@ -146,8 +184,8 @@ class JwksCache:
                 await asyncio.wait({fetch.task})
         fetch.task.result()
 
-    async def _load(self, timeout: float | None) -> None:
-        """Send the request and store its result: new keys, or the failure."""
+    async def _load(self, timeout: float | None, number: int) -> None:
+        """Send request `number` and store its result: new keys, or the failure."""
         outcome: Certs | TwilioOAuthError
         try:
             outcome = await self._session.exchange(discovery.build_certs(), discovery.parse_certs, timeout=timeout)
@@ -163,7 +201,10 @@ class JwksCache:
             if now < self._usable_until:
                 _log.warning("could not fetch the key set; still using the cached keys: %s", outcome)
             return
-        self._keys = PublicKeys(outcome.keys or ())
+        # Unchanged keys stay imported, and `find_newer` can see that there is no newer key.
+        if (keys := PublicKeys(outcome.keys or ())).jwks != self._keys.jwks:
+            self._keys = keys
+        self._keys_from = number
         self._failure = None
         self._refresh_at = now + FRESH_FOR
         self._usable_until = now + USABLE_FOR

@@ -103,9 +103,10 @@ async def check_refreshed(verifier: IdTokenVerifier, new: Token, old: Token) -> 
     """Verify the ID token of a refresh response; return the token to use.
 
     The server may have rotated the refresh token, so a fault that may pass must not lose the response: a wrong clock,
-    an unknown key, keys that cannot be fetched, an ID token that cannot be parsed. The new tokens are then returned
-    with the ID token of `old`, and the next refresh is compared with it. This is safe because an ID token is optional
-    in a refresh response (OpenID Connect Core 12.2): a wrong one that is ignored is no worse than none.
+    an unknown key, keys that cannot be fetched, an ID token that cannot be parsed, a ``nonce`` or ``azp`` that the
+    previous ID token did not have. The new tokens are then returned with the ID token of `old`, and the next refresh is
+    compared with it. This is safe because an ID token is optional in a refresh response (OpenID Connect Core 12.2): a
+    wrong one that is ignored is no worse than none.
 
     A response that belongs to another user or client is never used. ``iss``, ``sub``, ``aud`` and ``azp`` are
     therefore compared first, before the signature is verified: with those of the previous ID token, or if there is
@@ -128,7 +129,7 @@ async def check_refreshed(verifier: IdTokenVerifier, new: Token, old: Token) -> 
         previous = None
         check_not_foreign(claims, issuer=verifier.issuer, client_sid=verifier.client_sid)
     else:
-        check_unchanged(claims, previous_claims)
+        check_unchanged(claims, previous_claims, client_sid=verifier.client_sid)
     problem: TwilioOAuthError
     try:
         if previous is None:

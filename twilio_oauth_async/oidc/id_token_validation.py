@@ -7,7 +7,7 @@ because libraries differ in what they accept.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from twilio_oauth_async.errors import IdTokenError
@@ -15,49 +15,11 @@ from twilio_oauth_async.oidc import base64url
 from twilio_oauth_async.oidc.claims import IdTokenClaims, read_claims
 from twilio_oauth_async.oidc.jwa import ALGORITHMS, Algorithm
 from twilio_oauth_async.oidc.jwk import PublicKey
+from twilio_oauth_async.oidc.jwks import MAX_TRIED
 from twilio_oauth_async.oidc.jws import SignedMessage, read_compact
 
 MAX_LEEWAY = 60.0
 """Seconds of allowed clock skew. RFC 7519 4.1.4 says "usually no more than a few minutes"; the limit is our choice."""
-
-
-def verify(
-    message: SignedMessage,
-    keys: Iterable[PublicKey],
-    *,
-    issuer: str,
-    client_sid: str,
-    now: datetime,
-    leeway: float = MAX_LEEWAY,
-    nonce: str | None = None,
-    access_token: str | None = None,
-) -> IdTokenClaims:
-    """Validate an ID token and return its claims.
-
-    Args:
-        message: the parsed token.
-        keys: keys of the issuer that may have signed it; all are tried.
-        issuer: the required ``iss``, compared exactly.
-        client_sid: the client for which the token must be issued.
-        now: aware, UTC.
-        leeway: seconds by which the issuer's clock may differ.
-        nonce: the nonce of the authorization request; None: the request had none.
-        access_token: the access token of the same response; compared with ``at_hash`` if the token has this claim.
-
-    Raises:
-        IdTokenError: the token is not valid.
-    """
-    check_type(message)
-    check_signature(message, keys)
-    return check_claims(
-        message,
-        issuer=issuer,
-        client_sid=client_sid,
-        now=now,
-        leeway=leeway,
-        nonce=nonce,
-        access_token=access_token,
-    )
 
 
 def check_claims(
@@ -70,7 +32,16 @@ def check_claims(
     nonce: str | None,
     access_token: str | None,
 ) -> IdTokenClaims:
-    """Check everything but the type and the signature, with the arguments of `verify`; return the claims.
+    """Check everything but the type and the signature; return the claims.
+
+    Args:
+        message: the parsed token.
+        issuer: the required ``iss``, compared exactly.
+        client_sid: the client for which the token must be issued.
+        now: aware, UTC.
+        leeway: seconds by which the issuer's clock may differ.
+        nonce: the nonce of the authorization request; None: the request had none.
+        access_token: the access token of the same response; compared with ``at_hash`` if the token has this claim.
 
     Raises:
         IdTokenError: the claims cannot be parsed, or one of them is wrong.
@@ -95,17 +66,23 @@ def check_type(message: SignedMessage) -> None:
         raise IdTokenError("the token is not an ID token: its typ is not JWT", claim="typ")
 
 
-def check_signature(message: SignedMessage, keys: Iterable[PublicKey]) -> None:
-    """Check that one of `keys` signed `message`.
-
-    Raises:
-        IdTokenError: none of `keys` signed it.
-    """
-    for key in keys:
+def is_signed(message: SignedMessage, keys: Sequence[PublicKey]) -> bool:
+    """Return whether one of the first `MAX_TRIED` of `keys` signed `message`."""
+    return any(
         # RFC 8725 3.1: use a key only with its own algorithm, however the key was selected.
-        if key.algorithm is message.algorithm and key.verify(message.signing_input, message.signature):
-            return
-    raise IdTokenError("the ID token's signature does not match any key of the issuer")
+        key.algorithm is message.algorithm and key.verify(message.signing_input, message.signature)
+        for key in keys[:MAX_TRIED]
+    )
+
+
+def signature_error(keys: Sequence[PublicKey]) -> IdTokenError:
+    """Return the error for a token that none of `keys` signed. It says if there are too many keys to try them all."""
+    if len(keys) > MAX_TRIED:
+        return IdTokenError(
+            f"the ID token's signature does not match the first {MAX_TRIED} keys of the issuer that fit its header; "
+            "the other ones are not tried",
+        )
+    return IdTokenError("the ID token's signature does not match any key of the issuer")
 
 
 def check_issuer_and_client(claims: IdTokenClaims, *, issuer: str, client_sid: str) -> None:
@@ -172,15 +149,18 @@ def check_refreshed(claims: IdTokenClaims, previous: IdTokenClaims) -> None:
         previous: claims of the token from the sign-in, or from any earlier refresh.
 
     Raises:
-        IdTokenError: ``iss``, ``sub``, ``aud``, ``auth_time`` or ``nonce`` differs.
+        IdTokenError: ``iss``, ``sub`` or ``azp`` differs, ``aud`` does not include the previous audiences,
+            ``auth_time`` or ``nonce`` differs, or there is a ``nonce`` or ``azp`` that the previous token did not have.
     """
     for name, same in (
         ("iss", claims.iss == previous.iss),
         ("sub", claims.sub == previous.sub),
-        ("aud", set(claims.aud) == set(previous.aud)),
+        ("aud", set(claims.aud) >= set(previous.aud)),
+        # If there was no azp before, none may be present now.
+        ("azp", claims.azp == previous.azp),
         ("auth_time", None in {claims.auth_time, previous.auth_time} or claims.auth_time == previous.auth_time),
-        # After a refresh the token should have no nonce, and must not have a different one.
-        ("nonce", None in {claims.nonce, previous.nonce} or claims.nonce == previous.nonce),
+        # The new token should have no nonce. A nonce that the previous token did not have is that of another sign-in.
+        ("nonce", claims.nonce is None or claims.nonce == previous.nonce),
     ):
         if not same:
             raise IdTokenError(f"the ID token from the refresh has another {name} than the previous one", claim=name)

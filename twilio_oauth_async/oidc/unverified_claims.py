@@ -7,14 +7,11 @@ Equal claims show nothing, because they can be forged; `id_token_validation` acc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import cast
 
 from twilio_oauth_async.errors import IdTokenError
 from twilio_oauth_async.oidc import base64url
 from twilio_oauth_async.protocol.codec import Malformed, decode_json
-
-_IDENTITY: Final = ("iss", "sub", "aud", "azp")
-"""The claims that say which user and client a token belongs to (OpenID Connect Core 12.2)."""
 
 
 def read_unverified(id_token: str) -> Mapping[str, object]:
@@ -32,18 +29,25 @@ def read_unverified(id_token: str) -> Mapping[str, object]:
     return {name: value for name, value in cast("dict[str, object]", claims).items() if value is not None}
 
 
-def check_unchanged(claims: Mapping[str, object], previous: Mapping[str, object]) -> None:
+def check_unchanged(claims: Mapping[str, object], previous: Mapping[str, object], *, client_sid: str) -> None:
     """Check that no claim says that the token belongs to another user or client than the previous one.
 
     Args:
         claims: unverified claims of the new token. A claim that is absent here or in `previous` is not compared.
         previous: claims of the token before it.
+        client_sid: the client that ``azp`` must name if the previous token had none.
 
     Raises:
-        IdTokenError: ``iss``, ``sub``, ``aud`` or ``azp`` differs (OpenID Connect Core 12.2).
+        IdTokenError: ``iss``, ``sub`` or ``azp`` differs, or ``aud`` does not include the previous audiences (OpenID
+            Connect Core 12.2).
     """
-    for name in _IDENTITY:
-        if name in claims and name in previous and _texts(claims[name]) != _texts(previous[name]):
+    old = {"azp": client_sid, **previous}
+    for name in ("iss", "sub", "aud", "azp"):
+        if name not in claims or name not in old:
+            continue
+        now, before = _texts(claims[name]), _texts(old[name])
+        # More audiences are allowed. Then `azp` says which of them is the client.
+        if not (before <= now if name == "aud" else before == now):
             raise IdTokenError(f"the ID token from the refresh has another {name} than the previous one", claim=name)
 
 

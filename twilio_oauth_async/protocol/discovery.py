@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from twilio_oauth_async.errors import ConfigurationError, ProtocolError, RevocationUnsupported
 from twilio_oauth_async.protocol.endpoints import CERTS, DISCOVERY, is_secure
+from twilio_oauth_async.protocol.key_set_response import read_key_set, skip_unusable_entries
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Certs, OpenidDiscovery
 from twilio_oauth_async.protocol.response_parsing import Parsed, parse
@@ -35,8 +36,8 @@ def build_certs() -> Request:
 
 
 def parse_certs(response: Response, context: Context) -> Parsed[Certs]:
-    """Parse the response as `Certs`. The keys are not validated."""
-    return parse(response, context, Certs)
+    """Parse the response as `Certs`, without entries that are not objects. The keys are not validated."""
+    return parse(response, context, Certs, skip_unusable_entries, read=read_key_set)
 
 
 def trusted_endpoint(discovery: OpenidDiscovery, name: DiscoveredEndpoint, *, issuer: str, base_url: str) -> str:
