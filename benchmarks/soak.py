@@ -58,8 +58,8 @@ class Results:
 
 
 # An approved flow may end with one of these errors because of a fault: the response with the token was lost, or faults
-# and slow_down delayed the polls until the code expired.
-EXPECTED_ERRORS = {"AnswerLostError", DeviceCodeExpiredError.__name__}
+# and slow_down delayed the polls until the code expired, or a Retry-After ended after that.
+EXPECTED_ERRORS = {"AnswerLostError", "ServerError", DeviceCodeExpiredError.__name__}
 
 
 async def sign_in_repeatedly(
