@@ -5,25 +5,21 @@
 
 import asyncio
 import contextlib
-import os
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.helpers.event_loop import run_turns
 from tests.helpers.faulty_store import FaultyStore
 from tests.helpers.model_flow import ModelFlow, ModelServer
+from tests.helpers.random_runs import EXAMPLES, run_at_random
 from twilio_oauth_async import TwilioOAuthError, VirtualClock
 from twilio_oauth_async.sign_in.flow_steps import Happening
 from twilio_oauth_async.sign_in.pool import DeviceFlowPool
 from twilio_oauth_async.sign_in.reporter import Reporter
 from twilio_oauth_async.sign_in.running import RunningFlow
 from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
-
-EXAMPLES = int(os.environ.get("TWILIO_OAUTH_MODEL_EXAMPLES", "0"))
-"""The number of random runs; 0: the same few in every run of the suite."""
 
 POOLS, USERS = (0, 1), ("ada", "bob")
 FLOW_METHODS = [
@@ -240,25 +236,8 @@ class Pools(RuleBasedStateMachine):
         return None
 
 
-def run(examples):
-    run_state_machine_as_test(
-        Pools,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=25,
-            derandomize=not EXAMPLES,
-            database=None,
-            deadline=None,
-            print_blob=False,
-            report_multiple_bugs=False,  # and no shrinking: a run of 25 rules is readable as it is
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-
-
 def test_pools_of_two_processes():
-    run(EXAMPLES or 60)
+    run_at_random(Pools, EXAMPLES or 60)
 
 
 async def granted_without_the_store(self):
@@ -279,4 +258,4 @@ def test_random_runs_can_fail(name, monkeypatch):
     (owner, attribute, mutant), violation = MUTANTS[name]
     monkeypatch.setattr(owner, attribute, mutant)
     with pytest.raises(AssertionError, match=violation):
-        run(1_000)  # it ends at the first violation
+        run_at_random(Pools, 1_000)  # it ends at the first violation
