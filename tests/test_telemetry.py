@@ -5,6 +5,8 @@ import contextlib
 
 import pytest
 
+from tests.helpers.event_loop import other_tasks, run_turns
+from tests.helpers.scripted_manager import scripted_manager_expired
 from twilio_oauth_async import AccessDeniedError, TransportError, VirtualClock, telemetry
 
 pytestmark = pytest.mark.asyncio
@@ -157,3 +159,28 @@ async def test_observe_without_observer_does_nothing_and_can_be_nested():
     with pytest.raises(TransportError), telemetry.observe("twilio_oauth.refresh", None):
         raise TransportError("down")
     assert telemetry.observe("twilio_oauth.request", None) is first, "one object serves every unobserved operation"
+
+
+async def test_refresh_that_is_cancelled_by_the_end_of_the_program_reports_cancelled(observer):
+    setup = await scripted_manager_expired()
+    setup.grant.gate = asyncio.Event()
+    waiting = asyncio.create_task(setup.manager.token())
+    await run_turns()
+    assert observer.spans == []  # the request is under way
+    waiting.cancel()
+    for task in await other_tasks():
+        task.cancel()  # as asyncio.run() does
+    await run_turns()
+    assert observer.spans == [("twilio_oauth.refresh", {"outcome": "cancelled"})]
+    assert observer.counts == [("twilio_oauth.refreshes", {"outcome": "cancelled"}, 1)]
+    assert observer.records == []
+    assert (await setup.stored()).unanswered == 1  # it is not known whether the server has processed it
+
+
+async def test_refresh_that_is_late_reports_by_how_much(observer):
+    setup = await scripted_manager_expired()
+    await setup.manager.token()
+    assert observer.records == [("twilio_oauth.refresh.lag", 0.0, {})]
+    setup.clock.advance(3600 + 25)
+    await setup.manager.token()
+    assert observer.records[1:] == [("twilio_oauth.refresh.lag", 25.0, {})]

@@ -12,7 +12,7 @@ import heapq
 import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -79,6 +79,21 @@ def spread(clock: Clock) -> float:
     return 0.0 if isinstance(clock, VirtualClock) else random.random()  # noqa: S311 - no secret
 
 
+async def wait_for_all(tasks: Collection[asyncio.Future[None]], clock: Clock, seconds: float) -> None:
+    """Wait until `tasks` have ended, at most `seconds` of `clock`. Those that have not ended go on."""
+    waiting = {task for task in tasks if not task.done()}
+    if not waiting:
+        return
+    timer: asyncio.Future[None] = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        while waiting and not timer.done():
+            await asyncio.wait({timer, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting = {task for task in waiting if not task.done()}
+    finally:
+        timer.cancel()
+        await asyncio.wait({timer})
+
+
 class VirtualClock:
     """A clock for tests, with which a sign-in of five minutes takes milliseconds.
 
@@ -136,7 +151,7 @@ class VirtualClock:
         try:
             await wake_up
         finally:
-            # A cancelled sleep is removed at once, and `_watch` stops with the last one.
+            # A cancelled sleep is removed as soon as it is the next one, and `_watch` stops with the last one.
             self._drop_finished()
 
     def advance(self, seconds: float) -> None:

@@ -212,4 +212,4 @@ def check(state, outcome, now, **changes):
     expected = changes.get("error", state.error)
     assert after.error is expected
     assert after.store_error is changes.get("store_error", state.store_error)
-    assert after.leave_error is changes.get("leave_error", state.leave_error)
+    assert after.logout_error is changes.get("logout_error", state.logout_error)

@@ -97,7 +97,7 @@ def check_step(before, draft, p):
     if asked is None or draft.processes[p].flight >= 0:
         return
     state, stored = draft.state(p), draft.stored()
-    if state.is_leaving or state.saving is Saving.NEW:
+    if state.is_signing_out or state.saving is Saving.NEW:
         return
     if isinstance(stored, StoredToken) and draft.accepts(stored) and not _seems_expired(stored):
         draft.violate(f"a login is asked for ({asked.reason}) while the server accepts what the store holds")

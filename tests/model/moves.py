@@ -18,11 +18,13 @@ from twilio_oauth_async.tokens.state import (
     Saving,
     SignedIn,
     StoreFailed,
+    Unwanted,
     WaitUntil,
     Work,
 )
 
 REJECTED = "the access token is rejected"
+UNWANTED = "the access token is unwanted"
 
 
 def successors(world, machine, refresh_lifetime=None):
@@ -37,7 +39,10 @@ def successors(world, machine, refresh_lifetime=None):
     worlds = []
     for label, p, draft in found:
         draft.end_rounds()
-        if p != NO_PROCESS and label != REJECTED:  # that is no step: the next one reads the store first
+        if p != NO_PROCESS and label not in (
+            REJECTED,
+            UNWANTED,
+        ):  # these are no steps: the next one reads the store first
             check_step(world, draft, p)
         after, is_swapped = draft.world()
         if after != world or draft.violation:
@@ -198,11 +203,13 @@ def _crashes(new, p):
 
 def _events(draft, p):
     state = draft.state(p)
-    if not state.is_leaving:
+    if not state.is_signing_out:
         yield "logout", _logout
         yield "sign-in", _sign_in
     if state.used is not None and state.rejected is None:
         yield REJECTED, _reject
+    if state.used is not None and state.unwanted is None:
+        yield UNWANTED, _want_another
 
 
 def _from_outside(world, machine, refresh_lifetime):
@@ -309,3 +316,8 @@ def _sign_in(draft, p):
 def _reject(draft, p):
     draft.spend("events")
     draft.tell(p, Rejected(draft.state(p).used.stored.token.access_token))
+
+
+def _want_another(draft, p):
+    draft.spend("events")
+    draft.tell(p, Unwanted(draft.state(p).used.stored.token.access_token))

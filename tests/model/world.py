@@ -72,7 +72,7 @@ class Budget(NamedTuple):
     faults: int = 0
     """Lost responses, outages, failures of the store, crashes, cancelled rounds, foreign records."""
     events: int = 0
-    """Sign-ins, logouts, rejected tokens."""
+    """Sign-ins, logouts, rejected and unwanted tokens."""
     jumps: int = 0
     """Passages of time."""
     steps: int = 0

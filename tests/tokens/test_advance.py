@@ -53,20 +53,22 @@ def with_token(stored, before=None, now=NOW, **times):
         pytest.param(Event.STARTED, {"conflicts": 2}, {"has_read": False, "conflicts": 0}, id="round started"),
         pytest.param(
             Event.INTERRUPTED,
-            {"is_locked": True, "is_leaving": True},
-            {"is_locked": False, "is_marked": False, "has_read": False, "is_leaving": False},
+            {"is_locked": True, "is_signing_out": True},
+            {"is_locked": False, "is_marked": False, "has_read": False, "is_signing_out": False},
             id="39: interrupted",
         ),
-        pytest.param(Event.HURRY, {"store_failures": 3}, {"store_failures": 0}, id="44: hurry"),
+        pytest.param(Event.CLOSING, {"store_failures": 3}, {"store_failures": 0}, id="44: closing"),
         pytest.param(
             Event.LOCKED, {}, {"is_locked": True, "has_read": False, "is_marked": False}, id="22: locked, read again"
         ),
         pytest.param(Event.UNLOCKED, {"is_locked": True}, {"is_locked": False, "is_marked": False}, id="unlocked"),
-        pytest.param(Event.LOGOUT, {"leave_error": LOST}, {"is_leaving": True, "leave_error": None}, id="42: logout"),
+        pytest.param(
+            Event.LOGOUT, {"logout_error": LOST}, {"is_signing_out": True, "logout_error": None}, id="42: logout"
+        ),
         pytest.param(
             Event.DELETED,
-            {"is_leaving": True, "present": "first"},
-            {**FORGOTTEN, "reason": "signed_out", "is_leaving": False, "present": None},
+            {"is_signing_out": True, "present": "first"},
+            {**FORGOTTEN, "reason": "signed_out", "is_signing_out": False, "present": None},
             id="42: deleted",
         ),
     ],
@@ -77,7 +79,7 @@ def test_event(state, event, before, changes):
 
 def test_42_token_that_a_logout_has_revoked_is_forgotten_and_its_sign_in_is_remembered():
     check(
-        holding(is_leaving=True),
+        holding(is_signing_out=True),
         Event.REVOKED,
         NOW,
         **{**FORGOTTEN, "reason": "signed_out", "revoked_epoch": "first"},
@@ -164,11 +166,11 @@ def test_39_interrupted_before_the_save_the_new_token_is_used():
             id="none, and a token is stored",
         ),
         pytest.param(
-            NOTHING, Loaded(stored(), lacks="scopes"), {"present": "first", "reason": "scopes"}, id="41: scopes"
+            NOTHING, Loaded(stored(), unusable="scopes"), {"present": "first", "reason": "scopes"}, id="41: scopes"
         ),
         pytest.param(
             holding(),
-            Loaded(OTHER, lacks="scopes"),
+            Loaded(OTHER, unusable="scopes"),
             {**FORGOTTEN, "present": "second", "reason": "scopes"},
             id="41: held",
         ),
@@ -279,9 +281,9 @@ def test_saved(state, saved, changes):
     ("state", "failed", "changes"),
     [
         pytest.param(
-            holding(is_leaving=True),
+            holding(is_signing_out=True),
             is_down,
-            {"is_leaving": False, "leave_error": STORE_DOWN, "has_read": False},
+            {"is_signing_out": False, "logout_error": STORE_DOWN, "has_read": False},
             id="42: during a logout: the logout fails, and the store is read again",
         ),
         pytest.param(

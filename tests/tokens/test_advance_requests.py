@@ -279,7 +279,7 @@ def test_rejected_by_a_resource_server(state, access, changes):
 
 
 @pytest.mark.parametrize(
-    "state", [holding(is_leaving=True), attrs.evolve(NOTHING, is_leaving=True)], ids=["held", "none"]
+    "state", [holding(is_signing_out=True), attrs.evolve(NOTHING, is_signing_out=True)], ids=["held", "none"]
 )
 def test_42_token_that_could_not_be_revoked_is_kept(state):
-    check(state, RevokeFailed(LOST), NOW, is_leaving=False, leave_error=LOST)
+    check(state, RevokeFailed(LOST), NOW, is_signing_out=False, logout_error=LOST)

@@ -9,7 +9,7 @@ from tests.helpers.event_loop import other_tasks, run_turns
 from tests.helpers.scripted_manager import ScriptedManager, login_required, scripted_manager_expired
 from twilio_oauth_async import InvalidGrantError, ServerError, StoreError
 from twilio_oauth_async.stores.memory import MemoryTokenStore
-from twilio_oauth_async.tokens.callbacks import CLOSE_TIMEOUT
+from twilio_oauth_async.tokens.callbacks import CANCEL_TIMEOUT, CLOSE_TIMEOUT
 
 pytestmark = pytest.mark.asyncio
 
@@ -189,6 +189,45 @@ class TestOnToken:
         await setup.manager.close()
         assert ended == [True]
         assert "sleepers=0" in repr(setup.clock)
+
+    async def test_that_does_not_end_when_it_is_cancelled_is_logged_and_left(self, caplog):
+        end = asyncio.Event()
+
+        async def stay():
+            while not end.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await end.wait()
+
+        setup = ScriptedManager(on_token=Recorder(action=stay).callback)
+        await setup.manager.login()
+        await run_turns()
+        closing = asyncio.create_task(setup.manager.close())
+        await run_turns()
+        await setup.pass_time(CLOSE_TIMEOUT)
+        assert not closing.done()
+        await setup.pass_time(CANCEL_TIMEOUT)
+        assert closing.done()
+        assert caplog.messages == ["a callback goes on although it was cancelled"]
+        end.set()
+        await run_turns()
+        assert await other_tasks() == set()
+
+    async def test_callbacks_that_close_at_the_same_time_do_not_wait_for_each_other(self):
+        closed = []
+
+        async def close():
+            await run_turns(3)
+            await setup.manager.close()
+            closed.append(True)
+
+        setup = ScriptedManager(on_token=Recorder(action=close).callback)
+        await setup.manager.login()
+        await setup.manager.login()
+        closing = asyncio.create_task(setup.manager.close())
+        await run_turns(100)  # the clock stands still
+        assert closed == [True, True]
+        assert closing.done()
+        assert await other_tasks() == set()
 
 
 class TestOnLoginRequired:

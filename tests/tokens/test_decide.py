@@ -171,14 +171,18 @@ def asked(until, **changes):
         pytest.param(attrs.evolve(NEVER, **down(9)), 3500.5, wait(3501), None, id="44: 1 s without a valid token"),
         pytest.param(holding(**down(9, **LOCKED)), 3500.5, Work.UNLOCK, "a1", id="44: release the lock to wait"),
         # Logout.
-        pytest.param(holding(is_leaving=True), 0, Work.LOCK, "a1", id="42: logout: lock"),
-        pytest.param(holding(is_leaving=True, **LOCKED, **UNREAD), 0, Work.LOAD, "a1", id="42: logout: read"),
-        pytest.param(holding(is_leaving=True, **LOCKED), 0, Work.REVOKE, "a1", id="42: logout: revoke"),
+        pytest.param(holding(is_signing_out=True), 0, Work.LOCK, "a1", id="42: logout: lock"),
+        pytest.param(holding(is_signing_out=True, **LOCKED, **UNREAD), 0, Work.LOAD, "a1", id="42: logout: read"),
+        pytest.param(holding(is_signing_out=True, **LOCKED), 0, Work.REVOKE, "a1", id="42: logout: revoke"),
         pytest.param(
-            TokenState(is_leaving=True, has_read=True, **LOCKED), 0, Work.DELETE, None, id="42: logout: delete at last"
+            TokenState(is_signing_out=True, has_read=True, **LOCKED),
+            0,
+            Work.DELETE,
+            None,
+            id="42: logout: delete at last",
         ),
         pytest.param(
-            holding(is_leaving=True, **down(9)),
+            holding(is_signing_out=True, **down(9)),
             3500.5,
             Work.LOCK,
             "a1",

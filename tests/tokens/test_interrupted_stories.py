@@ -190,31 +190,31 @@ SIGN_IN_WHILE_DOWN = [
             TokenState(),
             [
                 Row(None, 0, Work.LOAD, None),
-                Row(Loaded(stored(), lacks="never_signed_in"), 0, login("never_signed_in"), None),
+                Row(Loaded(stored(), unusable="never_signed_in"), 0, login("never_signed_in"), None),
             ],
             id="41: a token of another app requires a login",
         ),
         pytest.param(
             TokenState(),
-            [Row(None, 0, Work.LOAD, None), Row(Loaded(stored(), lacks="scopes"), 0, login("scopes"), None)],
+            [Row(None, 0, Work.LOAD, None), Row(Loaded(stored(), unusable="scopes"), 0, login("scopes"), None)],
             id="41: a token with fewer scopes requires a login that says so",
         ),
         pytest.param(
-            TokenState(is_leaving=True, is_locked=True),
+            TokenState(is_signing_out=True, is_locked=True),
             [
                 Row(None, 0, Work.LOAD, None),
-                Row(Loaded(stored(), lacks="scopes"), 0, Work.REVOKE, "a1"),
+                Row(Loaded(stored(), unusable="scopes"), 0, Work.REVOKE, "a1"),
                 Row(RevokeFailed(LOST), 0, Work.UNLOCK, "a1"),
             ],
             id="41 and 42: logout revokes a token with fewer scopes, and keeps it if that fails",
         ),
         pytest.param(
-            TokenState(is_leaving=True, is_locked=True),
-            [Row(None, 0, Work.LOAD, None), Row(Loaded(stored(), lacks="never_signed_in"), 0, Work.DELETE, None)],
+            TokenState(is_signing_out=True, is_locked=True),
+            [Row(None, 0, Work.LOAD, None), Row(Loaded(stored(), unusable="never_signed_in"), 0, Work.DELETE, None)],
             id="41: logout does not send the token of another app",
         ),
         pytest.param(
-            TokenState(is_leaving=True, is_locked=True),
+            TokenState(is_signing_out=True, is_locked=True),
             [
                 Row(None, 0, Work.LOAD, None),
                 Row(Loaded(stored()), 0, Work.REVOKE, "a1"),

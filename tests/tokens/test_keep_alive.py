@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.event_loop import other_tasks, run_turns
 from tests.helpers.faulty_store import FaultyStore
 from tests.helpers.scripted_manager import ScriptedGrant, login_required
-from twilio_oauth_async import ConfigurationError, ServerError, VirtualClock
+from twilio_oauth_async import ConfigurationError, ServerError, StoreError, VirtualClock
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens import managers
 from twilio_oauth_async.tokens.managers import TokenManagers
@@ -47,7 +47,7 @@ class Processes:
     async def pass_days(self, days):
         for _ in range(days * 24):
             self.clock.advance(3600)
-            await run_turns(20)
+            await run_turns(40)
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +103,18 @@ async def test_valid_access_token_is_refreshed_as_well():
     assert setup.grant.refreshed == ["ref-canary-1"]
 
 
+@pytest.mark.parametrize("days", [29, 29.9, 60, None], ids=["29 days", "29.9 days", "60 days", "unknown"])
+async def test_access_token_that_is_valid_for_longer_does_not_keep_the_refresh_token_from_being_used(days):
+    setup = Processes()
+    expires_at = None if days is None else setup.clock.now() + timedelta(days=days)
+    await setup.process().get("ada").adopt(setup.grant.token(access_token_expires_at=expires_at))
+    async with setup.running(setup.process()):
+        await setup.pass_days(22)
+        assert setup.grant.refreshed == []
+        await setup.pass_days(2)
+    assert setup.grant.refreshed == ["ref-canary-1"]
+
+
 async def test_short_refresh_tokens_are_refreshed_after_half_of_their_lifetime():
     setup = Processes()
     token = setup.grant.token(refresh_token_expires_at=setup.clock.now() + timedelta(days=2))
@@ -140,6 +152,25 @@ async def test_faults_do_not_end_it(fault, caplog):
     assert setup.grant.refreshed[0] == "ref-canary-1"
     assert await login_required(setup.process().get("ada")) is None
     assert "canary" not in caplog.text
+
+
+async def test_outage_is_a_warning_and_a_pass_of_another_process_is_not(caplog):
+    setup = Processes()
+    await setup.process().get("ada").login()
+    caplog.set_level("INFO", logger="twilio_oauth_async")
+    setup.store.fail("load", times=1)
+    async with setup.running(setup.process()):
+        pass
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "the store failed, so idle sign-ins were not refreshed: down")
+    ]
+    caplog.clear()
+    setup.store.fail("lock", error=StoreError("it is held"), times=1)
+    async with setup.running(setup.process()):
+        pass
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "another process refreshes the idle sign-ins: it is held")
+    ]
 
 
 async def test_one_user_whose_refresh_fails_does_not_stop_the_others():

@@ -182,7 +182,7 @@ STORIES = [
             *saving_fails(3615, 16, MARKED),
             *saving_fails(3631, 30, MARKED),
             *saving_fails(3661, 30, MARKED),
-            Row(Event.HURRY, 3662, Work.LOCK, "a2"),
+            Row(Event.CLOSING, 3662, Work.LOCK, "a2"),
             Row(Event.LOCKED, 3662, Work.LOAD, "a2"),
             Row(Loaded(MARKED), 3662, Work.SAVE, "a2"),
             Row(is_saved, 3662, Work.UNLOCK, "a2"),

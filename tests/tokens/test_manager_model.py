@@ -5,10 +5,8 @@
 
 import asyncio
 import contextlib
-import os
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -16,11 +14,11 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.helpers.event_loop import run_turns
 from tests.helpers.faulty_store import FaultyStore
+from tests.helpers.random_runs import EXAMPLES, run_at_random
 from tests.helpers.strict_server import FAULTS, StrictGrant, StrictServer
 from tests.model import mutants
 from twilio_oauth_async import LoginRequired, Token, TwilioOAuthError, VirtualClock
@@ -28,9 +26,6 @@ from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens import rounds, worker
 from twilio_oauth_async.tokens.identity import key_of
 from twilio_oauth_async.tokens.manager import TokenManager
-
-EXAMPLES = int(os.environ.get("TWILIO_OAUTH_MODEL_EXAMPLES", "0"))
-"""The number of random runs; 0: the same few in every run of the suite."""
 
 APPS = ("one", "one", "two")
 """The app of each process."""
@@ -143,6 +138,15 @@ class Managers(RuleBasedStateMachine):
     @rule(p=processes, seconds=st.sampled_from([30.0, 7200.0]))
     def token_for_a_while(self, p, seconds):
         self.run(self.ask(p, min_valid_for=seconds))
+
+    @rule(p=processes)
+    def refresh_before_it_is_due(self, p):
+        async def refresh():
+            token = await self.ask(p)
+            if not isinstance(token, TwilioOAuthError):
+                await quietly(self.managers[p].refresh(token.access_token))
+
+        self.run(refresh())
 
     @rule(callers=st.lists(processes, min_size=2, max_size=6))
     def many_tokens(self, callers):
@@ -311,25 +315,8 @@ class Managers(RuleBasedStateMachine):
         assert not asyncio.all_tasks(self.loop)
 
 
-def run(examples):
-    run_state_machine_as_test(
-        Managers,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=25,
-            derandomize=not EXAMPLES,
-            database=None,
-            deadline=None,
-            print_blob=False,
-            report_multiple_bugs=False,  # and no shrinking: a run of 25 rules is readable as it is
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-
-
 def test_managers_of_two_processes():
-    run(EXAMPLES or 100)
+    run_at_random(Managers, EXAMPLES or 100)
 
 
 MUTANTS = {
@@ -347,4 +334,4 @@ def test_random_runs_can_fail(name, monkeypatch):
             if hasattr(module, function):
                 monkeypatch.setattr(module, function, mutant)
     with pytest.raises(AssertionError, match=violation):
-        run(1_000)  # it ends at the first violation
+        run_at_random(Managers, 1_000)  # it ends at the first violation

@@ -1,6 +1,7 @@
 """`TokenManagers`: one manager for each user, dropped when idle; and the users of a store."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.helpers.event_loop import run_turns
 from tests.helpers.faulty_store import FaultyStore
 from tests.helpers.scripted_manager import ScriptedGrant, login_required
 from twilio_oauth_async import ConfigurationError, InvalidGrantError, ServerError, StoreError, VirtualClock
+from twilio_oauth_async.stores.base import StoredToken
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens.managers import TokenManagers
 
@@ -176,6 +178,24 @@ class TestErase:
         with pytest.raises(ServerError):
             await setup.group.erase("ada")
         assert (await setup.store.load("ada")).token == token
+
+    async def test_sign_in_after_the_logout_is_revoked_too(self):
+        setup = ScriptedManagers()
+        first = await setup.group.get("ada").login()
+        new = setup.grant.token()
+        delete = setup.store.inner.delete
+
+        async def delete_and_sign_in_elsewhere(key):
+            setup.store.inner.delete = delete
+            await delete(key)
+            later = setup.clock.now() + timedelta(seconds=1)
+            theirs = StoredToken(token=new, epoch="theirs", signed_in_at=later, obtained_at=later)
+            await setup.store.inner.save(key, theirs, replaces=None)
+
+        setup.store.inner.delete = delete_and_sign_in_elsewhere
+        await setup.group.erase("ada")
+        assert setup.grant.revoked == [first, new]
+        assert await setup.users() == set()
 
     async def test_user_without_a_token(self):
         setup = ScriptedManagers()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from twilio_oauth_async.clock import Clock
+from twilio_oauth_async.clock import wait_for_all
 from twilio_oauth_async.sign_in.members import Members
 from twilio_oauth_async.sign_in.reporter import Reporter
 from twilio_oauth_async.sign_in.running import Shared
@@ -52,22 +52,6 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
         for task in (*flows, *reporter.others().values()):
             task.cancel()
         raise
-
-
-async def wait_for_all(tasks: Collection[asyncio.Task[None]], clock: Clock, seconds: float) -> None:
-    """Wait until `tasks` have ended, at most `seconds` of `clock`. Those that have not ended go on."""
-    waiting = {task for task in tasks if not task.done()}
-    if not waiting:
-        return
-    timer: asyncio.Future[None] = asyncio.ensure_future(clock.sleep(seconds))
-    try:
-        while waiting and not timer.done():
-            futures: set[asyncio.Future[None]] = {timer, *waiting}
-            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-            waiting = {task for task in waiting if not task.done()}
-    finally:
-        timer.cancel()
-        await asyncio.wait({timer})
 
 
 async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:

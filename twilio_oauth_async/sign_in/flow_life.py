@@ -1,4 +1,4 @@
-"""The life of a flow in one process: `decide` chooses what comes next, `advance` takes in what came of it. Pure.
+"""The life of a flow in one process: `decide` chooses what comes next, `advance` returns the state after it. Pure.
 
 The order that survives a crash at any point is: lease the flow, look whether its token is stored already, poll, record
 that the token was received, save the token, record the end, report it. A code is exchanged once: the process that

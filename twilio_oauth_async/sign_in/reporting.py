@@ -41,7 +41,7 @@ class Pause:
 
 
 class Result(enum.Enum):
-    """What came of it."""
+    """The outcome of a task."""
 
     LEASED = "the flow is leased"
     NOT_LEASED = "another process reports the end, or the flow is deleted"

@@ -8,10 +8,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from twilio_oauth_async.clock import Clock
+from twilio_oauth_async.clock import Clock, wait_for_all
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that `Callbacks.close` waits before it cancels the coroutines that are still running."""
+
+CANCEL_TIMEOUT = 1.0
+"""Seconds that it waits afterwards for coroutines that do not end when they are cancelled."""
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +24,8 @@ class Callbacks:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], asyncio.Future[None]] = {}
+        """The coroutines that run, and a future for each that is done when it has ended, or waits for the others."""
 
     def call(self, name: str, function: Callable[..., Any], *arguments: object) -> None:
         """Call `function` now; await a coroutine in a task of its own. An exception is logged and goes no further.
@@ -38,26 +42,38 @@ class Callbacks:
             return
         if inspect.isawaitable(result):
             task = asyncio.ensure_future(_await(name, result))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = asyncio.get_running_loop().create_future()
+            task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Wait for the coroutines that are running, for a limited time, and cancel the rest.
 
-        A callback may close the object that called it: its own task is not waited for.
+        A callback may close the object that called it: its own task is not waited for, and callbacks that do so at the
+        same time do not wait for each other.
         """
-        loop = asyncio.get_running_loop()
-        own = {task for task in self._tasks if task is not asyncio.current_task() and task.get_loop() is loop}
-        if not own:
-            return
-        timer = asyncio.ensure_future(self._clock.sleep(CLOSE_TIMEOUT))
+        loop, own = asyncio.get_running_loop(), asyncio.current_task()
+        others = {task: left for task, left in self._tasks.items() if task.get_loop() is loop and task is not own}
+        awaited: dict[asyncio.Task[None], asyncio.Future[None]] = {task: task for task in others}
+        if own in self._tasks:
+            _finish(self._tasks[own])
+            awaited = others
         try:
-            while not timer.done() and not all(task.done() for task in own):
-                await asyncio.wait({timer, *(task for task in own if not task.done())}, return_when="FIRST_COMPLETED")
+            await wait_for_all(awaited.values(), self._clock, CLOSE_TIMEOUT)
         finally:
-            for task in (timer, *own):
+            late = {task for task, left in awaited.items() if not left.done()}
+            for task in late:
                 task.cancel()
-            await asyncio.gather(timer, *own, return_exceptions=True)
+            await wait_for_all(late, self._clock, CANCEL_TIMEOUT)
+            if not all(task.done() for task in late):
+                _log.error("a callback goes on although it was cancelled")
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        _finish(self._tasks.pop(task))
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def _await(name: str, result: Any) -> None:

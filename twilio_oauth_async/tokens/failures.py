@@ -21,7 +21,8 @@ from twilio_oauth_async.errors import (
     TwilioOAuthError,
 )
 from twilio_oauth_async.stores.base import StoredToken
-from twilio_oauth_async.tokens.state import AskForLogin, Kind, RequestFailed, StoreFailed
+from twilio_oauth_async.tokens.state import AskForLogin, Kind, Now, RequestFailed, StoreFailed, TokenState, WaitUntil
+from twilio_oauth_async.tokens.validity import can_refresh
 
 _MESSAGES: Final[dict[LoginReason, str]] = {
     "never_signed_in": "the user has not signed in yet",
@@ -38,6 +39,16 @@ def login_required(asked: AskForLogin) -> LoginRequired:
     return LoginRequired(
         f"{_MESSAGES[asked.reason]}{lost}; token(login=True) or login() runs the grant", reason=asked.reason
     )
+
+
+def no_token(rest: WaitUntil, state: TokenState, now: Now) -> TwilioOAuthError:
+    """Return the error for a caller who gets no token before `rest` ends, or none but an unwanted one."""
+    error = rest.error or state.error
+    if error is not None:
+        return copy_of(error)
+    if state.held is not None and can_refresh(state.held, now):
+        return AnswerLostError("the response to an earlier refresh was lost; the token is refreshed when it expires")
+    return LoginRequired("there is no refresh token that is still valid", reason="expired")
 
 
 def copy_of(error: TwilioOAuthError) -> TwilioOAuthError:

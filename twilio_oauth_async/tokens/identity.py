@@ -26,7 +26,7 @@ def clock_of(grant: Grant) -> Clock:
     return clock if clock is not None else SystemClock()
 
 
-def what_lacks(stored: StoredToken | None, identity: GrantIdentity | None) -> LoginReason | None:
+def why_unusable(stored: StoredToken | None, identity: GrantIdentity | None) -> LoginReason | None:
     """Return why the grant cannot use `stored`; None if it can.
 
     Returns:

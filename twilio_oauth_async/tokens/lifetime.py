@@ -1,4 +1,4 @@
-"""The life of a token as a state machine: `decide` chooses what comes next, `advance` takes in what came of it.
+"""The life of a token as a state machine: `decide` chooses what comes next, `advance` returns the state after it.
 
 Pure. The order that survives a crash at any point is: acquire the lock, read the store again (another process may have
 refreshed), save the mark, send the request, save the new token, and only then use it.
@@ -6,6 +6,7 @@ refreshed), save the mark, send the request, save the new token, and only then u
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ from twilio_oauth_async.tokens.state import (
     SignedIn,
     StoreFailed,
     TokenState,
+    Unwanted,
     WaitUntil,
     Work,
 )
@@ -95,7 +97,7 @@ def must_save(state: TokenState, now: Now) -> bool:
 
 
 def _next_step(state: TokenState, now: Now, leeway: float, need: float, is_usable: bool) -> Work | Rest:
-    if state.is_leaving:
+    if state.is_signing_out:
         return _step_of_logout(state)
     if state.store_failures:
         # With a valid token there is time. Without one the store is tried again as soon as a caller asks.
@@ -112,6 +114,8 @@ def _next_step(state: TokenState, now: Now, leeway: float, need: float, is_usabl
     left = seconds_left(state, held, now)
     is_refused = state.refused_epoch == held.stored.epoch
     margin = max(effective_leeway(held.stored, leeway), effective_need(held.stored, need))
+    if held.stored.token.access_token == state.unwanted:
+        margin = math.inf
     if is_rejected(state, held):
         margin = 0.0  # fault 17: a token that was just issued is not refreshed at once, whatever a caller needs
     if left > margin:
@@ -190,8 +194,10 @@ def advance(state: TokenState, outcome: Outcome, now: Now) -> TokenState:
         case Rejected(access_token):
             is_current = state.used is None or state.used.stored.token.access_token == access_token
             return attrs.evolve(state, rejected=access_token) if is_current else state
+        case Unwanted(access_token):
+            return attrs.evolve(state, unwanted=access_token)
         case RevokeFailed(error):
-            return attrs.evolve(state, is_leaving=False, leave_error=error)
+            return attrs.evolve(state, is_signing_out=False, logout_error=error)
 
 
 def _after_event(state: TokenState, event: Event) -> TokenState:
@@ -200,20 +206,20 @@ def _after_event(state: TokenState, event: Event) -> TokenState:
             return attrs.evolve(state, has_read=False, conflicts=0)
         case Event.INTERRUPTED:
             state = state.in_use() if state.saving is Saving.NEW else state
-            return attrs.evolve(state, is_locked=False, is_marked=False, has_read=False, is_leaving=False)
-        case Event.HURRY:
+            return attrs.evolve(state, is_locked=False, is_marked=False, has_read=False, is_signing_out=False)
+        case Event.CLOSING:
             return attrs.evolve(state, store_failures=0)
         case Event.LOCKED:
             return attrs.evolve(state, is_locked=True, has_read=False, is_marked=False)
         case Event.UNLOCKED:
             return attrs.evolve(state, is_locked=False, is_marked=False)
         case Event.LOGOUT:
-            return attrs.evolve(state, is_leaving=True, leave_error=None)
+            return attrs.evolve(state, is_signing_out=True, logout_error=None)
         case Event.REVOKED:
             revoked = None if state.held is None else state.held.stored.epoch
             return attrs.evolve(state.without_token("signed_out"), revoked_epoch=revoked)
         case Event.DELETED:
-            return attrs.evolve(state.without_token("signed_out"), is_leaving=False, present=None)
+            return attrs.evolve(state.without_token("signed_out"), is_signing_out=False, present=None)
 
 
 def _after_load(state: TokenState, loaded: Loaded, now: Now) -> TokenState:
@@ -242,9 +248,9 @@ def _after_load(state: TokenState, loaded: Loaded, now: Now) -> TokenState:
             # No user has signed out of it. The clock of the host that deleted the one before was ahead.
             later = max(held.stored.signed_in_at, now.wall)
             state = attrs.evolve(state, held=attrs.evolve(held, stored=attrs.evolve(held.stored, signed_in_at=later)))
-    elif held is None or _supersedes(record, held.stored, state.saving) or _outlives(record, held, state, now):
-        if loaded.lacks is not None and not (state.is_leaving and loaded.lacks == "scopes"):
-            return state.without_token(loaded.lacks)
+    elif held is None or _supersedes(record, held.stored, state.saving) or _replaces_useless(record, held, state, now):
+        if loaded.unusable is not None and not (state.is_signing_out and loaded.unusable == "scopes"):
+            return state.without_token(loaded.unusable)
         kept: dict[str, Any] = {} if state.holds(record) else NO_FAILURES
         new = hold(record, now, before=held)
         state = attrs.evolve(state, held=new, used=new, saving=Saving.SAVED, **kept)
@@ -268,7 +274,7 @@ def _supersedes(record: StoredToken, ours: StoredToken, saving: Saving) -> bool:
     return is_saved or not is_ours or record.unanswered >= ours.unanswered
 
 
-def _outlives(record: StoredToken, held: Held, state: TokenState, now: Now) -> bool:
+def _replaces_useless(record: StoredToken, held: Held, state: TokenState, now: Now) -> bool:
     """Return whether `held` is of no use any more, so that another sign-in counts although it is an older one."""
     return record.epoch != held.stored.epoch and seconds_left(state, held, now) <= 0 and not can_refresh(held, now)
 
@@ -296,9 +302,9 @@ def _after_save(state: TokenState, saved: Saved) -> TokenState:
 
 
 def _after_store_failure(state: TokenState, failed: StoreFailed, now: Now) -> TokenState:
-    if state.is_leaving:
+    if state.is_signing_out:
         # Other processes may have changed the store while this one waited for it.
-        return attrs.evolve(state, is_leaving=False, leave_error=failed.error, has_read=False)
+        return attrs.evolve(state, is_signing_out=False, logout_error=failed.error, has_read=False)
     if failed.is_conflict and state.conflicts + 1 < MAX_CONFLICTS:
         return attrs.evolve(state, conflicts=state.conflicts + 1, has_read=False, is_marked=False)
     return attrs.evolve(

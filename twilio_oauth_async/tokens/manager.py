@@ -18,12 +18,21 @@ from twilio_oauth_async.grants.base import Grant
 from twilio_oauth_async.protocol.models import Token, UserInfo
 from twilio_oauth_async.stores.base import TokenStore
 from twilio_oauth_async.stores.memory import MemoryTokenStore
-from twilio_oauth_async.tokens.failures import copy_of, login_required
+from twilio_oauth_async.tokens.failures import copy_of, login_required, no_token
 from twilio_oauth_async.tokens.identity import clock_of, key_of
 from twilio_oauth_async.tokens.login import SharedLogin
 from twilio_oauth_async.tokens.reports import OnLoginRequired, OnToken, Reports
 from twilio_oauth_async.tokens.rounds import Rounds
-from twilio_oauth_async.tokens.state import AskForLogin, Event, Rejected, Saving, SignedIn, TokenState, Work
+from twilio_oauth_async.tokens.state import (
+    AskForLogin,
+    Event,
+    Rejected,
+    Saving,
+    SignedIn,
+    TokenState,
+    Unwanted,
+    Work,
+)
 from twilio_oauth_async.tokens.validity import fresh
 from twilio_oauth_async.tokens.worker import TokenWorker
 
@@ -132,6 +141,22 @@ class TokenManager:
             return self._fresh_token
         return await self._find_token(login, min_valid_for)
 
+    async def refresh(self, access_token: str) -> Token:
+        """Replace a token that is still valid, for example because its refresh token is about to expire.
+
+        Args:
+            access_token: of the token to replace. If another one is in use by now, that is returned, so callers that
+                ask at the same time cause one refresh.
+
+        Raises:
+            LoginRequired: there is no refresh token that is still valid.
+            StoreError: the store failed.
+            TwilioOAuthError: the refresh failed. It is tried again when `token` is called, after a pause.
+        """
+        self._rounds.attach()
+        self._worker.tell(Unwanted(access_token))
+        return await self._find_token(login=False, need=0.0, unwanted=access_token)
+
     async def access_token(self) -> str:
         """Return the access token of `token`; raises as it does."""
         return (await self.token()).access_token
@@ -207,8 +232,8 @@ class TokenManager:
         """
         self._rounds.attach()
         self._worker.tell(Event.LOGOUT)
-        await self._wait_while(lambda state: state.is_leaving)
-        error = self._worker.state.leave_error
+        await self._wait_while(lambda state: state.is_signing_out)
+        error = self._worker.state.logout_error
         if error is not None:
             raise copy_of(error)
 
@@ -237,21 +262,21 @@ class TokenManager:
         """Whether a refresh, a save or a login is under way."""
         return self._rounds.is_busy or bool(self._keeping) or self._login.is_running
 
-    async def _find_token(self, login: bool, need: float) -> Token:
+    async def _find_token(self, login: bool, need: float, unwanted: str | None = None) -> Token:
         self._rounds.attach()
         decision = self._rounds.decide(need)
-        if decision.use is not None:
+        if (token := decision.token_but(unwanted)) is not None:
             if isinstance(decision.next, Work):
                 self._rounds.start()
-            return decision.use.token
+            return token
         while True:
             work = self._rounds.start()
             store_error = await self._rounds.change(need)
             decision = self._rounds.decide(need)
             if store_error is not None:
                 raise copy_of(store_error)
-            if decision.use is not None:
-                return decision.use.token
+            if (token := decision.token_but(unwanted)) is not None:
+                return token
             if work.done() and not work.cancelled():
                 work.result()  # raises what no step should raise
                 if not isinstance(decision.next, Work):
@@ -263,8 +288,7 @@ class TokenManager:
             raise login_required(rest)
         if login and self._worker.state.is_client_refused and self._worker.state.interactive:
             return await self._login.run()
-        assert rest.error is not None, "decide() names the reason if there is no token"
-        raise copy_of(rest.error)
+        raise no_token(rest, self._worker.state, self._worker.now())
 
     async def _verify_and_keep(
         self, token: Token, epoch: str | None = None, signed_in_at: datetime | None = None
@@ -272,7 +296,7 @@ class TokenManager:
         """Verify and save the token of a new sign-in, and return what is in use then."""
         obtained_at = self._worker.now().wall
         token = await self._worker.accept_sign_in(token)
-        await self._wait_while(lambda state: state.is_leaving)  # a logout is about what was there before
+        await self._wait_while(lambda state: state.is_signing_out)  # a logout is about what was there before
         stored = self._worker.signed_in(token, epoch, signed_in_at, obtained_at)
         self._worker.tell(SignedIn(stored, is_exact=signed_in_at is not None))
 

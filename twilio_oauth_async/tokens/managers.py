@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import math
@@ -17,7 +18,7 @@ from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, LoginReason, TwilioOAuthError
 from twilio_oauth_async.grants.base import Grant
 from twilio_oauth_async.stores.base import StoredToken, TokenStore
-from twilio_oauth_async.tokens.identity import clock_of, identity_of, key_of, what_lacks
+from twilio_oauth_async.tokens.identity import clock_of, identity_of, key_of, why_unusable
 from twilio_oauth_async.tokens.manager import TokenManager
 from twilio_oauth_async.tokens.reports import OnToken
 from twilio_oauth_async.tokens.server_time import skew_of
@@ -124,8 +125,14 @@ class TokenManagers:
             StoreError: the store failed.
             TwilioOAuthError: the token could not be revoked; nothing is removed.
         """
-        await self.get(key).logout()
-        await self._store.erase(key)
+        at = key_of(self._grant, key)
+        while True:
+            await self.get(key).logout()
+            async with self._store.lock(at):
+                # A sign-in that was saved since the logout must not be removed without being revoked.
+                if await self._store.load(at) is None:
+                    await self._store.erase(key)
+                    return
 
     async def keep_alive(self, *, every: float = 3600.0, before: float = 604_800.0) -> None:
         """Refresh the stored sign-ins of idle users before their refresh tokens expire. Runs until it is cancelled.
@@ -145,11 +152,9 @@ class TokenManagers:
         await self._clock.sleep(every * random.random())  # noqa: S311 - no secret: spreads the processes
         while True:
             try:
-                async with self._store.lock(key_of(self._grant, KEEP_ALIVE_USER)):
-                    await self._refresh_idle(before)
+                await self._pass_over_idle(before)
             except Exception as error:  # noqa: BLE001 - of the caller's own store
-                # Another process does the work, or the store is down.
-                _log.info("no pass over the idle sign-ins: %s", _text_of(error))
+                _log.warning("the store failed, so idle sign-ins were not refreshed: %s", _text_of(error))
             await self._clock.sleep(every)
 
     async def __aenter__(self) -> Self:
@@ -167,13 +172,24 @@ class TokenManagers:
         self._asked_at.clear()
         await asyncio.gather(*(manager.close() for manager in managers))
 
+    async def _pass_over_idle(self, before: float) -> None:
+        key = key_of(self._grant, KEEP_ALIVE_USER)
+        await self._store.load(key)  # raises if the store is down: else a lock that fails is held by another process
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._store.lock(key))
+            except Exception as error:  # noqa: BLE001 - of the caller's own store
+                _log.info("another process refreshes the idle sign-ins: %s", _text_of(error))
+            else:
+                await self._refresh_idle(before)
+
     async def _refresh_idle(self, before: float) -> None:
         identity = identity_of(self._grant)
         async for user in self._store.users():
             try:
                 stored = await self._store.load(key_of(self._grant, user))
-                if stored is not None and what_lacks(stored, identity) is None and self._is_due(stored, before):
-                    await self.get(user).token(min_valid_for=math.inf)
+                if stored is not None and why_unusable(stored, identity) is None and self._is_due(stored, before):
+                    await self.get(user).refresh(stored.token.access_token)
             except Exception as error:  # noqa: BLE001 - of the caller's own store
                 _log.warning("the idle sign-in of %r was not refreshed: %s", user, _text_of(error))
 

@@ -30,7 +30,7 @@ class Reports:
 
     def changed(self, before: TokenState, after: TokenState) -> None:
         """Note a token that this process has received, and report it once the lock is released."""
-        if after.is_leaving and after.held is None:
+        if after.is_signing_out and after.held is None:
             self._living = None  # the caller has asked for this end
         used = after.used
         if used is not None and used is not before.used and used.is_new:

@@ -133,11 +133,11 @@ class Rounds:
         """React to a change of the state: wake those who wait, if it concerns them."""
         if before.saving is Saving.NEW and after.saving is Saving.UNSAVED:
             self.wake(after.store_error)
-        elif (before.used, before.held, before.saving, before.is_leaving) != (
+        elif (before.used, before.held, before.saving, before.is_signing_out) != (
             after.used,
             after.held,
             after.saving,
-            after.is_leaving,
+            after.is_signing_out,
         ):
             self.wake()
 
@@ -153,7 +153,7 @@ class Rounds:
         self._keeps_fresh = False
         await self._stop_background()
         if self._worker.state.saving is not Saving.SAVED:
-            self._worker.tell(Event.HURRY)
+            self._worker.tell(Event.CLOSING)
             self.start()
         if self._round is not None:
             await asyncio.wait({self._round})

@@ -9,10 +9,8 @@ from twilio_oauth_async.grants.base import Grant
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.stores.base import StoredToken, TokenStore
 from twilio_oauth_async.tokens.identity import identity_of, key_of
+from twilio_oauth_async.tokens.lifetime import MAX_CONFLICTS
 from twilio_oauth_async.tokens.server_time import in_server_time, skew_of
-
-MAX_CONFLICTS = 3
-"""Conflicts in a row after which the store is taken to contradict itself."""
 
 
 async def save_sign_in(

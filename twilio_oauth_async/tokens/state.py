@@ -70,6 +70,8 @@ class TokenState:
     saving: Saving = Saving.SAVED
     rejected: str | None = attrs.field(default=None, repr=False)
     """An access token that a resource server has rejected."""
+    unwanted: str | None = attrs.field(default=None, repr=False)
+    """An access token that is to be replaced, however long it is valid."""
 
     has_read: bool = False
     """The store was read in this round or, under the lock, since it was acquired."""
@@ -108,9 +110,9 @@ class TokenState:
     signed_in_at: datetime | None = None
     """UTC. The time of the latest sign-in that is known, also of one that has been deleted."""
 
-    is_leaving: bool = False
+    is_signing_out: bool = False
     """A logout was requested and is not completed."""
-    leave_error: TwilioOAuthError | None = attrs.field(default=None, eq=False)
+    logout_error: TwilioOAuthError | None = attrs.field(default=None, eq=False)
     """Why the last logout failed."""
     revoked_epoch: str | None = None
     """The sign-in that a logout has revoked. If its token could not be deleted, it is not used again."""
@@ -214,13 +216,18 @@ class Decision:
     """The token for callers; None: there is no valid one."""
     next: Work | Rest
 
+    def token_but(self, unwanted: str | None) -> Token | None:
+        """Return the token for callers, unless its access token is `unwanted`."""
+        token = None if self.use is None else self.use.token
+        return None if token is None or token.access_token == unwanted else token
+
 
 class Event(enum.Enum):
     """An outcome or a request without a value."""
 
     STARTED = "a round of work has started: what was read before may be outdated"
     INTERRUPTED = "the event loop ended before the round; the lock is released"
-    HURRY = "the manager is closed: what is not saved is tried at once"
+    CLOSING = "the manager is closed: what is not saved is tried at once"
     LOCKED = "the lock was acquired"
     UNLOCKED = "the lock was released"
     LOGOUT = "the user asked for a logout"
@@ -235,7 +242,7 @@ class Loaded:
     stored: StoredToken | None
     is_deleted: bool = False
     """There is no token because it was deleted, which distinguishes a logout from data that was lost."""
-    lacks: LoginReason | None = None
+    unusable: LoginReason | None = None
     """Why the grant cannot use it: it belongs to another client or server (``never_signed_in``), or was requested with
     fewer scopes or audiences (``scopes``)."""
 
@@ -303,6 +310,13 @@ class Rejected:
 
 
 @attrs.frozen
+class Unwanted:
+    """A caller wants a new token instead of this access token."""
+
+    access_token: str = attrs.field(repr=False)
+
+
+@attrs.frozen
 class RevokeFailed:
     """The token could not be revoked: nothing is forgotten."""
 
@@ -310,5 +324,5 @@ class RevokeFailed:
 
 
 Outcome: TypeAlias = (
-    Event | Loaded | Saved | StoreFailed | Refreshed | RequestFailed | SignedIn | Rejected | RevokeFailed
+    Event | Loaded | Saved | StoreFailed | Refreshed | RequestFailed | SignedIn | Rejected | Unwanted | RevokeFailed
 )

@@ -24,7 +24,7 @@ from twilio_oauth_async.oidc.unverified_claims import read_unverified
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.stores.base import Key, StoredToken, TokenStore
 from twilio_oauth_async.tokens.failures import request_failed, store_failed
-from twilio_oauth_async.tokens.identity import identity_of, what_lacks
+from twilio_oauth_async.tokens.identity import identity_of, why_unusable
 from twilio_oauth_async.tokens.lifetime import advance, decide
 from twilio_oauth_async.tokens.server_time import in_local_time, in_server_time, skew_of
 from twilio_oauth_async.tokens.state import (
@@ -203,7 +203,7 @@ class TokenWorker:
         if stored is not None:
             stored = in_local_time(stored, skew_of(self.grant))
         is_deleted = stored is None and await self.store.is_deleted(self.key)
-        return Loaded(stored, is_deleted, what_lacks(stored, self._identity))
+        return Loaded(stored, is_deleted, why_unusable(stored, self._identity))
 
     async def _lock(self) -> Outcome:
         await self._locks.enter_async_context(self.store.lock(self.key))
