@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.helpers.event_loop import run_turns
+from tests.helpers.event_loop import collect, run_turns
 from tests.helpers.world import emulated
-from twilio_oauth_async import DeviceFlowError, StoreError
+from twilio_oauth_async import DeviceFlowError, SignInNotFound, StoreError
 
 pytestmark = pytest.mark.asyncio
 
@@ -143,3 +143,27 @@ async def test_flow_that_is_cancelled_while_its_state_is_saved():
         with pytest.raises(DeviceFlowError, match="cancelled"):
             await pool.result(sign_in.id)
         assert (await setup.flows.load(sign_in.id)).state == "cancelled"
+
+
+async def test_cancel_of_a_sign_in_that_runs_elsewhere_keeps_nothing_in_memory():
+    """Later looks at it read the store, which deletes the end after five minutes."""
+    async with emulated() as setup:
+        sign_in = await setup.submit_and_kill("ada")
+        async with setup.pool(on_end=lambda _: None) as pool:
+            await pool.cancel(sign_in.id)
+            assert (await pool.find(sign_in.id)).state == "cancelled"
+            assert pool._members._watches == {}
+            await setup.clock.sleep(3600)
+            with pytest.raises(SignInNotFound):
+                await pool.result(sign_in.id)
+
+
+async def test_cancel_of_a_sign_in_that_runs_elsewhere_is_told_to_those_who_listen_here():
+    async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
+        sign_in = await pool.submit("ada")
+        listening = asyncio.create_task(collect(other.events(sign_in.id)))
+        await run_turns()
+        await other.cancel(sign_in.id)
+        assert [event.state for event in await listening] == ["pending", "cancelled"]
+        await setup.clock.sleep(5)
+        assert other._members._watches == {}

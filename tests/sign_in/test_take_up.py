@@ -213,21 +213,6 @@ async def test_pool_that_closes_takes_up_nothing_more():
         assert setup.polls() == []
 
 
-@pytest.mark.parametrize("is_polled", [True, False])
-async def test_user_with_a_pending_sign_in_for_other_scopes_is_refused_only_while_it_is_polled(is_polled):
-    async with emulated() as setup:
-        async with setup.pool() as pool:
-            sign_in = await pool.submit("ada")
-            if is_polled:
-                async with another_pool(setup, scopes=["openid", "profile"]) as other:
-                    with pytest.raises(DeviceFlowError, match="other scopes"):
-                        await other.submit("ada")
-                return
-        async with another_pool(setup, scopes=["openid", "profile"]) as other:
-            assert (await other.submit("ada")).id != sign_in.id
-            assert (await setup.flows.load(sign_in.id)).state == "cancelled"
-
-
 async def test_two_processes_submit_one_user_at_the_same_time():
     async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_ins = await asyncio.gather(pool.submit("ada"), other.submit("ada"))

@@ -108,13 +108,15 @@ class Members:
             await asyncio.wait(followers)
 
     def publish(self, sign_in: SignIn) -> None:
-        """Tell a new state to all who listen."""
-        running = self.running.get(sign_in.id)
-        ending = None if running is None else running.life.ending
-        watch = self._watches.get(sign_in.id)
+        """Tell a new state to all who listen to this sign-in, and to the readers of all if it runs here."""
+        running, watch = self.running.get(sign_in.id), self._watches.get(sign_in.id)
+        if running is None:
+            if watch is not None:
+                watch.tell(sign_in)
+            return
         if watch is None:
             self._watches[sign_in.id] = Watch(sign_in)
-        elif not watch.tell(sign_in, None if ending is None else ending.error):
+        elif not watch.tell(sign_in, None if running.life.ending is None else running.life.ending.error):
             return
         self.all_events.tell(sign_in)
 

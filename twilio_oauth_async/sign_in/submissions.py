@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from twilio_oauth_async.errors import DeviceFlowError, TooManySignIns, TwilioOAuthError
 from twilio_oauth_async.protocol import polling
 from twilio_oauth_async.sign_in.base import SignIn
-from twilio_oauth_async.sign_in.endings import ending_of_error
-from twilio_oauth_async.sign_in.flow_life import LEASE, started
+from twilio_oauth_async.sign_in.endings import APPROVED, TOKEN_LOST, Ending, ending_of_error
+from twilio_oauth_async.sign_in.flow_life import GRANTED_GRACE, LEASE, started
 from twilio_oauth_async.sign_in.flow_steps import Lease
 from twilio_oauth_async.sign_in.members import Members
 from twilio_oauth_async.sign_in.running import Shared
@@ -21,6 +22,13 @@ from twilio_oauth_async.tokens.identity import key_of
 
 LONGEST_RETRY_AFTER = 60.0
 """Seconds after which it is worth to try again at the latest: a sign-in may end at any time."""
+
+MAX_LOOKS = 3
+"""Looks at a stored sign-in that another process changes each time before it can be ended."""
+
+OTHER_SCOPES = "another program runs a sign-in of this user with other scopes or audiences"
+
+REPLACED = Ending("cancelled", "the user has started a sign-in with other scopes or audiences")
 
 
 class Submissions:
@@ -99,22 +107,22 @@ class Submissions:
         return None if sign_in.is_over or running.life.ending is not None else sign_in
 
     async def _join(self, user: str) -> SignIn | None:
-        """Return the pending sign-in of `user`; None if there is none that is of use."""
-        flow = await self.find_user(user)
-        if flow is None:
-            return None
-        shared, now = self._shared, self._shared.clock.now()
-        if flow.state == "pending" and flow.authorization.expires_at <= now:
-            expired = ending_of_error(polling.expired(flow.authorization))
-            await shared.flow_calls.of(shared.flows.end(flow.id, expired.state, expired.problem))
-            return None
-        if self._upkeep.asks_for_the_same(flow):
-            return await self._joined(flow)
-        if flow.leased_until is not None and flow.leased_until > now:
-            raise DeviceFlowError("another program polls a sign-in of this user with other scopes or audiences")
-        problem = "the user has started a sign-in with other scopes or audiences"
-        await shared.flow_calls.of(shared.flows.end(flow.id, "cancelled", problem))
-        return None
+        """Return the pending sign-in of `user`; None if there is none, or it was ended because it is of no use."""
+        shared = self._shared
+        for _ in range(MAX_LOOKS):
+            flow = await self.find_user(user)
+            if flow is None:
+                return None
+            is_expired = flow.state == "pending" and flow.authorization.expires_at <= shared.clock.now()
+            if self._upkeep.asks_for_the_same(flow) and not is_expired:
+                return await self._joined(flow)
+            has_token = flow.state == "granted" and await shared.has_token(flow)
+            ending = _ending_of_useless(flow, shared.clock.now(), has_token=has_token)
+            if ending is None:
+                break
+            if await shared.flow_calls.of(shared.flows.end(flow.id, ending.state, ending.problem)):
+                return None
+        raise DeviceFlowError(OTHER_SCOPES)
 
     async def _joined(self, flow: StoredFlow) -> SignIn:
         """Return the sign-in of a stored flow. If no process polls it, this one does."""
@@ -135,5 +143,29 @@ class Submissions:
         stored = await shared.flow_calls.of(shared.flows.create(flow, owner=leases.owner, seconds=LEASE))
         if stored.id != flow.id:
             # Another process was faster. Its code is the one to show; no user has seen ours.
+            if not self._upkeep.asks_for_the_same(stored):
+                raise DeviceFlowError(OTHER_SCOPES)
             return await self._joined(stored)
         return self._members.run(started(stored, Lease.given(asked, LEASE), asked))
+
+
+def _ending_of_useless(flow: StoredFlow, now: datetime, *, has_token: bool) -> Ending | None:
+    """Return how a stored flow ends that is not joined: it has expired, or asks for other scopes or audiences.
+
+    Args:
+        flow: as it is stored.
+        now: UTC.
+        has_token: the token store has its token.
+
+    Returns:
+        None: it is not over, because a process polls it or may still save its token.
+    """
+    leased_until = flow.leased_until
+    if flow.state == "pending":
+        if flow.authorization.expires_at <= now:
+            return ending_of_error(polling.expired(flow.authorization))
+        return REPLACED if leased_until is None or leased_until <= now else None
+    if has_token:
+        return APPROVED
+    is_lost = leased_until is None or leased_until + timedelta(seconds=GRANTED_GRACE) <= now
+    return TOKEN_LOST if is_lost else None
