@@ -158,7 +158,7 @@ async def test_cancel_of_a_sign_in_that_runs_elsewhere_keeps_nothing_in_memory()
                 await pool.result(sign_in.id)
 
 
-async def test_cancel_of_a_sign_in_that_runs_elsewhere_is_told_to_those_who_listen_here():
+async def test_those_who_listen_here_see_the_cancel_of_a_sign_in_that_runs_elsewhere():
     async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
         listening = asyncio.create_task(collect(other.events(sign_in.id)))
