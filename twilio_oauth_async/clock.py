@@ -87,7 +87,8 @@ async def wait_for_all(tasks: Collection[asyncio.Future[None]], clock: Clock, se
     timer: asyncio.Future[None] = asyncio.ensure_future(clock.sleep(seconds))
     try:
         while waiting and not timer.done():
-            await asyncio.wait({timer, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            futures: set[asyncio.Future[None]] = {timer, *waiting}
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             waiting = {task for task in waiting if not task.done()}
     finally:
         timer.cancel()

@@ -224,8 +224,10 @@ async def test_body_is_sent_only_if_the_transport_is_open(state, is_sent):
             connection.close()
         if state == "lost":
             await asyncio.sleep(0)
-        body = Body(b"a=b", KeptConnections())
+        calls = []
+        body = Body(b"a=b", KeptConnections(), lambda: calls.append(True))
         with contextlib.nullcontext() if is_sent else pytest.raises(aiohttp.ClientConnectionResetError):
             await body.write_with_length(aiohttp.http.StreamWriter(protocol, asyncio.get_running_loop()), 3)
         assert body.is_sent is is_sent
+        assert calls == [True] * is_sent
         connection.close()

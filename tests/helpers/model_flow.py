@@ -105,8 +105,8 @@ class ModelFlow:
         )
         return state
 
-    def poller(self, authorization):
-        return ModelPoller(self.server, self.session.clock)
+    def poller(self, authorization, on_sent):
+        return ModelPoller(self.server, self.session.clock, on_sent)
 
     async def obtain(self):
         raise NotImplementedError
@@ -122,13 +122,15 @@ class ModelFlow:
 class ModelPoller:
     """As `DevicePoller`: the wall clock is read once."""
 
-    def __init__(self, server, clock):
+    def __init__(self, server, clock, on_sent):
         from twilio_oauth_async.grants.device_poller import monotonic_now
 
+        self._on_sent = on_sent
         self._server, self._now = server, monotonic_now(clock)
 
     async def poll(self, state):
         await asyncio.sleep(0)
+        self._on_sent()
         outcome = self._server.poll(state.device_code)
         await asyncio.sleep(0)
         step = polling.advance(state, outcome, self._now())

@@ -106,7 +106,8 @@ async def test_50_poll_that_takes_too_long_is_cancelled():
         sign_in = await pool.submit("ada")
         asked = asyncio.Event()
 
-        async def hang(*_, **__):
+        async def hang(request, *_, **__):
+            request.on_sent()
             asked.set()
             await asyncio.Event().wait()
 
@@ -116,6 +117,23 @@ async def test_50_poll_that_takes_too_long_is_cancelled():
         await pool.close()
         assert setup.clock.monotonic() - started <= 4
         assert [flow.id for flow in await setup.due()] == [sign_in.id]
+
+
+async def test_50_poll_that_waits_for_a_connection_is_given_back_at_once():
+    async with emulated() as setup:
+        pool = setup.pool(close_timeout=3)
+        await pool.open()
+        sign_ins = [await pool.submit(f"user {number}") for number in range(5)]
+        places = setup.session._transport._poll_places
+        while not places.locked():
+            await places.acquire()
+        while not places._waiters:
+            await asyncio.sleep(0)
+        started = setup.clock.monotonic()
+        await pool.close()
+        assert setup.clock.monotonic() == started
+        assert {flow.id for flow in await setup.due()} == {sign_in.id for sign_in in sign_ins}
+        assert setup.polls() == []
 
 
 async def test_50_token_that_cannot_be_recorded_in_time_is_revoked():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import weakref
+from collections.abc import Callable
 from typing import cast
 
 import aiohttp
@@ -75,10 +76,11 @@ class Body(aiohttp.BytesPayload):
     not process the request, because a form without its body is not complete (RFC 9112 6.3).
     """
 
-    def __init__(self, value: bytes, kept: KeptConnections) -> None:
-        """Create the body `value`; `kept` is that of the session."""
+    def __init__(self, value: bytes, kept: KeptConnections, on_sent: Callable[[], None] | None) -> None:
+        """Create the body `value`; `kept` is that of the session, `on_sent` is called when `is_sent` becomes True."""
         super().__init__(value)
         self._kept = kept
+        self._on_sent = on_sent
         self.is_sent = False
         """At least a part of the head was passed to the transport, so that the server may have received it."""
         self.is_reused = False
@@ -102,6 +104,8 @@ class Body(aiohttp.BytesPayload):
             self.is_sent = not transport.is_closing() and not (self.is_reused and _is_readable(transport))
             if self.is_reused and not self.is_sent:
                 raise aiohttp.ClientConnectionResetError("closed by the server while it was kept")
+            if self.is_sent and self._on_sent is not None:
+                self._on_sent()
         await super().write_with_length(writer, content_length)
 
 

@@ -199,7 +199,7 @@ class Transport:
             # that pool empty.
             server_hostname = target.host
             sent["Connection"] = "close"
-        body = None if request.body is None else Body(request.body, self._kept)
+        body = None if request.body is None else Body(request.body, self._kept, request.on_sent)
         timeout = max(deadline - time.monotonic(), 0.001)  # aiohttp reads a timeout of 0 as no timeout
         failure: Failure
         try:

@@ -204,17 +204,25 @@ class DeviceFlow(GrantBase):
                 return
             state = step.authorization
 
-    def poller(self, authorization: DeviceAuthorization) -> DevicePoller:
+    def poller(self, authorization: DeviceAuthorization, on_sent: Callable[[], None] | None = None) -> DevicePoller:
         """Return a poller that waits and polls as `wait` does, one step at a time.
 
-        For a caller that must know whether a poll is in progress.
+        Args:
+            authorization: from `start`.
+            on_sent: is called for each poll when the server may have received a part of it. A poll that still waits for
+                a connection can be cancelled, and nothing is lost.
 
         Raises:
             ConfigurationError: `authorization` belongs to another client.
         """
-        return self._poller(authorization, monotonic_now(self.session.clock))
+        return self._poller(authorization, monotonic_now(self.session.clock), on_sent)
 
-    def _poller(self, authorization: DeviceAuthorization, now: Callable[[], datetime]) -> DevicePoller:
+    def _poller(
+        self,
+        authorization: DeviceAuthorization,
+        now: Callable[[], datetime],
+        on_sent: Callable[[], None] | None = None,
+    ) -> DevicePoller:
         if authorization.client_sid != self.client_sid:
             raise ConfigurationError("this device flow was started for another client_sid")
         request = token_endpoint.build_token(
@@ -224,6 +232,7 @@ class DeviceFlow(GrantBase):
             device_code=authorization.device_code,
             device_id=self._device_id,
         )
+        request = attrs.evolve(request, on_sent=on_sent)
         return DevicePoller(self.session, request, now, self._accept_sign_in)
 
     async def _send_refresh(self, refresh_token: str) -> Token:

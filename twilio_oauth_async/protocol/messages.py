@@ -5,7 +5,7 @@ The functions of this folder build requests and parse responses; the transport i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import attrs
@@ -41,6 +41,9 @@ class Request(HoldsSecrets):
     fresh_connection: bool = False
     """Use a new connection: the request contains a value that can be used only once, and the server may close an idle
     connection at any time."""
+    on_sent: Callable[[], None] | None = attrs.field(default=None, repr=False, eq=False)
+    """Is called when the server may have received a part of the request, which has a body. Until then nothing is lost
+    if the caller is cancelled."""
 
 
 @attrs.frozen(kw_only=True)

@@ -81,7 +81,7 @@ class RunningFlow:
         self.is_polling = False
         """A request was sent whose response may contain the token."""
         self._shared = shared
-        self._poller = shared.flow.poller(life.flow.authorization)
+        self._poller = shared.flow.poller(life.flow.authorization, self._poll_was_sent)
         self._sleep: asyncio.Future[None] | None = None
 
     @property
@@ -199,7 +199,6 @@ class RunningFlow:
         return Looked(flow, may_be_saved and await self._shared.has_token(flow or self.life.flow))
 
     async def _poll(self) -> Outcome:
-        self.is_polling = True
         try:
             step = await self._poller.poll(self.life.flow.authorization)
         except TwilioOAuthError as error:
@@ -210,6 +209,9 @@ class RunningFlow:
             self.is_polling = False
         self._show_problem(problem_of(step.error) if isinstance(step, Unreachable) else None)
         return Polled(step)
+
+    def _poll_was_sent(self) -> None:
+        self.is_polling = True
 
     async def _save_state(self) -> Outcome:
         try:
