@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from twilio_oauth_async import in_flight
 
@@ -79,7 +79,7 @@ def spread(clock: Clock) -> float:
     return 0.0 if isinstance(clock, VirtualClock) else random.random()  # noqa: S311 - no secret
 
 
-async def wait_for_all(tasks: Collection[asyncio.Future[None]], clock: Clock, seconds: float) -> None:
+async def wait_for_all(tasks: Collection[asyncio.Future[Any]], clock: Clock, seconds: float) -> None:
     """Wait until `tasks` have ended, at most `seconds` of `clock`. Those that have not ended go on."""
     waiting = {task for task in tasks if not task.done()}
     if not waiting:
@@ -87,7 +87,7 @@ async def wait_for_all(tasks: Collection[asyncio.Future[None]], clock: Clock, se
     timer: asyncio.Future[None] = asyncio.ensure_future(clock.sleep(seconds))
     try:
         while waiting and not timer.done():
-            futures: set[asyncio.Future[None]] = {timer, *waiting}
+            futures: set[asyncio.Future[Any]] = {timer, *waiting}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             waiting = {task for task in waiting if not task.done()}
     finally:

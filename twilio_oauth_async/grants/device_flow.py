@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -15,7 +16,7 @@ import attrs
 
 from twilio_oauth_async import telemetry
 from twilio_oauth_async.client.session import OAuthSession
-from twilio_oauth_async.clock import spread
+from twilio_oauth_async.clock import spread, wait_for_all
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.device_poller import DevicePoller, monotonic_now
@@ -27,6 +28,9 @@ from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
+
+PROMPT_TIMEOUT = 1.0
+"""Seconds that `DeviceFlow.run` waits for a prompt that was cancelled, because the token has arrived."""
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +107,9 @@ class DeviceFlow(GrantBase):
     async def run(self) -> Token:
         """Request a code, show it with `prompt`, and poll until the user approves or denies.
 
+        A prompt that is a coroutine function runs beside the polls, and is cancelled when they end. An exception of the
+        prompt ends the flow: the user has not seen the code.
+
         Raises:
             ConfigurationError: there is no prompt; nothing was sent.
             AccessDeniedError: the user denied.
@@ -116,9 +123,25 @@ class DeviceFlow(GrantBase):
             raise ConfigurationError("run() needs a prompt that shows the code; start() and wait() do not")
         authorization = await self.start()
         shown = self.prompt(authorization)
-        if inspect.isawaitable(shown):
-            await shown
-        return await self.wait(authorization)
+        if not inspect.isawaitable(shown):
+            return await self.wait(authorization)
+        return await self._wait_beside(shown, authorization)
+
+    async def _wait_beside(self, shown: Awaitable[None], authorization: DeviceAuthorization) -> Token:
+        """Await a prompt and the token at the same time: a prompt may take long, or call what needs the token."""
+        showing, waiting = asyncio.ensure_future(shown), asyncio.create_task(self.wait(authorization))
+        try:
+            await asyncio.wait({showing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                showing.result()
+            return await waiting
+        finally:
+            for task in (showing, waiting):
+                task.cancel()
+            # A prompt that does not end when it is cancelled is left.
+            await wait_for_all((showing, waiting), self.session.clock, PROMPT_TIMEOUT)
+            if showing.done() and not showing.cancelled() and (error := showing.exception()) is not None:
+                _log.info("the prompt of a device flow raised %s", type(error).__name__)
 
     async def obtain(self) -> Token:
         """Call `run`; part of the `Grant` protocol."""
