@@ -263,11 +263,13 @@ class AuthorizationError(TwilioOAuthError):
 
     Attributes:
         error: the error code of RFC 6749 4.1.2.1; None if the callback has none.
+        url: the authorization URL, if no browser could be opened for it; else None.
     """
 
-    def __init__(self, message: str, *, error: str | None = None) -> None:
+    def __init__(self, message: str, *, error: str | None = None, url: str | None = None) -> None:
         super().__init__(message)
         self.error = error
+        self.url = url
 
 
 class IdTokenError(TwilioOAuthError):

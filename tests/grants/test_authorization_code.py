@@ -1,8 +1,8 @@
-import asyncio
+import re
 
-import aiohttp
 import pytest
 
+from tests.helpers.code_flow_browser import Browser
 from tests.helpers.world import CALLBACK, emulated
 from twilio_oauth_async import (
     AuthorizationError,
@@ -140,6 +140,19 @@ async def test_start_with_tampered_discovery_document_raises():
             await flow.start()
 
 
+@pytest.mark.asyncio
+async def test_callback_without_iss_is_refused_if_the_server_announces_it():
+    """RFC 9207 2.4."""
+    async with emulated(auto=False) as world:
+        flow = world.code_flow()
+        world.emulator.faults.on("discovery").always().change(authorization_response_iss_parameter_supported=True)
+        pending = PendingAuthorization.from_json((await flow.start()).to_json())
+        callback = await world.emulator.authorize(pending.url)
+        with pytest.raises(AuthorizationError, match="no iss"):
+            await flow.finish(pending, re.sub("&iss=[^&]*", "", callback))
+        assert (await flow.finish(pending, callback)).access_token
+
+
 @GENERATIONS
 @pytest.mark.asyncio
 async def test_token_manager_with_authorization_code_flow_refreshes_and_revokes(api):
@@ -174,116 +187,3 @@ async def test_finish_passes_the_nonce_to_the_verifier():
             await flow.finish(pending, callback)
         assert verifier.arguments[1] == pending.nonce
         assert verifier.arguments[0].count(".") == 2
-
-
-class Browser:
-    """The browser of a user who approves or denies: opens the URL and follows the redirect.
-
-    `before` is called with the HTTP client and the callback URL before the callback is opened.
-    """
-
-    def __init__(self, *, approve=True, before=None):
-        self.approve, self.before = approve, before
-        self.emulator = None
-        self.page = None
-
-    async def __call__(self, url):
-        callback = await self.emulator.authorize(url, approve=self.approve)
-        async with aiohttp.ClientSession() as http:
-            if self.before is not None:
-                await self.before(http, callback)
-            async with http.get(callback) as response:
-                self.page = (response.status, dict(response.headers), await response.text())
-
-
-class TestRun:
-    @GENERATIONS
-    @pytest.mark.asyncio
-    @pytest.mark.parametrize("redirect_uri", [None, "http://127.0.0.1/app/back", "http://127.0.0.1:0"])
-    async def test_run_on_free_loopback_port_returns_token(self, redirect_uri, api):
-        browser = Browser()
-        async with emulated(auto=False) as world:
-            flow = world.code_flow(api=api, redirect_uri=redirect_uri, open_browser=browser)
-            browser.emulator = world.emulator
-            token = await flow.run()
-        assert token.access_token
-        status, headers, text = browser.page
-        assert (status, headers["Referrer-Policy"], headers["Cache-Control"]) == (200, "no-referrer", "no-store")
-        assert "You can close this window" in text
-
-    @pytest.mark.asyncio
-    async def test_run_ignores_requests_other_than_its_callback(self):
-        async def send_unexpected_requests(http, callback):
-            for url in (
-                callback.replace("state=", "state=x"),
-                callback.split("?")[0],
-                callback.split("?")[0] + "?error=x",
-            ):
-                async with http.get(url) as response:
-                    assert response.status == 400
-            async with http.get(callback.split("/callback")[0] + "/favicon.ico") as response:
-                assert response.status == 404
-            async with http.post(callback) as response:
-                assert response.status == 405
-
-        browser = Browser(before=send_unexpected_requests)
-        async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=None, open_browser=browser)
-            browser.emulator = world.emulator
-            assert (await flow.run()).access_token
-
-    @pytest.mark.asyncio
-    async def test_run_after_user_denied_raises(self):
-        browser = Browser(approve=False)
-        async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=None, open_browser=browser)
-            browser.emulator = world.emulator
-            with pytest.raises(AuthorizationError, match="access_denied"):
-                await flow.run()
-
-    @pytest.mark.asyncio
-    async def test_run_with_plain_function_and_no_callback_raises_after_timeout(self):
-        urls = []
-        async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=None, open_browser=urls.append, timeout=0.1)
-            with pytest.raises(AuthorizationError, match="no callback from the browser") as caught:
-                await flow.run()
-        assert urls[0].startswith(world.emulator._backend.base_url)
-        assert caught.value.__context__ is None
-
-    @pytest.mark.asyncio
-    async def test_run_without_open_browser_raises_and_sends_nothing(self):
-        async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=None)
-            with pytest.raises(ConfigurationError, match="open_browser"):
-                await flow.run()
-            assert list(world.emulator.requests) == []
-
-    @pytest.mark.asyncio
-    @pytest.mark.parametrize("redirect_uri", ["https://app.example/callback", "http://localhost:1/x"])
-    async def test_run_with_redirect_uri_not_on_127_0_0_1_raises(self, redirect_uri):
-        async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=redirect_uri, open_browser=print)
-            with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1"):
-                await flow.run()
-
-    @pytest.mark.asyncio
-    async def test_run_cancelled_closes_the_listener(self):
-        opened = asyncio.Event()
-        urls = []
-
-        async def open_browser(url):
-            urls.append(url)
-            opened.set()
-
-        async with emulated(auto=False) as world:
-            flow = world.code_flow(redirect_uri=None, open_browser=open_browser)
-            running = asyncio.create_task(flow.run())
-            await opened.wait()
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-            callback = await world.emulator.authorize(urls[0])
-            async with aiohttp.ClientSession() as http:
-                with pytest.raises(aiohttp.ClientConnectorError):
-                    await http.get(callback)

@@ -1,3 +1,4 @@
+import json
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import attrs
@@ -50,6 +51,23 @@ def test_begin_keeps_query_of_endpoint_and_omits_empty_scope():
 def test_pending_authorization_restores_from_json_and_hides_verifier_in_repr():
     assert PendingAuthorization.from_json(PENDING.to_json()) == PENDING
     assert PENDING.code_verifier not in repr(PENDING)
+
+
+def test_announced_issuer_that_is_missing_is_refused():
+    """RFC 9207 2.4."""
+    pending = attrs.evolve(PENDING, has_issuer=True)
+    assert parse_callback(pending, callback(code="c", iss=ISSUER)) == "c"
+    for parameters in ({"code": "c"}, {"error": "access_denied"}):
+        with pytest.raises(AuthorizationError, match="no iss"):
+            parse_callback(pending, callback(**parameters))
+    with pytest.raises(AuthorizationError, match="iss does not match"):
+        parse_callback(pending, callback(code="c", iss="https://attacker.example"))
+
+
+def test_request_that_an_earlier_version_has_stored_can_be_restored():
+    stored = json.loads(PENDING.to_json())
+    del stored["has_issuer"]
+    assert PendingAuthorization.from_json(json.dumps(stored)) == PENDING
 
 
 @pytest.mark.parametrize(

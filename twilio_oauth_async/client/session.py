@@ -277,6 +277,11 @@ class OAuthSession(HoldsSecrets):
         self._discovery = document
         return url
 
+    @property
+    def callbacks_have_issuer(self) -> bool:
+        """Whether the discovery document says so (RFC 9207 3); False before it was fetched for an endpoint."""
+        return self._discovery is not None and bool(self._discovery.authorization_response_iss_parameter_supported)
+
     async def exchange(
         self, request: Request, parse: Parse[T], *, timeout: float | None = None
     ) -> T | TwilioOAuthError:

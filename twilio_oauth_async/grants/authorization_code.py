@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import AuthorizationError, ConfigurationError
 from twilio_oauth_async.grants.base import GrantBase
+from twilio_oauth_async.grants.browser import OpenBrowser, UrlPrompt, show
 from twilio_oauth_async.grants.loopback import LoopbackListener
 from twilio_oauth_async.protocol import authorization_request, authorization_response, endpoints
 from twilio_oauth_async.protocol.authorization_request import Api, PendingAuthorization
+from twilio_oauth_async.protocol.loopback_redirect import port_of
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.parameters import check_client, check_scopes
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
 
-OpenBrowser: TypeAlias = Callable[[str], Awaitable[Any] | Any]
+OPENER_TIMEOUT = 1.0
+"""Seconds that `AuthorizationCodeFlow.run` waits for an asynchronous opener or prompt that was cancelled."""
+
+_log = logging.getLogger(__name__)
 
 _MAX_USED_STATES = 10_000
 """The number of used ``state`` values that are remembered, so that each callback is accepted only once."""
@@ -43,6 +48,7 @@ class AuthorizationCodeFlow(GrantBase):
         client_secret: str | None = None,
         api: Api = "v1",
         open_browser: OpenBrowser | None = None,
+        prompt: UrlPrompt | None = None,
         timeout: float = 300.0,
         verifier: IdTokenVerifier | None = None,
     ) -> None:
@@ -51,13 +57,18 @@ class AuthorizationCodeFlow(GrantBase):
         Args:
             session: sends the requests. It must be open then; the flow does not close it.
             client_sid: the SID of the OAuth app.
-            redirect_uri: the registered redirect URI. `run` needs one on loopback, or None for a free port on
-                127.0.0.1 (RFC 8252 7.3).
+            redirect_uri: the registered redirect URI, which is sent as it is given (RFC 9700 2.1). `run` needs one on
+                loopback, or None for a free port on 127.0.0.1 (RFC 8252 7.3). If it has no port, a free one is added.
             scopes: the scopes to request.
             client_secret: the secret of a confidential app.
             api: the version of the endpoints to use.
-            open_browser: called by `run` with the URL, for example ``webbrowser.open``; without it, no browser is
-                opened. A plain function is called in a thread.
+            open_browser: called by `run` with the URL, for example ``webbrowser.open``. If it returns False or raises,
+                no browser was opened. A plain function is called in a thread, and may block.
+            prompt: called by `run` with the URL if there is no browser, as on a server. It shows the URL, and the user
+                opens it in any browser. The callback arrives if that browser reaches 127.0.0.1 of this machine (over
+                SSH: ``ssh -L 8000:127.0.0.1:8000`` with that port in `redirect_uri`; WSL forwards it by itself). Else
+                the browser shows an error page, and the user copies its URL: `prompt` may return that. A plain function
+                is called in a thread, and may block, as ``input`` does.
             timeout: seconds that `run` waits for the callback.
             verifier: verifies the ID token, with its nonce, before `run` or `finish` returns a token, and that of each
                 `refresh`. A token that is returned has a verified ID token, or none: the ID token is left out if the
@@ -81,6 +92,7 @@ class AuthorizationCodeFlow(GrantBase):
         self._redirect_uri = redirect_uri
         self._api: Api = api
         self._open_browser = open_browser
+        self._prompt = prompt
         self._timeout = timeout
         self._used_states: OrderedDict[str, None] = OrderedDict()
 
@@ -131,14 +143,16 @@ class AuthorizationCodeFlow(GrantBase):
         """Open the browser, wait on loopback for the callback, and exchange the code.
 
         Raises:
-            ConfigurationError: there is no `open_browser`, or `redirect_uri` is not ``http`` on 127.0.0.1.
-            OSError: the port cannot be opened.
-            AuthorizationError: no callback arrived in time.
+            ConfigurationError: there is neither `open_browser` nor `prompt`, or `redirect_uri` is not ``http`` on
+                127.0.0.1.
+            AuthorizationError: the port cannot be opened; no browser could be opened and there is no `prompt` (then the
+                error has the `url`); or no callback arrived in time.
             TwilioOAuthError: as `start` and `finish`.
+            Exception: as `prompt` raises.
         """
-        if self._open_browser is None:
+        if self._open_browser is None and self._prompt is None:
             raise ConfigurationError(
-                "run() needs open_browser, for example webbrowser.open; start() and finish() do not"
+                "run() needs open_browser, for example webbrowser.open, or a prompt; start() and finish() do not"
             )
         pending: PendingAuthorization | None = None
 
@@ -147,23 +161,42 @@ class AuthorizationCodeFlow(GrantBase):
 
         async with self._listener(accepts) as listener:
             pending = await self._begin(listener.redirect_uri)
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await self._open_url(self._open_browser, pending.url)
-                    callback = await listener.callback()
-            except TimeoutError:
-                callback = None
-        if callback is None:
-            raise AuthorizationError("no callback from the browser within the time limit")
+            callback = await self._callback(listener, pending.url)
         return await self.finish(pending, callback)
+
+    async def _callback(self, listener: LoopbackListener, url: str) -> str:
+        """Show `url`, and return the callback: that of the browser, or one that the user has copied."""
+        showing = asyncio.create_task(show(url, self._open_browser, self._prompt))
+        arriving = asyncio.create_task(listener.callback())
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeout
+        try:
+            # Beside each other: a browser in the terminal blocks until its user leaves it.
+            await asyncio.wait({showing, arriving}, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+            if showing.done() and not arriving.done():
+                copied = showing.result()
+                if copied is not None:
+                    return copied
+                await asyncio.wait({arriving}, timeout=max(0.0, ends_at - loop.time()))
+            if arriving.done():
+                return arriving.result()
+        finally:
+            for task in (showing, arriving):
+                task.cancel()
+            await asyncio.wait({showing, arriving}, timeout=OPENER_TIMEOUT)
+            if showing.done() and not showing.cancelled() and (error := showing.exception()) is not None:
+                _log.debug("showing the authorization URL ended with %s", type(error).__name__)
+        raise AuthorizationError("no callback from the browser within the time limit")
 
     async def obtain(self) -> Token:
         """Call `run`; part of the `Grant` protocol."""
         return await self.run()
 
     async def _begin(self, redirect_uri: str) -> PendingAuthorization:
+        has_issuer = False
         if self._api == "v1":
             endpoint = await self.session.discovered_endpoint("authorization_endpoint")
+            has_issuer = self.session.callbacks_have_issuer
         else:
             endpoint = self.session.base_url + endpoints.AUTHORIZE_V2
         return authorization_request.begin(
@@ -172,6 +205,7 @@ class AuthorizationCodeFlow(GrantBase):
             redirect_uri=redirect_uri,
             scopes=self.scopes,
             issuer=self.session.issuer,
+            has_issuer=has_issuer,
         )
 
     async def _send_code(self, pending: PendingAuthorization, code: str) -> Token:
@@ -205,18 +239,6 @@ class AuthorizationCodeFlow(GrantBase):
     def _listener(self, accepts: Callable[[str], bool]) -> LoopbackListener:
         if self._redirect_uri is None:
             return LoopbackListener(accepts=accepts)
-        parts = urlsplit(self._redirect_uri)
-        if parts.scheme != "http" or parts.hostname != "127.0.0.1":
+        if port_of(self._redirect_uri) is None:
             raise ConfigurationError("run() listens on 127.0.0.1: pass an http redirect_uri with that host, or None")
-        # RFC 8252 7.3: the server must accept any port. If the redirect URI has none, the system chooses one.
-        return LoopbackListener(port=parts.port or 0, path=parts.path or "/", accepts=accepts)
-
-    @staticmethod
-    async def _open_url(open_browser: OpenBrowser, url: str) -> None:
-        if inspect.iscoroutinefunction(open_browser):
-            await open_browser(url)
-            return
-        # In a thread: webbrowser.open may block until the browser has started.
-        result = await asyncio.to_thread(open_browser, url)
-        if inspect.isawaitable(result):
-            await result
+        return LoopbackListener(redirect_uri=self._redirect_uri, accepts=accepts)

@@ -29,6 +29,8 @@ class PendingAuthorization(Storable):
     redirect_uri: str
     issuer: str
     """The required value of the callback's ``iss``, if the callback has one (RFC 9207)."""
+    has_issuer: bool = False
+    """The callback must have an ``iss``, because the server announces it in its metadata (RFC 9207 2.4)."""
     state: str = attrs.field(repr=False)
     code_verifier: str = attrs.field(repr=False)
     nonce: str = attrs.field(repr=False)
@@ -36,7 +38,7 @@ class PendingAuthorization(Storable):
 
 
 def begin(
-    endpoint: str, *, client_sid: str, redirect_uri: str, scopes: Sequence[str], issuer: str
+    endpoint: str, *, client_sid: str, redirect_uri: str, scopes: Sequence[str], issuer: str, has_issuer: bool = False
 ) -> PendingAuthorization:
     """Return a new request to the authorization `endpoint` (RFC 6749 4.1.1).
 
@@ -60,6 +62,7 @@ def begin(
         client_sid=client_sid,
         redirect_uri=redirect_uri,
         issuer=issuer,
+        has_issuer=has_issuer,
         state=state,
         code_verifier=verifier,
         nonce=nonce,

@@ -22,7 +22,7 @@ def parse_callback(pending: PendingAuthorization, callback_url: str) -> str:
     """Return the authorization code of the callback (RFC 6749 4.1.2).
 
     Raises:
-        AuthorizationError: ``state`` is missing or wrong, ``iss`` is wrong, the callback contains an error, it has no
+        AuthorizationError: ``state`` or ``iss`` is missing or wrong, the callback contains an error, it has no
             code, it repeats a parameter, it has more than 50 parameters, or it is too long or not a URL.
     """
     parameters = _parameters(callback_url)
@@ -31,6 +31,9 @@ def parse_callback(pending: PendingAuthorization, callback_url: str) -> str:
         raise AuthorizationError("the callback is invalid: it repeats a parameter, is too long or is not a URL")
     if not _has_state(parameters, pending):
         raise AuthorizationError("the callback's state does not match: it belongs to another authorization request")
+    if pending.has_issuer and "iss" not in parameters:
+        # RFC 9207 2.4: without it, the callback may come from another server (a mix-up attack).
+        raise AuthorizationError("the callback has no iss, although the server announces it")
     if "iss" in parameters and parameters["iss"] != pending.issuer:
         # RFC 9207 2.4: simple string comparison, before the code or the error is used.
         raise AuthorizationError("the callback's iss does not match the session's issuer")

@@ -49,6 +49,8 @@ class OpenidDiscovery:
     """Names as the server sends them: Twilio uses ``ECDSA`` and ``RSA256`` for ES256 and RS256."""
     scopes_supported: tuple[str, ...] | None = None
     claims_supported: tuple[str, ...] | None = None
+    authorization_response_iss_parameter_supported: bool | None = None
+    """Each callback has an ``iss`` (RFC 9207 3). It is not part of the contract."""
     url: str | None = None
 
 

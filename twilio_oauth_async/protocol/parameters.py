@@ -32,11 +32,14 @@ def check_parameters(form: Mapping[str, str | None]) -> dict[str, str]:
     """Check the parameters that are not None, and return them.
 
     Raises:
-        ConfigurationError: a value is empty or is not printable ASCII. The message contains the name, not the value.
+        ConfigurationError: a value is empty or is not printable ASCII; a redirect URI may have other letters. The
+            message contains the name, not the value.
     """
     present = {name: value for name, value in form.items() if value is not None}
     for name, value in present.items():
-        if not PRINTABLE.fullmatch(value):
+        # A redirect URI is sent as it was registered, even if its characters are not those of a URI (RFC 9700 2.1).
+        is_valid = value and value.isprintable() if name == "redirect_uri" else PRINTABLE.fullmatch(value)
+        if not is_valid:
             raise ConfigurationError(f"{name} must be printable ASCII and not empty")
     return present
 

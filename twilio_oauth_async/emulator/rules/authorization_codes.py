@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from urllib.parse import urlencode, urlsplit, urlunsplit
+import string
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
@@ -182,4 +183,5 @@ class AuthorizationCodes:
         parameters["iss"] = self._issuer  # RFC 9207 2: in successful responses and in error responses
         parts = urlsplit(redirect_uri)
         query = "&".join(filter(None, (parts.query, urlencode(parameters))))
-        return urlunsplit(parts._replace(query=query))
+        location = urlunsplit(parts._replace(query=query))
+        return quote(location, safe=string.printable)  # a header is ASCII (RFC 9110 5.5)

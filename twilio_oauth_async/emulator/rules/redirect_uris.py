@@ -64,7 +64,7 @@ def check_redirect_uri(app: App, given: str | None) -> str:
 
 def _loopback_without_port(uri: str) -> str | None:
     """Return `uri` without its port if it is plain HTTP to a loopback address, else None."""
-    if not uri.isascii() or not uri.isprintable() or set(uri) & set(' \\"<>'):
+    if not uri.isprintable() or set(uri) & set(' \\"<>'):
         return None
     try:
         parts = urlsplit(uri)
@@ -74,4 +74,4 @@ def _loopback_without_port(uri: str) -> str | None:
     host = parts.netloc if port is None else parts.netloc.removesuffix(f":{port}")
     if parts.scheme != "http" or host not in _LOOPBACK_HOSTS or parts.fragment:
         return None
-    return urlunsplit(parts._replace(netloc=host, path=parts.path or "/"))
+    return urlunsplit(parts._replace(netloc=host))
