@@ -245,6 +245,7 @@ async def two_processes(url: str, options: dict[str, str], seconds: float) -> li
 def add(report: Report, store: str, number: int, figures: dict[str, float], memory: dict[str, float] | None) -> None:
     """Add the figures of one store and number of flows."""
     group, has_limit = f"{store}, {number:,} flows", number == MANY
+    print(group, {name: round(value, 3) for name, value in figures.items()}, flush=True)
     report.add(group, "polls", figures["polls"], "/s")
     report.add(group, "late, p50", figures["p50"], "ms")
     report.add(group, "late, p99", figures["p99"], "ms", at_most=MAX_LATE_P99 if has_limit else None)

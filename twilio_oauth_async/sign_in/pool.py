@@ -58,8 +58,9 @@ class DeviceFlowPool:
             tokens: where the tokens are saved, under the users' keys.
             flows: where pending flows are kept; None: in memory, so that they end with the process.
             max_flows: with that many under way in this process, `submit` refuses a further one. With 5,000 flows at an
-                interval of 5 s on two cores, 99 of 100 polls were late by less than 0.4 s with stores in memory, 0.8 s
-                on a file and 2 s on Redis (``benchmarks/pool_scale.py``).
+                interval of 5 s, 99 of 100 polls were late by less than 0.35 s, with stores in memory, on a file and on
+                Redis; the process needed 0.4 to 0.6 of a core. With 10,000, polls were late by seconds on Redis
+                (``benchmarks/pool_scale.py``).
             on_end: a function or coroutine function that is called with each sign-in that has ended, at least once, in
                 one of the processes that have one, also if it ended while no process ran. If it raises, or takes longer
                 than a minute, it is called again with the same sign-in, with growing pauses, for a day. It can be set
