@@ -36,14 +36,20 @@ async def test_redirect_with_invalid_location_raises_the_error_of_aiohttp():
             assert response.status == 302
 
 
-async def test_redirect_followed_by_the_caller_goes_without_the_token():
+async def test_request_after_a_redirect_that_was_not_followed_has_the_token():
     async with ResourceServer(ok()) as other, ResourceServer(redirect(other.base_url)) as server:
-        async with session(server) as (http, _):
-            async with http.get("/", allow_redirects=False) as response:
-                target = response.headers["Location"]
-            async with http.get(target) as response:
-                assert response.status == 200
-    assert (server.tokens, other.tokens) == ([[FIRST]], [[]])
+        setup = await signed_in()
+        auth = BearerAuth(setup.manager, origins=[server.base_url, other.base_url])
+        async with aiohttp.ClientSession(middlewares=(auth,)) as http:
+            for timeout in (None, aiohttp.ClientTimeout(total=5)):
+                async with http.get(server.base_url, allow_redirects=False, timeout=timeout) as response:
+                    assert response.status == 302
+                async with http.get(other.base_url, timeout=timeout) as response:
+                    assert response.status == 200
+                async with http.get(server.base_url, timeout=timeout) as response:  # this one is followed
+                    assert response.status == 200
+    assert server.tokens == [[FIRST]] * 4
+    assert other.tokens == [[FIRST], []] * 2
 
 
 async def test_failed_request_after_redirect_does_not_affect_the_next_request():
@@ -254,3 +260,18 @@ async def test_no_response_is_left_open():
                 assert response.status == 200
             setup.clock.advance(10)
         gc.collect()
+
+
+@pytest.mark.parametrize("trust_env", [True, False])
+async def test_netrc_entry_does_not_replace_the_token(trust_env, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password netrc-canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with ResourceServer(ok()) as server:
+        setup = await signed_in()
+        auth = BearerAuth(setup.manager, origins=[server.base_url])
+        async with aiohttp.ClientSession(middlewares=(auth,), trust_env=trust_env) as http:
+            async with http.get(server.base_url):
+                pass
+            async with http.get(server.base_url.replace("//", "//caller:own@")):
+                pass
+    assert server.tokens == [[FIRST], [aiohttp.encode_basic_auth("caller", "own")]]

@@ -27,7 +27,7 @@ async def auth_for(*servers):
 
 
 def client(package, auth, **options):
-    return package.AsyncClient(auth=auth, trust_env=False, verify=TLS, **options)
+    return package.AsyncClient(auth=auth, **{"trust_env": False, "verify": TLS, **options})
 
 
 @both_packages
@@ -195,11 +195,11 @@ async def read_all(stream):
 async def test_peeked_stream_yields_the_whole_body():
     short, long = Chunks(b"12", b"34"), Chunks(b"12", b"345", b"6")
     peeked = PeekedStream(short)
-    assert await peeked.peek(4) == b"1234"
+    assert await peeked.peek(4, 1.0) == b"1234"
     assert short.is_closed
     assert await read_all(peeked) == b"1234"
     peeked = PeekedStream(long)
-    assert await peeked.peek(4) is None
+    assert await peeked.peek(4, 1.0) is None
     assert long.chunks == [b"6"]
     assert await read_all(peeked) == b"123456"
     await peeked.aclose()
@@ -210,7 +210,7 @@ async def test_peeked_stream_yields_the_whole_body():
 async def test_discard_rest_keeps_a_complete_body_and_drops_an_incomplete_one():
     short, long = PeekedStream(Chunks(b"12")), PeekedStream(Chunks(b"12345"))
     for peeked in (short, long):
-        await peeked.peek(4)
+        await peeked.peek(4, 1.0)
         await peeked.discard_rest()
     assert [await read_all(peeked) for peeked in (short, long)] == [b"12", b""]
 
@@ -280,3 +280,25 @@ def test_import_error_inside_httpx_is_not_reported_as_missing_package(tmp_path):
     (tmp_path / "httpx2.py").write_text("import no_such_thing")
     result = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import twilio_oauth_async.adapters.httpx")
     assert "No module named 'no_such_thing'" in result.stderr.splitlines()[-1]
+
+
+@both_packages
+@pytest.mark.asyncio
+async def test_netrc_entry_does_not_replace_the_token(package, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password netrc-canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with ResourceServer(ok()) as server, client(package, await auth_for(server), trust_env=True) as http:
+        await http.get(server.base_url)
+    assert server.tokens == [[FIRST]]
+
+
+@both_packages
+@pytest.mark.asyncio
+async def test_response_hook_that_ignores_401_leaves_it_to_the_auth(package):
+    async def raise_unless_401(response):
+        if response.status_code != 401:
+            response.raise_for_status()
+
+    async with ResourceServer(unauthorized(), ok()) as server:
+        async with client(package, await auth_for(server), event_hooks={"response": [raise_unless_401]}) as http:
+            assert (await http.get(server.base_url)).status_code == 200

@@ -10,6 +10,7 @@ from aiohttp import web
 from tests.helpers.http_clients import client_for, stream_once
 from tests.helpers.resource_server import INVALID_TOKEN, UNAUTHORIZED_BODY, ResourceServer, ok, unauthorized
 from twilio_oauth_async import TransportError
+from twilio_oauth_async.adapters import unauthorized as unauthorized_response
 
 pytestmark = pytest.mark.asyncio
 FIRST, SECOND = "Bearer acc-canary-1", "Bearer acc-canary-2"
@@ -35,6 +36,73 @@ async def test_rejected_token_is_refreshed_and_the_request_sent_once_more(kind, 
             assert (await client.send("GET", server.base_url)).body == b'{"ok": true}'
         assert client.setup.grant.refreshed == ["ref-canary-1"]
     assert server.tokens == [[FIRST], [SECOND]]
+
+
+def stalled(*challenges, start=b""):
+    """A handler for a 401 whose body does not arrive before `released` is set."""
+    released = asyncio.Event()
+
+    async def respond(request):
+        response = web.StreamResponse(status=401)
+        for challenge in challenges:
+            response.headers.add("WWW-Authenticate", challenge)
+        response.content_length = len(start) + 2
+        await response.prepare(request)
+        await response.write(start)
+        await released.wait()
+        with contextlib.suppress(ConnectionError):
+            await response.write(b"{}")
+        return response
+
+    return respond, released
+
+
+async def test_58_stalled_body_of_a_401_that_the_headers_explain_is_not_waited_for(kind, monkeypatch):
+    monkeypatch.setattr(unauthorized_response, "BODY_TIMEOUT", 60)
+    handler, released = stalled(INVALID_TOKEN)
+    async with ResourceServer(handler, ok()) as server, client_for(kind, server) as client:
+        async with asyncio.timeout(5):
+            assert (await client.send("GET", server.base_url)).status == 200
+        released.set()
+    assert server.tokens == [[FIRST], [SECOND]]
+
+
+@pytest.mark.parametrize("start", [b"", b"{"], ids=["nothing", "start"])
+async def test_58_stalled_body_of_a_401_is_waited_for_a_limited_time_and_can_still_be_read(kind, start, monkeypatch):
+    monkeypatch.setattr(unauthorized_response, "BODY_TIMEOUT", 0.05)
+    handler, released = stalled(start=start)
+    async with ResourceServer(handler) as server, client_for(kind, server) as client, asyncio.timeout(5):
+        async with client.stream("GET", server.base_url) as (status, parts):
+            assert status == 401
+            released.set()
+            assert b"".join([part async for part in parts]) == start + b"{}"
+        assert client.setup.grant.refreshed == []
+
+
+async def test_58_response_whose_body_stalls_can_be_closed(kind, monkeypatch):
+    monkeypatch.setattr(unauthorized_response, "BODY_TIMEOUT", 0.05)
+    handler, released = stalled()
+    async with ResourceServer(handler) as server, client_for(kind, server) as client, asyncio.timeout(5):
+        async with client.stream("GET", server.base_url) as (status, _):
+            assert status == 401
+        released.set()
+
+
+async def test_58_cancelled_while_the_body_stalls(kind, monkeypatch):
+    monkeypatch.setattr(unauthorized_response, "BODY_TIMEOUT", 60)
+    handler, released = stalled()
+    async with ResourceServer(handler, ok()) as server, client_for(kind, server, connections=1) as client:
+        sending = asyncio.create_task(client.send("GET", server.base_url))
+        while not server.received:
+            await asyncio.sleep(0)
+        for _ in range(200):  # until the headers have arrived
+            await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        released.set()
+        async with asyncio.timeout(5):  # the connection is free again
+            assert (await client.send("GET", server.base_url)).status == 200
 
 
 async def test_second_401_is_returned_after_two_requests(kind):

@@ -123,7 +123,7 @@ async def test_body_over_the_size_limit_raises_protocol_error_in_bounded_memory(
         tracemalloc.start()
         try:
             for call, _ in ALL_REQUESTS.values():
-                with pytest.raises(ProtocolError, match="more than 1048576 bytes"):
+                with pytest.raises(ProtocolError, match="more than 262144 bytes"):
                     await call(session)
             peak = tracemalloc.get_traced_memory()[1]
         finally:

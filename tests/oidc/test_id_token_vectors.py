@@ -11,7 +11,7 @@ from twilio_oauth_async import IdTokenError
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 from twilio_oauth_async.oidc.jwk import import_public_key
 from twilio_oauth_async.oidc.jws import read_compact
-from twilio_oauth_async.protocol.codec import Malformed
+from twilio_oauth_async.protocol.strict_json import Malformed
 
 FOLDER = Path(__file__).parent
 SIGNATURES = json.loads((FOLDER / "signatures.json").read_text())["signatures"]

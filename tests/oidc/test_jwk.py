@@ -13,7 +13,7 @@ from twilio_oauth_async.oidc import jwks
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
 from twilio_oauth_async.oidc.jwk import MAX_RSA_BITS, MIN_RSA_BITS, import_public_key
 from twilio_oauth_async.oidc.jwks import MAX_KEYS, MAX_TRIED, PublicKeys
-from twilio_oauth_async.protocol.codec import Malformed
+from twilio_oauth_async.protocol.strict_json import Malformed
 
 ES256, RS256 = ALGORITHMS["ES256"], ALGORITHMS["RS256"]
 P256 = 2**256 - 2**224 + 2**192 + 2**96 - 1

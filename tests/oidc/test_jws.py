@@ -11,7 +11,7 @@ from tests.helpers.jose import CLAIMS, b64, jwk, private_key, rejection, signatu
 from twilio_oauth_async import ConfigurationError
 from twilio_oauth_async.oidc import base64url, jws
 from twilio_oauth_async.oidc.jwa import ALGORITHMS, allowed_algorithms
-from twilio_oauth_async.protocol.codec import Malformed
+from twilio_oauth_async.protocol.strict_json import Malformed
 
 
 def split(text):

@@ -18,7 +18,7 @@ from twilio_oauth_async.oidc.jwa import ALGORITHMS
 from twilio_oauth_async.oidc.jwk import import_public_key
 from twilio_oauth_async.oidc.jwks import PublicKeys
 from twilio_oauth_async.oidc.jws import read_compact
-from twilio_oauth_async.protocol.codec import Malformed
+from twilio_oauth_async.protocol.strict_json import Malformed
 
 GROUPS = [
     group

@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from tests.helpers.protocol import CONTEXT
 from twilio_oauth_async import ProtocolError
-from twilio_oauth_async.protocol import codec, key_set_response
+from twilio_oauth_async.protocol import key_set_response, strict_json
 from twilio_oauth_async.protocol.discovery import parse_certs
 from twilio_oauth_async.protocol.messages import Response
 from twilio_oauth_async.protocol.models import Certs
@@ -121,7 +121,7 @@ class TestMediaTypes:
         assert "canary" not in str(error)
 
     def test_57_limits_hold(self):
-        deep = b"[" * codec.MAX_DEPTH + b"]" * codec.MAX_DEPTH
+        deep = b"[" * strict_json.MAX_DEPTH + b"]" * strict_json.MAX_DEPTH
         assert type(parse(with_entry(deep), "text/plain")) is ProtocolError
         assert type(parse(with_entry(b"1" * 65), "text/plain")) is ProtocolError
 

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from tests.helpers.hostile_responses import NAMES, VALUES
 from tests.helpers.protocol import CONTEXT, NOW, response
 from twilio_oauth_async import AuthorizationPendingError, ProtocolError, Token
-from twilio_oauth_async.protocol import codec, device_authorization, discovery, token_response, user_info
+from twilio_oauth_async.protocol import device_authorization, discovery, strict_json, token_response, user_info
 from twilio_oauth_async.protocol.messages import Response
 from twilio_oauth_async.protocol.token_endpoint import parse_token
 
@@ -257,8 +257,8 @@ def test_warning_is_logged_once_per_name_and_shows_no_value(caplog):
 def test_no_other_member_costs_the_token(members):
     """Of any JSON value: the only exceptions are the limits."""
     try:
-        codec.decode_json_leniently(json.dumps(members).encode())
-    except codec.Malformed as error:
+        strict_json.decode_json_leniently(json.dumps(members).encode())
+    except strict_json.Malformed as error:
         assert str(error) == "a number that is too long"  # noqa: PT017 - the only limit that these values can reach
         return
     result = parse({**members, "token_type": "Bearer"})

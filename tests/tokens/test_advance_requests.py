@@ -283,3 +283,24 @@ def test_rejected_by_a_resource_server(state, access, changes):
 )
 def test_42_token_that_could_not_be_revoked_is_kept(state):
     check(state, RevokeFailed(LOST), NOW, is_signing_out=False, logout_error=LOST)
+
+
+COUNTING = holding(held=ISSUED, used=ISSUED, rejected="a2", rejections=3)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "rejections"),
+    [
+        pytest.param(holding(held=ISSUED, used=ISSUED, rejections=3), Rejected("a2"), 4, id="the next one"),
+        pytest.param(COUNTING, Rejected("a2"), 3, id="the same one again"),
+        pytest.param(holding(rejections=3), Rejected("a1"), 0, id="that of a sign-in"),
+        pytest.param(COUNTING, Refreshed(NEXT, OTHER.token), 3, id="refreshed because it was rejected"),
+        pytest.param(
+            attrs.evolve(COUNTING, rejected="a1"), Refreshed(NEXT, OTHER.token), 0, id="refreshed because it expires"
+        ),
+        pytest.param(COUNTING, SignedIn(OTHER), 0, id="a sign-in"),
+        pytest.param(attrs.evolve(COUNTING, interactive=False), SignedIn(OTHER), 3, id="grant without user: run again"),
+    ],
+)
+def test_tokens_in_a_row_that_were_rejected_are_counted(state, outcome, rejections):
+    assert advance(state, outcome, NOW).rejections == rejections

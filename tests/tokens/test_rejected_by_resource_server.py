@@ -1,6 +1,7 @@
 """`invalidate` and `user_info`: a resource server has rejected the access token (RFC 6750 3.1)."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -46,6 +47,60 @@ class TestInvalidate:
         assert len(setup.grant.refreshed) == 1
         setup.clock.advance(1)
         assert await setup.manager.access_token() == "acc-canary-3"
+
+    async def test_gap_grows_while_the_server_rejects_one_new_token_after_the_other(self):
+        setup = ScriptedManager()
+        await refreshed(setup)
+        times = []
+        for _ in range(4_000):
+            before = len(setup.grant.refreshed)
+            setup.manager.invalidate(await setup.manager.access_token())
+            await run_turns(3)
+            if len(setup.grant.refreshed) > before:
+                times.append(setup.clock.monotonic())
+            setup.clock.advance(0.5)
+        gaps = [round(later - earlier) for earlier, later in itertools.pairwise(times)]
+        assert gaps[:9] == [2, 4, 8, 16, 32, 64, 128, 256, 300]
+
+    async def test_gap_is_short_again_after_a_token_was_not_rejected(self):
+        setup = ScriptedManager()
+        await refreshed(setup)
+        for seconds in (1, 2, 4):
+            setup.manager.invalidate(await setup.manager.access_token())
+            setup.clock.advance(seconds)
+            await setup.manager.token()
+        assert len(setup.grant.refreshed) == 4
+        setup.clock.advance(3600)
+        await setup.manager.token()  # it had expired, and was not rejected
+        setup.manager.invalidate(await setup.manager.access_token())
+        setup.clock.advance(1)
+        await setup.manager.token()
+        assert len(setup.grant.refreshed) == 6
+
+    async def test_gap_is_short_again_after_a_sign_in(self):
+        setup = ScriptedManager()
+        await refreshed(setup)
+        for seconds in (1, 2, 4):
+            setup.manager.invalidate(await setup.manager.access_token())
+            setup.clock.advance(seconds)
+            await setup.manager.token()
+        await setup.manager.login()
+        setup.manager.invalidate(await setup.manager.access_token())  # at once, as that of each sign-in
+        setup.manager.invalidate(await setup.manager.access_token())
+        setup.clock.advance(1)
+        before = len(setup.grant.refreshed)
+        await setup.manager.token()
+        assert len(setup.grant.refreshed) == before + 1
+
+    async def test_grant_without_user_is_run_at_growing_gaps_too(self):
+        setup = ScriptedManager(interactive=False)
+        obtained = []
+        for _ in range(60):
+            setup.manager.invalidate(await setup.manager.access_token())
+            await run_turns(3)
+            obtained.append(setup.grant.obtained)
+            setup.clock.advance(0.5)
+        assert obtained[-1] == 5  # at 0, 1, 3, 7 and 15 s
 
     async def test_callers_who_need_a_token_for_some_time_cause_no_loop_of_refreshes_either(self):
         setup = ScriptedManager()

@@ -190,6 +190,14 @@ def test_seconds_left_of_a_token_that_a_resource_server_has_rejected(issued, rej
     assert seconds_left(holding(held=held, rejected=rejected), held, moment(0.25)) == expected
 
 
+@pytest.mark.parametrize(("rejections", "gap"), [(0, 1.0), (1, 1.0), (2, 2.0), (9, 256.0), (10, 300.0), (10**6, 300.0)])
+def test_gap_doubles_with_each_token_that_is_rejected(rejections, gap):
+    held = hold(stored(), moment(0), is_issued=True)
+    state = holding(held=held, used=held, rejected="a1", rejections=rejections)
+    assert seconds_left(state, held, moment(0)) == gap
+    assert fresh(state, 60.0).monotonic == MONOTONIC + gap
+
+
 def test_rejected_token_that_expires_sooner_than_one_second_is_not_prolonged():
     held = hold(stored(lifetime=0.5), moment(0), is_issued=True)
     assert seconds_left(holding(held=held, rejected="a1"), held, moment(0)) == 0.5

@@ -8,21 +8,40 @@
 
 from __future__ import annotations
 
+import asyncio
+import netrc
+import os
+import sys
 import warnings
+from base64 import b64encode
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Final
 
+import attrs
 from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from yarl import URL
 
 from twilio_oauth_async.adapters import unauthorized
 from twilio_oauth_async.adapters.bearer_policy import BearerAuthBase, authorization
+from twilio_oauth_async.executor import run_blocking
 
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 """The statuses that aiohttp follows."""
 
-_redirected_to: ContextVar[URL | None] = ContextVar("_redirected_to", default=None)
-"""The origin to which the last response in this context redirected, if it must not get the token; else None."""
+
+@attrs.frozen
+class _Redirect:
+    """The next hop of a call, which must not get the token."""
+
+    to: URL
+    """The origin."""
+    call: object
+    """What belongs to one call of the session, as `_call_of` returns it."""
+
+
+_redirect: ContextVar[_Redirect | None] = ContextVar("_redirect", default=None)
+"""What the last response in this context said; None: the next request may get the token."""
 
 
 class BearerAuth(BearerAuthBase):
@@ -33,7 +52,10 @@ class BearerAuth(BearerAuthBase):
 
     For aiohttp:
 
-    - User and password in a URL count as the caller's own ``Authorization``.
+    - User and password in a URL count as the caller's own ``Authorization``. Those that a session with
+      ``trust_env=True`` takes from ``~/.netrc`` do not: the token is sent instead.
+    - A request of the caller to the target of a redirect that aiohttp did not follow is a request of its own: it gets
+      the token if the origin is allowed.
     - The header is removed from the request when it has been sent: neither ``response.request_info`` nor an
       ``aiohttp.ClientResponseError`` contains the token. Trace configs see it, like everything that is sent.
     """
@@ -45,21 +67,22 @@ class BearerAuth(BearerAuthBase):
             ConfigurationError: the origin of the request is not allowed.
             TwilioOAuthError: there is no token.
         """
-        url, next_target = request.url, None
-        was_redirected = _redirected_to.get() == url.origin()
+        url, next_hop, redirect = request.url, None, _redirect.get()
+        was_redirected = redirect is not None and redirect == _Redirect(url.origin(), _call_of(request))
         try:
             if (
                 was_redirected
                 or not self._bearer.may_send_token(url.scheme, url.raw_host or "", url.port)
-                or hdrs.AUTHORIZATION in request.headers
+                or (hdrs.AUTHORIZATION in request.headers and not await _is_from_netrc(request))
             ):
                 response = await handler(request)
             else:
                 response = await self._send_with_token(request, handler)
-            next_target = _target_without_token(response, url, was_redirected=was_redirected)
+            target = _target_without_token(response, url, was_redirected=was_redirected)
+            next_hop = None if target is None else _Redirect(target, _call_of(request))
             return response
         finally:
-            _redirected_to.set(next_target)
+            _redirect.set(next_hop)
 
     async def _send_with_token(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         token = await self._bearer.source.access_token()
@@ -81,6 +104,35 @@ class BearerAuth(BearerAuthBase):
         return await _send(request, handler, new_token)
 
 
+async def _is_from_netrc(request: ClientRequest) -> bool:
+    """Return whether aiohttp has taken the ``Authorization`` of `request` from ``~/.netrc``, unasked by the caller."""
+    header = request.headers[hdrs.AUTHORIZATION]
+    if not (request.session.trust_env and header.startswith("Basic ")):
+        return False
+    return header == await run_blocking(_header_of_netrc, request.url.host or "", kind="files")
+
+
+def _header_of_netrc(host: str) -> str | None:
+    path = os.environ.get("NETRC") or Path.home() / ("_netrc" if sys.platform == "win32" else ".netrc")
+    try:
+        entry = netrc.netrc(path).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    if entry is None:
+        return None
+    login, account, password = entry
+    return "Basic " + b64encode(f"{login or account}:{password}".encode("latin-1", "replace")).decode()
+
+
+def _call_of(request: ClientRequest) -> object:
+    """Return an object that all requests of one call of the session share, which are the hops of its redirects.
+
+    aiohttp makes one timer for each call, with or without a time-out. If a later version has none, each request to the
+    target of a redirect counts as a hop: it goes without the token, which is the safe side.
+    """
+    return getattr(request, "_timer", None)
+
+
 async def _send(request: ClientRequest, handler: ClientHandlerType, token: str) -> ClientResponse:
     request.headers[hdrs.AUTHORIZATION] = authorization(token)
     try:
@@ -98,24 +150,31 @@ def _can_be_sent_again(request: ClientRequest) -> bool:
 
 
 async def _means_invalid_token(response: ClientResponse) -> bool:
-    """Read the start of a 401 response, put it back, and return whether the token is invalid."""
+    """Return whether a 401 means that the token is invalid. What is read of its body is put back."""
+    decided = unauthorized.challenges_say_invalid(response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
+    if decided is not None:
+        return decided
     content = response.content
     head = bytearray()
+    limit = asyncio.timeout(unauthorized.BODY_TIMEOUT)
     try:
-        # One byte more than the limit shows whether the body ends at the limit. A body that is read to its end also
-        # releases its connection before the manager needs one.
-        while chunk := await content.read(unauthorized.MAX_BODY + 1 - len(head)):
-            head += chunk
+        async with limit:
+            # One byte more than the limit shows whether the body ends at the limit. A body that is read to its end also
+            # releases its connection before the manager needs one.
+            while chunk := await content.read(unauthorized.MAX_BODY + 1 - len(head)):
+                head += chunk
     except ClientError:
         # The stream keeps the error and raises it when the caller reads, as without this middleware.
         return False
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the time-out of the caller's request
     body = bytes(head)
     with warnings.catch_warnings():
         # Deprecated without a replacement; it is the only public way to put back what was read.
         warnings.simplefilter("ignore", DeprecationWarning)
         content.unread_data(body)
-    challenges = response.headers.getall(hdrs.WWW_AUTHENTICATE, ())
-    return unauthorized.means_invalid_token(challenges, body if len(body) <= unauthorized.MAX_BODY else None)
+    return unauthorized.body_says_invalid(None if limit.expired() or len(body) > unauthorized.MAX_BODY else body)
 
 
 def _target_without_token(response: ClientResponse, url: URL, *, was_redirected: bool) -> URL | None:
@@ -124,8 +183,7 @@ def _target_without_token(response: ClientResponse, url: URL, *, was_redirected:
     aiohttp drops ``Authorization`` on the way to another origin, but calls middlewares for each hop; without this,
     the middleware would add the token again. After the first hop to another origin, no later hop gets the token.
 
-    Whether aiohttp will follow the redirect is not known here. If it does not, and the caller requests the target next
-    in the same task, that request also counts as a hop.
+    Whether aiohttp will follow the redirect is not known here. If it does not, the next request is of another call.
     """
     location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
     if response.status not in _REDIRECTS or not location:

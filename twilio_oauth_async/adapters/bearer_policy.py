@@ -4,6 +4,9 @@
 - After a redirect to another origin, requests are sent without the token, even if that origin is allowed.
 - A 401 response that means the access token is invalid (RFC 6750 3.1 ``invalid_token``, Twilio's error 20003) makes the
   manager refresh the token, and the request is sent once more. A second 401 is returned to the caller.
+- A token that was refreshed less than a second ago is not refreshed again: the caller gets the second 401. If a server
+  rejects one new token after the other, these pauses double, up to five minutes.
+- The headers of a 401 are judged first. If they do not say why, the start of its body is read, for a second at most.
 - A request whose body cannot be sent again (a stream, a generator) is not sent again. The caller gets the first 401,
   still readable, and the next request uses a new token.
 - A request that already has an ``Authorization`` header keeps it; only its origin is checked.

@@ -51,6 +51,9 @@ class BearerAuth(BearerAuthBase, Auth):
     - After redirects, only the last request, the one that got the 401, is sent again.
     - A request with ``files=`` is not sent again.
     - User and password in a URL are ignored, because httpx prefers ``auth=``.
+    - A response hook of the client runs before this class has seen the response. A hook that raises for each 401, for
+      example with ``raise_for_status``, therefore prevents the refresh: let it ignore 401.
+    - httpx2 is the maintained package, and the one that the extra ``httpx`` installs. httpx is its predecessor.
     - If a 401 response has a content encoding other than gzip or deflate, only its headers are read.
     """
 
@@ -112,8 +115,11 @@ def _origin(request: httpx2.Request) -> _Origin:
 
 
 async def _means_invalid_token(response: httpx2.Response, peeked: PeekedStream) -> bool:
-    raw = await peeked.peek(unauthorized.MAX_BODY)
+    decided = unauthorized.challenges_say_invalid(response.headers.get_list("WWW-Authenticate"))
+    if decided is not None:
+        return decided
+    raw = await peeked.peek(unauthorized.MAX_BODY, unauthorized.BODY_TIMEOUT)
     body = None
     if raw is not None:
         body = decode(raw, response.headers.get("Content-Encoding", ""), unauthorized.MAX_BODY)
-    return unauthorized.means_invalid_token(response.headers.get_list("WWW-Authenticate"), body)
+    return unauthorized.body_says_invalid(body)

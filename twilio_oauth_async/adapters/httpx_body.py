@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -18,6 +19,8 @@ class PeekedStream(AsyncByteStream):
         self._stream = stream
         self._rest: AsyncIterator[bytes] = aiter(stream)
         self._head: list[bytes] = []
+        self._pending: asyncio.Task[bytes | None] | None = None
+        """The read that was late."""
         self._is_complete = False
         self._failure: Exception | None = None
 
@@ -27,24 +30,51 @@ class PeekedStream(AsyncByteStream):
         elapsed: timedelta | None = getattr(self._stream, "elapsed", None)
         return elapsed
 
-    async def peek(self, limit: int) -> bytes | None:
+    async def peek(self, limit: int, timeout: float) -> bytes | None:
         """Read and return the whole body, not decoded.
 
         Returns:
-            None if it is longer than `limit` bytes, or the connection breaks.
+            None if it is longer than `limit` bytes, has not arrived within `timeout` seconds, or the connection breaks.
         """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + timeout
         try:
             while sum(map(len, self._head)) <= limit:
-                self._head.append(await anext(self._rest))
-        except StopAsyncIteration:
-            self._is_complete = True
-            # Release the connection before the manager needs one.
-            await self._stream.aclose()
-            return b"".join(self._head)
+                # To cancel a read would close the connection: a late one goes on, and the caller gets its bytes.
+                self._pending = asyncio.create_task(self._read())
+                done, _ = await asyncio.wait({self._pending}, timeout=max(0.0, ends_at - loop.time()))
+                if not done:
+                    return None
+                chunk = self._take_pending()
+                if chunk is None:
+                    self._is_complete = True
+                    # Release the connection before the manager needs one.
+                    await self._stream.aclose()
+                    return b"".join(self._head)
+                self._head.append(chunk)
+        except asyncio.CancelledError:
+            await self._cancel_pending()
+            raise
         except TRANSPORT_ERRORS as error:
             # Raised later, when the caller reads the body, as without this wrapper.
             self._failure = error
         return None
+
+    async def _read(self) -> bytes | None:
+        return await anext(self._rest, None)
+
+    def _take_pending(self) -> bytes | None:
+        assert self._pending is not None, "a read has ended"
+        ended, self._pending = self._pending, None
+        return ended.result()
+
+    async def _cancel_pending(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
+            await asyncio.wait({pending})
+            if not pending.cancelled():
+                pending.exception()  # it is of no interest any more
 
     async def discard_rest(self) -> None:
         """Close the stream. It then yields the body if `peek` has read all of it, else nothing."""
@@ -57,12 +87,20 @@ class PeekedStream(AsyncByteStream):
             yield chunk
         if self._failure is not None:
             raise self._failure
+        if self._pending is not None:
+            await asyncio.wait({self._pending})
+            late = self._take_pending()
+            if late is None:
+                self._is_complete = True
+            else:
+                yield late
         if not self._is_complete:
             async for chunk in self._rest:
                 yield chunk
 
     async def aclose(self) -> None:
         """Close the stream, whether it was read or not."""
+        await self._cancel_pending()
         # Only generators have `aclose`; other iterators need no closing.
         aclose: Callable[[], Awaitable[None]] | None = getattr(self._rest, "aclose", None)
         if aclose is not None:

@@ -17,6 +17,13 @@ the client no credentials, not even from the environment::
     http.session = aiohttp.ClientSession(middlewares=(BearerAuth(manager),))
     client = Client(account_sid=sid, http_client=http, environment={"none": ""})
 
+The SDK's default HTTP client is requests, which prefers the password of a ``~/.netrc`` entry for the host to the token.
+Where there is such an entry, tell it not to::
+
+    http = TwilioHttpClient()
+    http.session.trust_env = False                           # also ignores the proxies of the environment
+    client = Client(account_sid=sid, credential_provider=BearerCredentials(manager), http_client=http)
+
 Any number of threads may wait for a token at the same time, also all threads of the event loop's default executor,
 which ``asyncio.to_thread`` uses: the package has threads of its own for its stores and for name resolution. This does
 not hold for what the application provides. If that uses the default executor while all its threads wait, there is no

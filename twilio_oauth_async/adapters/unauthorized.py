@@ -1,9 +1,12 @@
-"""Whether a 401 means the access token is invalid, so that a refresh may help (RFC 6750 3.1)."""
+"""Whether a 401 means the access token is invalid, so that a refresh may help (RFC 6750 3.1).
+
+The headers are examined first. The body is examined only if they do not decide, because it may never arrive.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,6 +16,9 @@ from twilio_oauth_async.protocol.messages import Context, Response
 
 MAX_BODY: Final = 16 << 10
 """Limit in bytes: a longer decoded body of a 401 is not examined. Twilio's bodies have a few hundred bytes."""
+
+BODY_TIMEOUT: Final = 1.0
+"""Seconds after which a body of a 401 that has not arrived is not waited for. The caller can still read it."""
 
 AUTHENTICATE: Final = 20003
 """Twilio's error "Authenticate", for an access token that has expired or was revoked."""
@@ -27,32 +33,41 @@ _SCHEME_OR_PARAMETER = re.compile(
 _TWILIO_XML = re.compile(rb"<Code>\s*20003\s*</Code>")
 
 
-def means_invalid_token(challenges: Iterable[str], body: bytes | None) -> bool:
-    """Whether a 401 response means the access token is expired, revoked or otherwise invalid.
+def challenges_say_invalid(challenges: Iterable[str]) -> bool | None:
+    """Return whether the headers of a 401 say that the access token is expired, revoked or otherwise invalid.
 
     Args:
         challenges: the values of all ``WWW-Authenticate`` headers.
-        body: the decoded body; None if it is longer than `MAX_BODY` or could not be read or decoded.
+
+    Returns:
+        None: they do not say why the request was refused, so the body may.
     """
-    return any(map(_has_invalid_token_error, challenges)) or (body is not None and _has_authenticate_error(body))
+    errors = {error for header in challenges for error in _bearer_errors(header)}
+    return "invalid_token" in errors if errors else None
 
 
-def _has_invalid_token_error(challenges: str) -> bool:
-    """Whether a ``Bearer`` challenge among `challenges` has ``error="invalid_token"``.
+def _bearer_errors(header: str) -> Iterator[str]:
+    """Yield the ``error`` parameters of the ``Bearer`` challenges in one header.
 
     One header may contain several challenges (RFC 9110 11.6.1); the parameter must belong to the ``Bearer`` one.
     """
     scheme = ""
-    for match in _SCHEME_OR_PARAMETER.finditer(challenges):
+    for match in _SCHEME_OR_PARAMETER.finditer(header):
         value = match["value"] if match["quoted"] is None else re.sub(r"\\(.)", r"\1", match["quoted"])
         if value is None:
             scheme = match["name"].lower()
-        elif scheme == "bearer" and match["name"].lower() == "error" and value == "invalid_token":
-            return True
-    return False
+        elif scheme == "bearer" and match["name"].lower() == "error":
+            yield value
 
 
-def _has_authenticate_error(body: bytes) -> bool:
+def body_says_invalid(body: bytes | None) -> bool:
+    """Return whether the body of a 401 says that the access token is invalid.
+
+    Args:
+        body: the decoded body; None if it is longer than `MAX_BODY`, or could not be read or decoded, or is late.
+    """
+    if body is None:
+        return False
     if _TWILIO_XML.search(body):
         # The classic API responds with XML if the path does not end with ".json".
         return True

@@ -58,7 +58,7 @@ class OAuthSession(HoldsSecrets):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
-        max_response_bytes: int = 1 << 20,
+        max_response_bytes: int = 1 << 18,
         max_connections: int = 256,
         clock: Clock = SystemClock(),  # noqa: B008 - stateless
     ) -> None:
@@ -130,7 +130,7 @@ class OAuthSession(HoldsSecrets):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
-        max_response_bytes: int = 1 << 20,
+        max_response_bytes: int = 1 << 18,
         max_connections: int = 256,
         clock: Clock = SystemClock(),  # noqa: B008 - stateless
     ) -> Self:

@@ -7,7 +7,7 @@ import binascii
 import string
 from typing import Final
 
-from twilio_oauth_async.protocol.codec import Malformed
+from twilio_oauth_async.protocol.strict_json import Malformed
 
 # RFC 4648 5
 _ALPHABET: Final = (string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_").encode("ascii")

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import attrs
 
 from twilio_oauth_async.errors import IdTokenError
-from twilio_oauth_async.protocol.codec import Malformed, decode_json
+from twilio_oauth_async.protocol.strict_json import Malformed, decode_json
 
 MAX_SUBJECT_LENGTH = 255
 """ASCII characters (OpenID Connect Core 2)."""

@@ -15,7 +15,7 @@ import attrs
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.oidc import base64url
 from twilio_oauth_async.oidc.jwa import Algorithm, jwa_name
-from twilio_oauth_async.protocol.codec import Malformed
+from twilio_oauth_async.protocol.strict_json import Malformed
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, RSAKey

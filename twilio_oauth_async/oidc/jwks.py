@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from twilio_oauth_async.oidc.jwa import Algorithm
 from twilio_oauth_async.oidc.jwk import PublicKey, import_public_key
-from twilio_oauth_async.protocol.codec import Malformed
+from twilio_oauth_async.protocol.strict_json import Malformed
 
 MAX_KEYS = 1_000
 """Keys of one set; further keys are ignored."""

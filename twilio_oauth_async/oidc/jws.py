@@ -15,8 +15,8 @@ import attrs
 from twilio_oauth_async.errors import IdTokenError
 from twilio_oauth_async.oidc import base64url
 from twilio_oauth_async.oidc.jwa import Algorithm
-from twilio_oauth_async.protocol.codec import Malformed, decode_json
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
+from twilio_oauth_async.protocol.strict_json import Malformed, decode_json
 
 MAX_LENGTH = 64 * 1024
 """Characters of an ID token. A typical one has about a thousand."""

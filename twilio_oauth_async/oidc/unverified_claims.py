@@ -11,7 +11,7 @@ from typing import cast
 
 from twilio_oauth_async.errors import IdTokenError
 from twilio_oauth_async.oidc import base64url
-from twilio_oauth_async.protocol.codec import Malformed, decode_json
+from twilio_oauth_async.protocol.strict_json import Malformed, decode_json
 
 
 def read_unverified(id_token: str) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import attrs
 
 from twilio_oauth_async.errors import ConfigurationError
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.endpoints import DEVICE_CODE, is_secure
 from twilio_oauth_async.protocol.instructions import Instructions
 from twilio_oauth_async.protocol.messages import Context, Request, Response
@@ -118,5 +118,5 @@ def _absolute_uri(name: str, value: object, base_url: str) -> object:
             url = None
     if url is None or not is_secure(url):
         # The user types a password on this page: no other scheme is allowed, and plain http only to loopback.
-        raise codec.Malformed(f"{name}: not an https URL")
+        raise strict_json.Malformed(f"{name}: not an https URL")
     return url

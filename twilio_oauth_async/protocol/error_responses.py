@@ -27,7 +27,7 @@ from twilio_oauth_async.errors import (
     UnauthorizedClientError,
     UnsupportedGrantTypeError,
 )
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.messages import Context, Response
 from twilio_oauth_async.protocol.retry_after import read_retry_after
 from twilio_oauth_async.protocol.sanitization import clean
@@ -81,8 +81,8 @@ def read_object(response: Response) -> dict[str, object]:
     reason: str | None = None
     value: object = None
     try:
-        value = codec.decode_json(response.body)
-    except codec.Malformed as error:
+        value = strict_json.decode_json(response.body)
+    except strict_json.Malformed as error:
         reason = str(error)
     if reason is not None:
         raise Unreadable(reason)

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping
 from typing import cast
 
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import strict_json
 from twilio_oauth_async.protocol.error_responses import Unreadable, read_object
 from twilio_oauth_async.protocol.messages import Response
 
@@ -34,8 +34,8 @@ def read_key_set(response: Response) -> Mapping[str, object]:
     except Unreadable as error:
         reason = str(error)
     value: object = None
-    with contextlib.suppress(codec.Malformed):
-        value = codec.decode_json_leniently(response.body)
+    with contextlib.suppress(strict_json.Malformed):
+        value = strict_json.decode_json_leniently(response.body)
     body = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     keys = body.get("keys")
     if not isinstance(keys, list):
@@ -57,15 +57,15 @@ def skip_unusable_entries(body: Mapping[str, object]) -> Mapping[str, object]:
     keys: list[object] = [entry for entry in entries if isinstance(entry, dict)]
     if len(keys) < len(entries):
         if not keys:
-            raise codec.Malformed("keys: no entry is an object")
+            raise strict_json.Malformed("keys: no entry is an object")
         _log_once("skipped an entry that is not an object")
     return {**body, "keys": keys}
 
 
 def _is_json(value: object) -> bool:
-    """Return whether no value in `value` is `codec.UNUSABLE`, and no string has a lone surrogate."""
+    """Return whether no value in `value` is `strict_json.UNUSABLE`, and no string has a lone surrogate."""
     try:
-        codec.encode_json(value).encode()
+        strict_json.encode_json(value).encode()
     except (TypeError, ValueError):
         return False
     return True

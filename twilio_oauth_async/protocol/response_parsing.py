@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias, TypeVar
 
 from twilio_oauth_async.errors import ApiError, ProtocolError
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.error_responses import (
     Unreadable,
     describes_error,
@@ -52,7 +52,7 @@ def parse(
             body = prepare(body)
         # RFC 6749 5.1: unknown members are ignored. In this contract null means the same as absent.
         return codec.structure({name: value for name, value in body.items() if value is not None}, kind)
-    except (Unreadable, codec.Malformed) as error:
+    except (Unreadable, strict_json.Malformed) as error:
         reason = str(error)
     return protocol_error(response, reason, context)
 
@@ -64,4 +64,4 @@ def check_text(name: str, value: object, allowed: re.Pattern[str]) -> None:
         Malformed: `value` is an empty string, or has a character that is not allowed.
     """
     if isinstance(value, str) and not allowed.fullmatch(value):
-        raise codec.Malformed(f"{name}: empty, or contains characters that are not allowed")
+        raise strict_json.Malformed(f"{name}: empty, or contains characters that are not allowed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import codec, strict_json
 
 MAX_RETRY_AFTER = 86_400.0
 """Seconds. A ``Retry-After`` of more than a day is treated as a mistake and ignored."""
@@ -23,7 +23,7 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
     if seconds is None:
         try:
             seconds = (codec.parse_date(value) - now).total_seconds()
-        except codec.Malformed:
+        except strict_json.Malformed:
             return None
         # A date in the past means "retry now"; it must not be ignored like a negative number.
         seconds = max(seconds, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import codec, strict_json
 
 
 class HoldsSecrets:
@@ -34,7 +34,7 @@ class Storable(HoldsSecrets):
 
     def to_json(self) -> str:
         """Return one line of JSON, secrets included."""
-        return codec.encode_json(codec.unstructure(self))
+        return strict_json.encode_json(codec.unstructure(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.models import Token
 
 
@@ -36,7 +36,7 @@ def measure_skew(headers: Mapping[str, str], sent: datetime, received: datetime)
         return None
     try:
         date = codec.parse_date(value)
-    except codec.Malformed:
+    except strict_json.Malformed:
         return None
     lowest = (date - received).total_seconds()
     highest = (date - sent).total_seconds() + 1

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import cast
 
-from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.error_responses import Unreadable, read_object
 from twilio_oauth_async.protocol.messages import Response
 from twilio_oauth_async.protocol.parameters import PRINTABLE, VISIBLE
@@ -45,7 +45,7 @@ _logged: set[tuple[str, str]] = set()
 def read_token_object(response: Response) -> Mapping[str, object]:
     """Return the JSON object in the body of a 2xx token response.
 
-    The media type and the charset may be wrong, and the body may be JSON that only `codec.decode_json_leniently`
+    The media type and the charset may be wrong, and the body may be JSON that only `strict_json.decode_json_leniently`
     accepts, if there is an access token in it.
 
     Raises:
@@ -57,8 +57,8 @@ def read_token_object(response: Response) -> Mapping[str, object]:
     except Unreadable as error:
         reason = str(error)
     value: object = None
-    with contextlib.suppress(codec.Malformed):
-        value = codec.decode_json_leniently(response.body)
+    with contextlib.suppress(strict_json.Malformed):
+        value = strict_json.decode_json_leniently(response.body)
     body = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     if not isinstance(body.get("access_token"), str):
         # Nothing was issued, so nothing is lost: the strict rules apply.
@@ -108,7 +108,7 @@ def _read_token_type(value: object) -> str:
         if value.lower() != "bearer":
             _log_once("token_type", "empty or with white space, treated as Bearer")
         return "Bearer"
-    raise codec.Malformed("token_type: only Bearer is supported")  # RFC 6749 7.1
+    raise strict_json.Malformed("token_type: only Bearer is supported")  # RFC 6749 7.1
 
 
 def _read_text(body: Mapping[str, object], name: str, allowed: re.Pattern[str]) -> str | None:
@@ -142,7 +142,7 @@ def _read_expiry(
     if isinstance(date, str):
         try:
             return shift(codec.parse_date(date), -clock_skew)
-        except codec.Malformed:
+        except strict_json.Malformed:
             pass
     if date is not None:
         _log_once(date_name, _EXPIRY_UNKNOWN)

@@ -45,6 +45,7 @@ from twilio_oauth_async.tokens.validity import (
     effective_need,
     hold,
     is_rejected,
+    pause,
     seconds_left,
 )
 
@@ -56,11 +57,6 @@ MAX_SAVE_PAUSE = 30.0
 
 MAX_CONFLICTS = 3
 """Conflicts in a row after which the store is taken to contradict itself."""
-
-
-def pause(failures: int, longest: float) -> float:
-    """Return the seconds to wait after `failures` failures in a row: 1 s, doubling up to `longest`."""
-    return min(MIN_REFRESH_GAP * 2.0 ** min(failures - 1, 32), longest)
 
 
 def decide(state: TokenState, now: Now, leeway: float, need: float = 0.0) -> Decision:
@@ -186,14 +182,15 @@ def advance(state: TokenState, outcome: Outcome, now: Now) -> TokenState:
             if not state.holds(of):
                 return attrs.evolve(state, is_marked=False)
             new = attrs.evolve(of, token=token, generation=of.generation + 1, obtained_at=now.wall, unanswered=0)
-            return state.with_new(hold(new, now, before=state.held, is_new=True, is_issued=True))
+            held = hold(new, now, before=state.held, is_new=True, is_issued=True)
+            return state.with_new(held, rejections=state.rejections_in_a_row)
         case RequestFailed():
             return _after_request_failure(state, outcome, now)
         case SignedIn():
             return _after_sign_in(state, outcome, now)
         case Rejected(access_token):
             is_current = state.used is None or state.used.stored.token.access_token == access_token
-            return attrs.evolve(state, rejected=access_token) if is_current else state
+            return state.with_rejected(access_token) if is_current else state
         case Unwanted(access_token):
             return attrs.evolve(state, unwanted=access_token)
         case RevokeFailed(error):
@@ -347,4 +344,6 @@ def _after_sign_in(state: TokenState, signed_in: SignedIn, now: Now) -> TokenSta
     if latest is not None and stored.signed_in_at <= latest and not signed_in.is_exact:
         # It is the later one, although the host that saved the one before has a clock that is ahead.
         stored = attrs.evolve(stored, signed_in_at=latest + timedelta(microseconds=1))
-    return state.with_new(hold(stored, now, is_new=True, is_issued=not state.interactive), store_failures=0)
+    rejections = 0 if state.interactive else state.rejections_in_a_row
+    new = hold(stored, now, is_new=True, is_issued=not state.interactive)
+    return state.with_new(new, store_failures=0, rejections=rejections)

@@ -70,6 +70,8 @@ class TokenState:
     saving: Saving = Saving.SAVED
     rejected: str | None = attrs.field(default=None, repr=False)
     """An access token that a resource server has rejected."""
+    rejections: int = 0
+    """Tokens in a row that were requested because the one before was rejected, and were rejected too; with the last."""
     unwanted: str | None = attrs.field(default=None, repr=False)
     """An access token that is to be replaced, however long it is valid."""
 
@@ -141,6 +143,20 @@ class TokenState:
         if self.signed_in_at is None or self.signed_in_at < stored.signed_in_at:
             return attrs.evolve(self, signed_in_at=stored.signed_in_at)
         return self
+
+    @property
+    def rejections_in_a_row(self) -> int:
+        """`rejections` for a token that is received now: it goes on counting if that replaces a rejected one."""
+        held = self.held
+        return self.rejections if held is not None and held.stored.token.access_token == self.rejected else 0
+
+    def with_rejected(self, access_token: str) -> TokenState:
+        """Note that a resource server has rejected the token that is in use."""
+        if access_token == self.rejected:
+            return self
+        # A token of a sign-in or of another process is replaced at once, and not counted.
+        is_counted = self.used is not None and self.used.issued > -math.inf
+        return attrs.evolve(self, rejected=access_token, rejections=self.rejections + 1 if is_counted else 0)
 
     def in_use(self) -> TokenState:
         """Give the held token to callers, although it could not be saved: it is valid (fault 24)."""

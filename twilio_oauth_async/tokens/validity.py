@@ -17,9 +17,17 @@ from twilio_oauth_async.tokens.state import Held, Now, TokenState
 LEEWAY_SHARE = 0.1
 """The largest leeway, as a share of the lifetime: a token of one minute must not be refreshed all the time."""
 
+MAX_REJECTION_GAP = 300.0
+"""Seconds. If a resource server rejects one new token after the other, this gap doubles up to this."""
+
 MIN_REFRESH_GAP = 1.0
 """Seconds. A token that was received counts as valid for this time, even if it had expired before or is rejected by a
 resource server: a server that issues such tokens is asked once a second (fault 17)."""
+
+
+def pause(failures: int, longest: float) -> float:
+    """Return the seconds to wait after `failures` failures in a row: 1 s, doubling up to `longest`."""
+    return min(MIN_REFRESH_GAP * 2.0 ** min(failures - 1, 32), longest)
 
 
 def expiry_of(stored: StoredToken) -> datetime | None:
@@ -95,15 +103,20 @@ def hold(
 def seconds_left(state: TokenState, held: Held, now: Now) -> float:
     """Return the seconds until `held` expires, by the clock that says less; not positive: it has expired.
 
-    An access token that a resource server has rejected is not used after `MIN_REFRESH_GAP`.
+    An access token that a resource server has rejected is used until the gap since its receipt has passed.
     """
     left = held.expires - now.monotonic
     expires_at = expiry_of(held.stored)
     if expires_at is not None:
         left = min(left, (expires_at - now.wall).total_seconds())
     if is_rejected(state, held):
-        left = min(left, held.issued + MIN_REFRESH_GAP - now.monotonic)
+        left = min(left, held.issued + rejection_gap(state) - now.monotonic)
     return left
+
+
+def rejection_gap(state: TokenState) -> float:
+    """Return the seconds between the receipt of a token that was rejected and the refresh: another may not help."""
+    return pause(max(state.rejections, 1), MAX_REJECTION_GAP)
 
 
 def is_rejected(state: TokenState, held: Held) -> bool:
@@ -142,6 +155,6 @@ def fresh(state: TokenState, leeway: float) -> Fresh | None:
     expires_at = expiry_of(used.stored)
     monotonic = used.expires - margin
     if is_rejected(state, used):
-        monotonic = min(monotonic, used.issued + MIN_REFRESH_GAP)
+        monotonic = min(monotonic, used.issued + rejection_gap(state))
     wall = math.inf if expires_at is None else expires_at.timestamp() - margin
     return Fresh(used.stored.token, monotonic, wall)

@@ -17,7 +17,13 @@ with atheris.instrument_imports(include=["twilio_oauth_async"]):
     from multidict import CIMultiDict
 
     from twilio_oauth_async.errors import ApiError, ProtocolError, TwilioOAuthError
-    from twilio_oauth_async.protocol import codec, device_authorization, discovery, token_endpoint, user_info
+    from twilio_oauth_async.protocol import (
+        device_authorization,
+        discovery,
+        strict_json,
+        token_endpoint,
+        user_info,
+    )
     from twilio_oauth_async.protocol.messages import Context, Response
 
 CONTEXT = Context(now=datetime(2026, 1, 1, tzinfo=UTC), base_url="https://oauth.example", sent=("canary-secret",))
@@ -39,8 +45,8 @@ def parse_once(data: bytes) -> None:
     if len(data) < 2:
         return
     parse, status, body = PARSERS[data[0] % len(PARSERS)], STATUSES[data[1] % len(STATUSES)], data[2:]
-    with contextlib.suppress(codec.Malformed):
-        codec.decode_json(body)
+    with contextlib.suppress(strict_json.Malformed):
+        strict_json.decode_json(body)
     response = Response(status=status, headers=CIMultiDict({"Content-Type": "application/json"}), body=body)
     outcome = parse(response, CONTEXT)
     if isinstance(outcome, TwilioOAuthError):
