@@ -6,8 +6,17 @@ import contextlib
 import pytest
 
 from tests.helpers.event_loop import other_tasks, run_turns
+from tests.helpers.raw_server import http, silence
 from tests.helpers.scripted_manager import scripted_manager_expired
-from twilio_oauth_async import AccessDeniedError, TransportError, VirtualClock, telemetry
+from tests.helpers.scripted_server import scripted
+from twilio_oauth_async import (
+    AccessDeniedError,
+    ConfigurationError,
+    OAuthSession,
+    TransportError,
+    VirtualClock,
+    telemetry,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -58,7 +67,8 @@ async def test_observe_device_flow_success_reports_ok_and_duration(observer, clo
     [
         (AccessDeniedError(), "AccessDeniedError"),
         (asyncio.CancelledError(), "cancelled"),
-        (RuntimeError(), "cancelled"),
+        (KeyError("canary"), "KeyError"),
+        (KeyboardInterrupt(), "cancelled"),
         (GeneratorExit(), "cancelled"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -93,7 +103,7 @@ async def test_observe_request_reports_returned_error_and_labels(observer, clock
     """The form for `client.exchange`, which returns errors instead of raising them."""
     labels = {"url.path": "/v1/token"}
     with telemetry.observe(
-        "twilio_oauth.request", clock, attributes={"http.request.method": "POST"}, labels=labels, exceptions=False
+        "twilio_oauth.request", clock, attributes={"http.request.method": "POST"}, labels=labels
     ) as operation:
         clock.advance(2)
         operation.set_result(result)
@@ -112,13 +122,26 @@ async def test_observe_request_reports_returned_error_and_labels(observer, clock
     assert labels == {"url.path": "/v1/token"}
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), TransportError("down")], ids=lambda e: type(e).__name__)
-async def test_observe_without_exceptions_reports_no_outcome_for_an_exception(observer, clock, error):
-    with pytest.raises(type(error)):
-        with telemetry.observe("twilio_oauth.request", clock, attributes={"attempts": 1}, exceptions=False):
-            raise error
-    assert observer.spans == [("twilio_oauth.request", {"attempts": 1})]
-    assert observer.records == []
+async def test_cancelled_request_reports_outcome_attempts_and_duration(observer):
+    async with scripted(http(503), silence) as (server, session):
+        requesting = asyncio.create_task(session.fetch_certs())
+        while len(server.requests) < 2:
+            await asyncio.sleep(0)
+        requesting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await requesting
+    [(name, attributes)] = observer.spans
+    assert (name, attributes["outcome"], attributes["attempts"]) == ("twilio_oauth.request", "cancelled", 2)
+    [(name, seconds, labels)] = observer.records
+    assert (name, labels) == ("twilio_oauth.request.duration", {"url.path": "/v1/certs", "outcome": "cancelled"})
+    assert seconds >= 0
+    assert observer.counts == [("twilio_oauth.retries", {"url.path": "/v1/certs"}, 1)]
+
+
+async def test_request_of_a_session_that_is_not_open_reports_the_error(observer):
+    with pytest.raises(ConfigurationError):
+        await OAuthSession().fetch_certs()
+    assert observer.spans[0][1]["outcome"] == "ConfigurationError"
 
 
 async def test_observe_refresh_counts_the_outcome_and_records_no_duration(observer):

@@ -20,7 +20,7 @@ twilio_oauth.refreshes              counter    outcome
 twilio_oauth.pool.store_failures    counter    store: ``flow store`` or ``token store`` of a `DeviceFlowPool`
 ==================================  =========  ===========================================================
 
-`outcome` is ``ok``, ``cancelled`` or the class name of an error. A request that is cancelled has no `outcome`.
+`outcome` is ``ok``, ``cancelled`` or the class name of an exception.
 
 The names are stable. No attribute contains a value that was sent or received.
 """

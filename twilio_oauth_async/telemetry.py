@@ -105,7 +105,6 @@ def observe(
     attributes: Attributes | None = None,
     *,
     labels: Attributes | None = None,
-    exceptions: bool = True,
 ) -> AbstractContextManager[Operation]:
     """Return a context manager that reports the operation inside its ``with`` block::
 
@@ -113,42 +112,38 @@ def observe(
             return await self._wait(authorization)
 
     It opens a span. At the end it adds `outcome` to the span, and to the operation's duration histogram or outcome
-    counter if it has one. `outcome` is ``ok``, the class name of the `TwilioOAuthError` that was raised or that
-    `Operation.set_result` was called with, or ``cancelled`` for any other exception.
+    counter if it has one. `outcome` is ``ok``, the class name of the exception that was raised or of the error that
+    `Operation.set_result` was called with, or ``cancelled``.
 
     Args:
         name: the operation.
         timer: measures the duration; read only if the operation has a duration histogram.
         attributes: attributes of the span only.
         labels: attributes of the span, the histogram and the counter.
-        exceptions: False for an operation that returns its errors: an exception then ends the span without an
-            outcome, and nothing else is reported.
     """
     if observer is None:
         return _UNOBSERVED
-    return _reported(observer, name, timer, {**(attributes or {}), **(labels or {})}, labels or {}, exceptions)
+    return _reported(observer, name, timer, {**(attributes or {}), **(labels or {})}, labels or {})
 
 
 @contextlib.contextmanager
 def _reported(
-    observer: Observer, name: SpanName, timer: Timer, attributes: Attributes, labels: Attributes, exceptions: bool
+    observer: Observer, name: SpanName, timer: Timer, attributes: Attributes, labels: Attributes
 ) -> Generator[Operation]:
     histogram, counter = _DURATIONS.get(name), _COUNTERS.get(name)
     started = timer.monotonic() if histogram is not None else 0.0
     with observer.span(name, attributes) as added:
         operation = _ReportedOperation(observer, added)
-        failure: str | None = "cancelled"
+        failure: str | None = "cancelled"  # CancelledError, GeneratorExit, KeyboardInterrupt
         try:
             yield operation
             failure = None
-        except TwilioOAuthError as error:
+        except Exception as error:
             failure = type(error).__name__
             raise
         finally:
-            outcome = failure or operation.outcome or "ok"
-            if failure is None or exceptions:
-                added["outcome"] = outcome
-                if histogram is not None:
-                    observer.record(histogram, timer.monotonic() - started, {**labels, "outcome": outcome})
-                if counter is not None:
-                    observer.count(counter, {**labels, "outcome": outcome})
+            outcome = added["outcome"] = failure or operation.outcome or "ok"
+            if histogram is not None:
+                observer.record(histogram, timer.monotonic() - started, {**labels, "outcome": outcome})
+            if counter is not None:
+                observer.count(counter, {**labels, "outcome": outcome})

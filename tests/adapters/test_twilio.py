@@ -10,6 +10,7 @@ import time
 
 import aiohttp
 import pytest
+import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.credential.credential_provider import CredentialProvider
 from twilio.http.async_http_client import AsyncTwilioHttpClient
@@ -302,3 +303,17 @@ def test_blocking_client_and_logging_setup_of_the_sdk_are_not_imported():
     )
     assert (result.stdout, result.stderr) == ("False False []\n", "")
     assert logging.getLogger("twilio_oauth_async").handlers
+
+
+@pytest.mark.parametrize(("trust_env", "scheme"), [(True, "Basic"), (False, "Bearer")])
+def test_netrc_entry_replaces_the_token_unless_the_client_of_the_sdk_ignores_the_environment(
+    trust_env, scheme, tmp_path, monkeypatch
+):
+    """What the docstring of the module says about requests."""
+    (tmp_path / "netrc").write_text("machine api.twilio.com login me password netrc-canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    client = TwilioHttpClient()
+    if not trust_env:
+        client.session.trust_env = False
+    request = requests.Request("GET", "https://api.twilio.com/", headers={"Authorization": "Bearer acc-canary"})
+    assert client.session.prepare_request(request).headers["Authorization"].split()[0] == scheme

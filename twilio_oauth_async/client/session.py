@@ -299,26 +299,29 @@ class OAuthSession(HoldsSecrets):
         limit = self.timeout if timeout is None else min(timeout, self.timeout)
         method: telemetry.Attributes = {"http.request.method": request.method}
         path: telemetry.Attributes = {"url.path": request.path}
-        with telemetry.observe("twilio_oauth.request", self.clock, method, labels=path, exceptions=False) as operation:
-            outcome, attempts = await self._send(request, parse, limit)
+        with telemetry.observe("twilio_oauth.request", self.clock, method, labels=path) as operation:
+            outcome = await self._send(request, parse, limit, operation)
             operation.set_result(outcome)
-            operation.set_attribute("attempts", attempts)
-            if attempts > 1:
-                operation.count("twilio_oauth.retries", path, attempts - 1)
-        return outcome
+            return outcome
 
-    async def _send(self, request: Request, parse: Parse[T], timeout: float) -> tuple[T | TwilioOAuthError, int]:
-        """Send `request`, with retries where they are allowed; return the outcome and the number of attempts."""
-        started = self.clock.monotonic()
-        deadline = started + timeout
+    async def _send(
+        self, request: Request, parse: Parse[T], timeout: float, operation: telemetry.Operation
+    ) -> T | TwilioOAuthError:
+        """Send `request`, with retries where they are allowed; return the outcome."""
+        deadline = (started := self.clock.monotonic()) + timeout
         headers: Mapping[str, str] = request.headers
         if self._authorization is not None and request.with_account and "Authorization" not in headers:
             headers = {"Authorization": self._authorization, **headers}
         sent = self._secrets + request.secrets
+        attempts = 0
 
         async def attempt() -> Attempt[T | TwilioOAuthError]:
-            # aiohttp reads a timeout of 0 as no timeout.
-            left = max(deadline - self.clock.monotonic(), 0.001)
+            nonlocal attempts
+            attempts += 1
+            operation.set_attribute("attempts", attempts)
+            if attempts > 1:
+                operation.count("twilio_oauth.retries", {"url.path": request.path})
+            left = deadline - self.clock.monotonic()
             sent_at = self.clock.now()
             with in_flight.request():
                 response = await self._transport.send(self.base_url, request, headers, left)
@@ -334,9 +337,9 @@ class OAuthSession(HoldsSecrets):
             return Attempt(outcome, retryable=response.status in RETRIED_STATUSES, retry_after=retry_after)
 
         if request.repeatable:
-            last, attempts = await send_with_retry(attempt, self._retry, self.clock, deadline)
+            last, _ = await send_with_retry(attempt, self._retry, self.clock, deadline)
         else:
-            last, attempts = await attempt(), 1
+            last = await attempt()
         elapsed = self.clock.monotonic() - started
         outcome = last.outcome
         if isinstance(outcome, TransportError):
@@ -344,4 +347,4 @@ class OAuthSession(HoldsSecrets):
         if _log.isEnabledFor(logging.DEBUG):
             result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
             _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)
-        return outcome, attempts
+        return outcome
