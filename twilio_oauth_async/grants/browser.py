@@ -70,7 +70,7 @@ async def _call_in_thread(function: Callable[[str], Any], url: str) -> Any:
             loop.call_soon_threadsafe(finish, result, error)
 
     def finish(*outcome: Any) -> None:
-        if not future.done():  # else nobody waits for it any more
+        if not future.done():  # else the caller was cancelled
             future.set_result(outcome)
 
     threading.Thread(target=call, name="twilio-oauth-browser", daemon=True).start()
