@@ -118,7 +118,7 @@ class OAuthSession(HoldsSecrets):
     @classmethod
     def from_env(
         cls,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         *,
         base_url: str | None = None,
         region: str | None = None,
@@ -136,6 +136,8 @@ class OAuthSession(HoldsSecrets):
     ) -> Self:
         """Create a session from the environment variables that Twilio's own SDKs read.
 
+        `environ` has the variables; None: those of the process, as they are when this is called.
+
         ``TWILIO_API_KEY`` with ``TWILIO_API_SECRET`` is preferred to ``TWILIO_ACCOUNT_SID`` with
         ``TWILIO_AUTH_TOKEN``. ``TWILIO_OAUTH_URL`` (``twilio-oauth emulator`` prints it) is used as `base_url` if
         `base_url`, `region` and `edge` are all missing. If there is still no base URL, ``TWILIO_REGION`` and
@@ -144,6 +146,8 @@ class OAuthSession(HoldsSecrets):
         Raises:
             ConfigurationError: the variables hold no complete pair of credentials, or as the constructor.
         """
+        # Not a default of the parameter: signature, help() and editors would show the secrets of the process.
+        environ = os.environ if environ is None else environ
         username, password = credentials_from(environ)
         base_url, region, edge = server_from(environ, base_url, region, edge)
         return cls(
