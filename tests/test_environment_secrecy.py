@@ -20,8 +20,6 @@ DESCRIBE = """
 import importlib, inspect, json, pkgutil, pydoc, sys
 import twilio_oauth_async
 
-SKIPPED = {"twilio_oauth_async.__main__"}  # it runs the command
-
 def members(kind):
     for name, raw in vars(kind).items():
         yield name, raw.__func__ if isinstance(raw, (classmethod, staticmethod)) else getattr(raw, "fget", None) or raw
@@ -45,8 +43,7 @@ def texts(name, value):
 found, names = [], 0
 modules = [twilio_oauth_async]
 for info in pkgutil.walk_packages(twilio_oauth_async.__path__, "twilio_oauth_async."):
-    if info.name not in SKIPPED:
-        modules.append(importlib.import_module(info.name))
+    modules.append(importlib.import_module(info.name))
 for module in modules:
     values = {name: getattr(module, name) for name in {*vars(module), *getattr(module, "__all__", ())}}
     described = [(module.__name__, pydoc.render_doc(module))]
