@@ -52,10 +52,10 @@ class SystemClock:
     __slots__ = ()
 
     # Functions in C and not methods that call them: `TokenManager.token` uses both clocks in every call.
-    monotonic = staticmethod(time.monotonic)
-    now = staticmethod(functools.partial(datetime.now, UTC))
+    monotonic: staticmethod[[], float] = staticmethod(time.monotonic)
+    now: staticmethod[[], datetime] = staticmethod(functools.partial(datetime.now, UTC))
     # The wall clock as POSIX seconds: `now` still takes several times as long. See `wall_seconds`.
-    timestamp = staticmethod(time.time)
+    timestamp: staticmethod[[], float] = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         """Wait with ``asyncio.sleep``."""

@@ -44,7 +44,7 @@ class Bearer:
         if foreign not in {"refuse", "skip"}:
             raise ConfigurationError('foreign must be "refuse" or "skip"')
         self.source = source
-        self.origins = Origins(origins)
+        self.origins: Origins = Origins(origins)
         self.foreign = foreign
 
     def __repr__(self) -> str:

@@ -67,7 +67,7 @@ class Origins:
             raise ConfigurationError("origins must be a sequence of patterns, not one string")
         if not patterns:
             raise ConfigurationError("origins must not be empty: no request would get the token")
-        self.patterns = tuple(patterns)
+        self.patterns: tuple[str, ...] = tuple(patterns)
         self._origins = tuple(_parse(pattern) for pattern in self.patterns)
 
     def allow(self, scheme: str, host: str, port: int | None) -> bool:

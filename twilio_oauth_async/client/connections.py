@@ -79,9 +79,9 @@ class Body(aiohttp.BytesPayload):
         """Create the body `value`; `kept` is that of the session."""
         super().__init__(value)
         self._kept = kept
-        self.is_sent = False
+        self.is_sent: bool = False
         """At least a part of the head was passed to the transport, so that the server may have received it."""
-        self.is_reused = False
+        self.is_reused: bool = False
         """The connection has carried a request before."""
 
     @property

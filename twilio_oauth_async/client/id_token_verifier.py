@@ -56,7 +56,7 @@ class IdTokenVerifier:
             raise ConfigurationError(f"leeway must be from 0 to {rules.MAX_LEEWAY:.0f} seconds")
         require_jose()
         self.client_sid = client_sid
-        self.issuer = session.issuer if issuer is None else issuer
+        self.issuer: str = session.issuer if issuer is None else issuer
         self._session = session
         self._allowed = allowed_algorithms(algorithms)
         self._leeway = float(leeway)

@@ -94,11 +94,11 @@ class OAuthSession(HoldsSecrets):
             raise ConfigurationError("timeout must be a positive number of seconds")
         if not is_secure(issuer):
             raise ConfigurationError("issuer must be an https URL")
-        self.base_url = choose_base_url(base_url, region, edge)
+        self.base_url: str = choose_base_url(base_url, region, edge)
         self.issuer = issuer
-        self.timeout = float(timeout)
+        self.timeout: float = float(timeout)
         self.clock = clock
-        self.clock_skew = 0.0
+        self.clock_skew: float = 0.0
         """Seconds: the server's time minus the time of `clock`, as in the ``Date`` header of the latest token response;
         0.0 if they agree, and until there is such a response."""
         self._retry = retry
