@@ -98,7 +98,7 @@ class VirtualClock:
         Raises:
             ValueError: `start` is naive.
         """
-        if start.tzinfo is None:
+        if getattr(start, "tzinfo", None) is None:  # also for a value that is no datetime
             raise ValueError("start must be an aware datetime, for example datetime(2026, 1, 1, tzinfo=UTC)")
         in_flight.start_counting()
         self.auto = auto

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import attrs
@@ -63,7 +63,7 @@ class Origins:
         Raises:
             ConfigurationError: `patterns` is empty or a string, or one of them is invalid.
         """
-        if isinstance(patterns, str):
+        if isinstance(patterns, (str, bytes)) or not isinstance(patterns, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("origins must be a sequence of patterns, not one string")
         if not patterns:
             raise ConfigurationError("origins must not be empty: no request would get the token")
@@ -84,10 +84,10 @@ class Origins:
         return any(origin.matches(scheme, host, port) for origin in self._origins)
 
 
-def _parse(pattern: str) -> Origin:
+def _parse(pattern: object) -> Origin:
     """Parse one pattern. A pattern that does not match `_PATTERN` is never quoted: it may contain a password."""
     # isascii() is called before lower(), because lower() turns some other characters into ASCII.
-    found = _PATTERN.fullmatch(pattern.lower()) if pattern.isascii() else None
+    found = _PATTERN.fullmatch(pattern.lower()) if isinstance(pattern, str) and pattern.isascii() else None
     if found is None:
         raise ConfigurationError(
             "invalid origin: use https://host[:port] or https://*.domain[:port], in ASCII, without user, path or query"

@@ -16,11 +16,12 @@ from twilio_oauth_async.client.credentials import basic_authorization, credentia
 from twilio_oauth_async.client.endpoint_methods import Parse, model_or_raise, sends
 from twilio_oauth_async.client.failures import Failure
 from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
+from twilio_oauth_async.client.session_arguments import check_arguments, find_base_url
 from twilio_oauth_async.client.transport import Transport
 from twilio_oauth_async.clock import Clock, SystemClock
-from twilio_oauth_async.errors import ApiError, ConfigurationError, TransportError, TwilioOAuthError
+from twilio_oauth_async.errors import ApiError, TransportError, TwilioOAuthError
 from twilio_oauth_async.protocol import device_authorization, discovery, revocation, token_endpoint, user_info
-from twilio_oauth_async.protocol.endpoints import TOKEN_ENDPOINTS, choose_base_url, is_secure
+from twilio_oauth_async.protocol.endpoints import TOKEN_ENDPOINTS
 from twilio_oauth_async.protocol.messages import Context, Request
 from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
@@ -85,16 +86,14 @@ class OAuthSession(HoldsSecrets):
             clock: the source of time.
 
         Raises:
-            ConfigurationError: `username` without `password` or the reverse, a user name with a colon, a `timeout`
-                that is not a positive number, a `base_url` or `issuer` that is not https, a `base_url` together with
-                `region` or `edge`, an `ssl_context` that does not verify the server, a `proxy` that is not the URL of
-                an HTTP proxy, or a limit that is too low.
+            ConfigurationError: `username` without `password` or the reverse, a user name with a colon or a space, a
+                password that ends with a line break, a `timeout` that is not a positive number, a `base_url` or
+                `issuer` that is not https, a `base_url` with an invalid host name or together with `region` or `edge`,
+                an `ssl_context` that does not verify the server, a `proxy` that is not the URL of an HTTP proxy, or a
+                limit that is too low.
         """
-        if not timeout > 0 or timeout == float("inf"):
-            raise ConfigurationError("timeout must be a positive number of seconds")
-        if not is_secure(issuer):
-            raise ConfigurationError("issuer must be an https URL")
-        self.base_url: str = choose_base_url(base_url, region, edge)
+        check_arguments(timeout=timeout, issuer=issuer, retry=retry, clock=clock)
+        self.base_url: str = find_base_url(base_url, region, edge)
         self.issuer = issuer
         self.timeout: float = float(timeout)
         self.clock = clock

@@ -12,6 +12,7 @@ import attrs
 
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.protocol import codec
+from twilio_oauth_async.protocol.argument_checks import number
 from twilio_oauth_async.protocol.endpoints import DEVICE_CODE, is_secure
 from twilio_oauth_async.protocol.instructions import Instructions
 from twilio_oauth_async.protocol.messages import Context, Request, Response
@@ -72,8 +73,9 @@ def parse_device_code(response: Response, context: Context) -> Parsed[DeviceCode
     return parse(response, context, DeviceCode, prepare, required="device_code")
 
 
-def _check_interval(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not 0 < value < math.inf:
+def _check_interval(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+    seconds = number(value)
+    if seconds is None or not 0 < seconds < math.inf:
         # A stored flow may be damaged. Without a pause between polls the flow would become a busy loop.
         raise ConfigurationError(f"{attribute.name}: not a positive number of seconds")
 
