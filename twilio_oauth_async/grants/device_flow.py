@@ -128,6 +128,8 @@ class DeviceFlow(GrantBase):
         """Request a code.
 
         Raises:
+            UnauthorizedClientError, UnsupportedGrantTypeError: the server does not offer the device flow, or not to
+                this client; `AuthorizationCodeFlow` may work.
             TransportError, ProtocolError, ApiError: no code was issued.
         """
         outcome = await self.session.exchange(self._code_request, device_authorization.parse_device_code)
