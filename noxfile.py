@@ -21,7 +21,15 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 ROOT = Path(__file__).parent
 WITHOUT_COVERAGE = ("browser", "examples_bot", "examples_web", "fire", "interop", "protocol/fuzz", "test_examples.py")
-CODE = ("twilio_oauth_async", "tests", "examples", "benchmarks", "noxfile.py", ".ci/check_wording.py")
+CODE = (
+    "twilio_oauth_async",
+    "tests",
+    "examples",
+    "benchmarks",
+    "noxfile.py",
+    ".ci/check_wording.py",
+    ".ci/verify_types.py",
+)
 TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
 
 
@@ -76,10 +84,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy and pyright, both strict."""
+    """Check types with mypy and pyright, both strict, and that every public symbol has a known type."""
     install(session, "types", extra="all,pytest")
     session.run("mypy", "--strict", *TYPED_CODE)
     session.run("pyright", *TYPED_CODE)
+    session.run("python", ".ci/verify_types.py")
 
 
 @nox.session

@@ -12,6 +12,8 @@ from twilio_oauth_async.extras import from_extra
 
 EXTRAS = "filelock platformdirs cryptography keyring redis"
 FILE = "from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring; "
+FROM_STORES = "from twilio_oauth_async.stores import FileFlowStore, FileTokenStore, RedisFlowStore, RedisTokenStore; "
+ADAPTERS = "from twilio_oauth_async.adapters import "
 REDIS = "from twilio_oauth_async.stores.redis import RedisFlowStore, RedisTokenStore; "
 
 MISSING = [
@@ -24,8 +26,19 @@ MISSING = [
     ("keyring", FILE + "FileTokenStore('x', encryption=Keyring())", "encryption"),
     ("redis", REDIS + "RedisTokenStore(None)", "redis"),
     ("redis", REDIS + "RedisFlowStore(None)", "redis"),
+    ("filelock", FROM_STORES + "FileTokenStore('x')", "file"),
+    ("filelock", FROM_STORES + "FileFlowStore('x')", "file"),
+    ("redis", FROM_STORES + "RedisTokenStore(None)", "redis"),
+    ("redis", FROM_STORES + "RedisFlowStore(None)", "redis"),
+]
+NO_CLIENT = [
+    ("httpx,httpx2", ADAPTERS + "httpx", "missing package httpx2: pip install 'twilio-oauth-async[httpx]'"),
+    ("twilio", ADAPTERS + "twilio", "missing package twilio: pip install 'twilio>=9.13'"),
+    ("twilio", ADAPTERS + "BearerCredentials", "missing package twilio: pip install 'twilio>=9.13'"),
 ]
 LOADED = [
+    (FROM_STORES, ""),
+    (FROM_STORES + "FileTokenStore('x')", "filelock"),
     ("import twilio_oauth_async.stores.memory", ""),
     (REDIS, ""),
     (FILE + "Keyring()", ""),
@@ -39,6 +52,11 @@ WITHOUT_PACKAGES = [
     ("platformdirs", FILE + "FileTokenStore('x')"),
     ("platformdirs", "from twilio_oauth_async import *; FileTokenStore('x')"),
     ("cryptography", FILE + "FileTokenStore('x')"),
+    ("filelock", "from twilio_oauth_async.stores import *; FileTokenStore, RedisTokenStore, Keyring"),
+    ("redis", "from twilio_oauth_async.stores import *; FileTokenStore, RedisTokenStore, Keyring"),
+    ("twilio", ADAPTERS + "TokenSource, aiohttp, httpx; aiohttp.BearerAuth, httpx.BearerAuth"),
+    ("twilio", "import pydoc, twilio_oauth_async.adapters as a; pydoc.render_doc(a)"),
+    ("redis", "import pydoc, twilio_oauth_async.stores as s; pydoc.render_doc(s)"),
 ]
 """Code that works although a package is missing: the package is named when it is needed, not by an import."""
 
@@ -48,7 +66,7 @@ RUN_EACH = """
 import json, os, sys
 for missing, code in json.loads(sys.argv[1]):
     if os.fork() == 0:
-        sys.modules.update({missing: None} if missing else {})
+        sys.modules.update(dict.fromkeys(missing.split(",") if missing else ()))
         message = ""
         try:
             exec(code)
@@ -66,7 +84,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def outcomes():
     """The error and the imports of each piece of code, each in a new process; forked, because that is fast."""
     cases = [*((missing, code) for missing, code, _ in MISSING), *(("", code) for code, _ in LOADED), ("", GUARD)]
-    cases += WITHOUT_PACKAGES
+    cases += [*WITHOUT_PACKAGES, *((missing, code) for missing, code, _ in NO_CLIENT)]
     run = subprocess.run(
         [sys.executable, "-c", RUN_EACH, json.dumps(cases), EXTRAS], capture_output=True, text=True, check=True
     )
@@ -78,6 +96,11 @@ def test_missing_package_error_names_the_extra(outcomes, missing, code, extra):
     message, _ = outcomes[missing, code]
     assert message.startswith(missing)
     assert message.endswith(f": missing package {missing}: pip install 'twilio-oauth-async[{extra}]'")
+
+
+@pytest.mark.parametrize(("missing", "code", "end"), NO_CLIENT)
+def test_adapter_without_its_http_client_says_what_to_install(outcomes, missing, code, end):
+    assert outcomes[missing, code][0].endswith(end)
 
 
 @pytest.mark.parametrize(("code", "needed"), LOADED)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import twilio_oauth_async
+import twilio_oauth_async.adapters
+import twilio_oauth_async.stores
 
 PUBLIC_MODULES = {
     "adapters.aiohttp": ["BearerAuth"],
@@ -33,19 +35,67 @@ PUBLIC_MODULES = {
 }
 """Modules that programs import by their path, and the names that must stay there."""
 
-SOURCE = Path(twilio_oauth_async.__file__).read_text()
+LAZY = [twilio_oauth_async, twilio_oauth_async.adapters, twilio_oauth_async.stores]
+"""Packages that import their public names when they are first used."""
 
 
-def test_type_checking_imports_all_and_module_of_agree():
-    """For type checkers (imports), for ``import *`` (`__all__`), and at run time (`_MODULE_OF`)."""
-    typed = {
-        alias.name: node.module.removeprefix("twilio_oauth_async.")
-        for node in ast.walk(ast.parse(SOURCE))
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("twilio_oauth_async.")
+def typed_imports(package):
+    """Each name that type checkers see in `package`, and its module."""
+    return {
+        alias.name: node.module.removeprefix(f"{package.__name__}.")
+        for node in ast.walk(ast.parse(Path(package.__file__).read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("twilio_oauth_async")
         for alias in node.names
     }
-    assert typed == twilio_oauth_async._MODULE_OF
-    assert sorted(twilio_oauth_async.__all__) == sorted(typed)
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_type_checking_imports_all_and_module_of_agree(package):
+    """For type checkers (imports), for ``import *`` (`__all__`), and at run time (`_MODULE_OF`)."""
+    modules = dict.fromkeys(getattr(package, "_MODULES", ()), package.__name__)
+    typed = typed_imports(package)
+    assert typed == package._MODULE_OF | modules
+    assert sorted(package.__all__) == sorted(typed)
+
+
+@pytest.mark.parametrize("package", LAZY[1:])
+def test_lazy_package_has_the_names_of_its_modules(package):
+    for name, module in package._MODULE_OF.items():
+        assert getattr(package, name) is getattr(importlib.import_module(f"{package.__name__}.{module}"), name)
+    for name in getattr(package, "_MODULES", ()):
+        assert getattr(package, name) is importlib.import_module(f"{package.__name__}.{name}")
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = package.Nothing
+
+
+def test_stores_package_has_every_public_name_of_its_backends():
+    public = {
+        name
+        for module, names in PUBLIC_MODULES.items()
+        if module.startswith("stores.") and module != "stores.testing"
+        for name in names
+    }
+    assert set(twilio_oauth_async.stores.__all__) == public
+
+
+def test_bearer_auth_without_a_client_names_both_modules():
+    with pytest.raises(ImportError, match=r"adapters\.aiohttp or from twilio_oauth_async\.adapters\.httpx"):
+        from twilio_oauth_async.adapters import BearerAuth  # noqa: F401
+
+
+def test_version_is_that_of_the_distribution():
+    assert twilio_oauth_async.__version__ == importlib.metadata.version("twilio-oauth-async")
+    assert "__version__" in dir(twilio_oauth_async)
+
+
+def test_version_without_metadata_is_unknown(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    assert twilio_oauth_async.__version__  # now it is stored, and is restored after the test
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    monkeypatch.delitem(vars(twilio_oauth_async), "__version__")
+    assert twilio_oauth_async.__version__ == "0+unknown"
 
 
 @pytest.mark.parametrize("name", twilio_oauth_async.__all__)
@@ -100,10 +150,12 @@ def test_unknown_name_raises_attribute_error():
 
 def test_import_does_not_import_optional_packages():
     code = (
-        "import sys; import twilio_oauth_async as t; t.DeviceFlow; "
+        "import sys; import twilio_oauth_async as t; t.DeviceFlow; t.__version__; "
+        "from twilio_oauth_async import adapters, stores; stores.MemoryTokenStore; adapters.TokenSource; "
         "print(*sorted({m.split('.')[0] for m in sys.modules} & set(sys.argv[1].split())))"
     )
-    extras = "joserfc jinja2 click rich segno platformdirs filelock cryptography redis nats httpx opentelemetry cattrs"
+    extras = "joserfc jinja2 click rich segno platformdirs filelock cryptography redis nats opentelemetry cattrs "
+    extras += "httpx httpx2 twilio"
     run = subprocess.run([sys.executable, "-c", code, extras], capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
     bare = "import sys; import twilio_oauth_async; print('aiohttp' in sys.modules, 'attrs' in sys.modules)"

@@ -52,10 +52,10 @@ class SystemClock:
     __slots__ = ()
 
     # Functions in C and not methods that call them: `TokenManager.token` uses both clocks in every call.
-    monotonic = staticmethod(time.monotonic)
-    now = staticmethod(functools.partial(datetime.now, UTC))
+    monotonic: staticmethod[[], float] = staticmethod(time.monotonic)
+    now: staticmethod[[], datetime] = staticmethod(functools.partial(datetime.now, UTC))
     # The wall clock as POSIX seconds: `now` still takes several times as long. See `wall_seconds`.
-    timestamp = staticmethod(time.time)
+    timestamp: staticmethod[[], float] = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         """Wait with ``asyncio.sleep``."""
@@ -114,7 +114,7 @@ class VirtualClock:
         Raises:
             ValueError: `start` is naive.
         """
-        if start.tzinfo is None:
+        if getattr(start, "tzinfo", None) is None:  # also for a value that is no datetime
             raise ValueError("start must be an aware datetime, for example datetime(2026, 1, 1, tzinfo=UTC)")
         in_flight.start_counting()
         self.auto = auto

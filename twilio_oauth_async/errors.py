@@ -185,12 +185,14 @@ class InvalidGrantError(ApiError):
 class UnauthorizedClientError(ApiError):
     """The client may not use this grant type (RFC 6749 5.2 ``unauthorized_client``).
 
+    Also if the server refuses a device code as a matter of policy; the message then says what may work instead.
+
     Attributes: as in `ApiError`.
     """
 
 
 class UnsupportedGrantTypeError(ApiError):
-    """The server does not support the grant type (RFC 6749 5.2 ``unsupported_grant_type``).
+    """The server does not support the grant type (RFC 6749 5.2 ``unsupported_grant_type``), or has no device flow.
 
     Attributes: as in `ApiError`.
     """

@@ -21,12 +21,12 @@ class Work:
 
     def __init__(self) -> None:
         """Create the counts of an event loop without work."""
-        self.calls = 0
-        self.requests = 0
-        self.server_waits = 0
-        self.changes = 0
+        self.calls: int = 0
+        self.requests: int = 0
+        self.server_waits: int = 0
+        self.changes: int = 0
         """How often anything began or ended."""
-        self.generation = 0
+        self.generation: int = 0
         """How often `forget_requests` was called. What began before is not counted any more."""
         self._on_finish: set[WeakMethod[Callable[[], None]]] = set()
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
+from unittest import mock
 
 import httpx
 import httpx2
@@ -32,7 +33,7 @@ def client(package, auth, **options):
 
 @both_packages
 def test_synchronous_client_is_refused_before_anything_is_sent(package):
-    auth = BearerAuth(object())
+    auth = BearerAuth(mock.Mock())
     sent = []
     transport = package.MockTransport(lambda request: sent.append(request) or package.Response(200))
     with package.Client(auth=auth, transport=transport) as http:
@@ -254,7 +255,8 @@ def test_one_of_the_two_packages_is_enough(installed):
         f"import sys; sys.modules[{missing!r}] = None\n"
         f"import {installed}\n"
         "from twilio_oauth_async.adapters.httpx import BearerAuth\n"
-        f"{installed}.AsyncClient(auth=BearerAuth(object()), verify=False)\n"
+        "from unittest import mock\n"
+        f"{installed}.AsyncClient(auth=BearerAuth(mock.Mock()), verify=False)\n"
         "print(BearerAuth.__mro__)"
     )
     assert f"'{missing}.Auth'" not in result.stdout
@@ -271,7 +273,8 @@ def test_missing_httpx_and_httpx2_raise_an_error_that_names_the_extra():
 def test_alias_httpx_makes_one_package_under_both_names():
     result = run(
         "import httpx2; httpx2.alias_httpx(); from twilio_oauth_async.adapters.httpx import BearerAuth\n"
-        "import httpx; print(isinstance(BearerAuth(object()), httpx.Auth), httpx is httpx2)"
+        "from unittest import mock; import httpx\n"
+        "print(isinstance(BearerAuth(mock.Mock()), httpx.Auth), httpx is httpx2)"
     )
     assert (result.stdout, result.stderr) == ("True True\n", "")
 

@@ -79,6 +79,19 @@ def test_host_without_wildcard_matches_only_itself():
         ("https://[2001:db8::1]", "https", "2001:DB8:0::1", 443),
         ("wss://voice.example.com", "wss", "voice.example.com", 443),
         ("ws://127.0.0.1:1", "ws", "127.0.0.1", 1),
+        ("ws://localhost", "ws", "localhost", 80),
+        ("ws://localhost", "ws", "localhost", None),
+        ("ws://[::1]", "ws", "::1", None),
+        ("wss://voice.example.com", "wss", "voice.example.com", None),
+        ("https://[2001:DB8:0:0::1]:8443", "https", "2001:db8::1", 8443),
+        ("https://[2001:db8::1]", "https", "2001:0db8:0000:0000:0000:0000:0000:0001", None),
+        ("https://[::ffff:192.0.2.1]", "https", "::ffff:c000:201", 443),
+        ("https://192.0.2.1", "https", "192.0.2.1", 443),
+        ("https://1.example.com", "https", "1.example.com", 443),
+        ("https://1.2.example", "https", "1.2.example", 443),
+        ("https://example.1a", "https", "example.1a", 443),
+        ("https://api.example.com:65535", "https", "api.example.com", 65535),
+        ("https://api.example.com:1", "https", "api.example.com", 1),
     ],
 )
 def test_ports_and_ip_addresses(pattern, scheme, host, port):
@@ -86,6 +99,17 @@ def test_ports_and_ip_addresses(pattern, scheme, host, port):
     assert origins.allow(scheme, host, port)
     assert not origins.allow(scheme, host, 9)
     assert not origins.allow({"https": "http", "http": "https", "wss": "ws", "ws": "wss"}[scheme], host, port or 443)
+
+
+@pytest.mark.parametrize("host", ["2001:db8::2", "2001:db8::1%eth0", "[2001:db8::1]", "2001:db8::", "::1", "x"])
+def test_ipv6_pattern_matches_no_other_host(host):
+    assert not Origins(["https://[2001:db8::1]"]).allow("https", host, 443)
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("ws", 443), ("wss", 80), ("http", 80), ("https", 443)])
+def test_default_port_of_a_scheme_is_not_that_of_another(scheme, port):
+    assert not Origins(["ws://localhost"]).allow(scheme, "localhost", port)
+    assert not Origins(["wss://localhost"]).allow(scheme, "localhost", port)
 
 
 def test_one_loopback_address_does_not_match_others():
@@ -130,6 +154,19 @@ def test_one_loopback_address_does_not_match_others():
         "https://[::1",
         "https://[127.0.0.1x]",
         "https://1.2.3",
+        "https://a.example.1",
+        "https://*.example.1",
+        "https://256.0.0.1",
+        "https://[2001:db8::1",
+        "https://2001:db8::1",
+        "https://[2001:db8::g]",
+        "https://[2001:db8:::1]",
+        "https://[::1%25eth0]",
+        "https://[192.0.2.1]",
+        "https://[example.com]",
+        "http://[2001:db8::1]",
+        "ws://[2001:db8::1]",
+        "ws://*.localhost",
         "https://*.0.0.1",
         "https://*.[::1]",
         "http://api.twilio.com",

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -92,3 +93,22 @@ def test_missing_module_of_the_package_itself_raises(monkeypatch):
     hide_modules(monkeypatch, "twilio_oauth_async.cli.demo")
     with pytest.raises(ModuleNotFoundError, match=r"cli\.demo"):
         main(["demo"])
+
+
+def test_module_runs_the_command():
+    command = [sys.executable, "-m", "twilio_oauth_async"]
+    run = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, f"twilio-oauth {PYPROJECT['project']['version']}\n")
+    assert subprocess.run([*command, "dmeo"], capture_output=True, check=False).returncode == 2
+
+
+def test_module_without_the_extra_prints_one_line_that_names_it():
+    code = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('twilio_oauth_async', run_name='__main__')"
+    run = subprocess.run([sys.executable, "-c", code, "demo"], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr == "twilio-oauth: missing package click: pip install 'twilio-oauth-async[cli]'\n"
+
+
+def test_import_of_main_module_runs_nothing():
+    run = subprocess.run([sys.executable, "-c", "import twilio_oauth_async.__main__"], capture_output=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")

@@ -180,6 +180,14 @@ async def test_54_nothing_is_repeated_twice():
         "http://p:x",
         "http://p:99999",
         "http://p/path",
+        "http://p:3128\t",
+        "http://u:canary@p :3128",
+        "http://u:canary@a..example:3128",
+        f"http://{'a' * 64}.example:3128",
+        "http://xn--a.example:3128",
+        "http://xn--.example",
+        "http://a\u2028b.example",
+        5,
     ],
 )
 async def test_invalid_proxy_is_refused_without_its_password(proxy):
@@ -188,7 +196,20 @@ async def test_invalid_proxy_is_refused_without_its_password(proxy):
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("proxy", [None, "http://proxy:3128", "https://u:canary@proxy.example", "http://[::1]:3128/"])
+@pytest.mark.parametrize(
+    "proxy",
+    [None, "http://proxy:3128", "https://u:canary@proxy.example", "http://[::1]:3128/", "http://ü.example:3128"],
+)
 async def test_valid_proxy(proxy):
     session = OAuthSession(proxy=proxy)
     assert "canary" not in repr(session)
+
+
+@pytest.mark.parametrize("host", ["xn--a.example", "www.xn--zzzzzzzz99999.example", "xn--99999999.x"])
+async def test_base_url_whose_host_cannot_be_decoded_is_refused(host):
+    with pytest.raises(ConfigurationError, match="xn-- cannot be decoded"):
+        OAuthSession(base_url=f"https://{host}")
+
+
+async def test_base_url_with_an_international_host_is_kept_in_ascii():
+    assert OAuthSession(base_url="https://xn--fa-hia.example").base_url == "https://xn--fa-hia.example"

@@ -151,8 +151,21 @@ async def test_name_that_cannot_be_looked_up_raises_transport_error(monkeypatch,
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: host.encode("idna"))
     async with aiohttp.ClientSession() as lent:
         options = {"http": lent} if is_lent else {}
-        async with OAuthSession("a", "b", base_url=f"https://{name}", **options) as session:
+        async with OAuthSession("a", "b", **options) as session:
+            session.base_url = f"https://{name}"  # the constructor refuses it; an endpoint may be discovered there
             with pytest.raises(TransportError, match="host name of the server is not valid") as caught:
                 await session.fetch_certs()
     assert caught.value.attempts == 1
     assert caught.value.__context__ is None
+
+
+@pytest.mark.asyncio
+async def test_refresh_at_a_name_that_cannot_be_decoded_raises_transport_error(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    async with OAuthSession("a", "b") as session:
+        session.base_url = "https://xn--a.invalid"
+        with pytest.raises(TransportError):
+            await session.create_token(grant_type="refresh_token", client_sid="OQ1", refresh_token="r")

@@ -90,7 +90,7 @@ def test_from_env_reads_credentials_and_server(environ, username, password, host
     session = OAuthSession.from_env(environ, timeout=7)
     assert session.base_url == f"https://{host}"
     assert session.timeout == 7
-    assert session._authorization == "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+    assert session._requests.authorization == "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
 def test_from_env_arguments_override_the_environment():

@@ -24,6 +24,7 @@ def check_environment() -> None:
     )
     assert "aiohttp" in " ".join(metadata.requires("twilio-oauth-async") or ())
     assert Path(twilio_oauth_async.__file__).with_name("py.typed").exists()
+    assert twilio_oauth_async.__version__ == metadata.version("twilio-oauth-async")
 
 
 def check_names() -> None:
@@ -52,10 +53,12 @@ def check_wrong_arguments() -> None:
 
 
 def check_command() -> None:
-    command = Path(sys.executable).with_name("twilio-oauth")
-    run = subprocess.run([command, "demo"], capture_output=True, text=True, check=False)
-    assert run.returncode == 2, run
-    assert "pip install 'twilio-oauth-async[cli]'" in run.stderr, run
+    script = [Path(sys.executable).with_name("twilio-oauth")]
+    module = [sys.executable, "-m", "twilio_oauth_async"]
+    for command in (script, module):
+        run = subprocess.run([*command, "demo"], capture_output=True, text=True, check=False)
+        assert run.returncode == 2, run
+        assert "pip install 'twilio-oauth-async[cli]'" in run.stderr, run
 
 
 async def check_request() -> None:

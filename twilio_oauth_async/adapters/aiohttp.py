@@ -105,7 +105,7 @@ class BearerAuth(BearerAuthBase):
 
 
 async def _is_from_netrc(request: ClientRequest) -> bool:
-    """Return whether aiohttp has taken the ``Authorization`` of `request` from ``~/.netrc``: the caller has given none."""
+    """Return whether aiohttp has taken the ``Authorization`` from ``~/.netrc``: the caller has given none."""
     header = request.headers[hdrs.AUTHORIZATION]
     if not (request.session.trust_env and header.startswith("Basic ")):
         return False

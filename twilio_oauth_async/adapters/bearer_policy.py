@@ -22,6 +22,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from twilio_oauth_async.adapters.origins import TWILIO, Origins
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol.argument_checks import check_methods
 
 Foreign: TypeAlias = Literal["refuse", "skip"]
 """What to do with a request to an origin that is not allowed: raise an error, or send it without the token."""
@@ -44,10 +45,11 @@ class Bearer:
 
     def __init__(self, source: TokenSource, *, origins: Sequence[str], foreign: Foreign) -> None:
         """Check and store the arguments of `BearerAuthBase`."""
-        if foreign not in {"refuse", "skip"}:
+        check_methods("manager", source, ("access_token", "invalidate"), "a TokenManager")
+        if foreign not in ("refuse", "skip"):
             raise ConfigurationError('foreign must be "refuse" or "skip"')
         self.source = source
-        self.origins = Origins(origins)
+        self.origins: Origins = Origins(origins)
         self.foreign = foreign
 
     def __repr__(self) -> str:
@@ -99,8 +101,8 @@ class BearerAuthBase:
                 nothing. ``"skip"``: send it without the token.
 
         Raises:
-            ConfigurationError: `origins` is empty or has an invalid pattern, or `foreign` is neither ``"refuse"`` nor
-                ``"skip"``.
+            ConfigurationError: `origins` is empty or has an invalid pattern, `foreign` is neither ``"refuse"`` nor
+                ``"skip"``, or `manager` lacks a method of `TokenSource`.
         """
         self._bearer = Bearer(manager, origins=origins, foreign=foreign)
 

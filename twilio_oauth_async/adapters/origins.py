@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import attrs
@@ -24,7 +24,7 @@ DEFAULT_PORTS: Final = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 
 _PATTERN = re.compile(
     r"(?P<scheme>https|http|wss|ws)://(?P<subdomains>\*\.)?"
-    r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<host>\[(?=[^\]]*:)[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?"
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
@@ -63,11 +63,11 @@ class Origins:
         Raises:
             ConfigurationError: `patterns` is empty or a string, or one of them is invalid.
         """
-        if isinstance(patterns, str):
+        if isinstance(patterns, (str, bytes)) or not isinstance(patterns, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("origins must be a sequence of patterns, not one string")
         if not patterns:
             raise ConfigurationError("origins must not be empty: no request would get the token")
-        self.patterns = tuple(patterns)
+        self.patterns: tuple[str, ...] = tuple(patterns)
         self._origins = tuple(_parse(pattern) for pattern in self.patterns)
 
     def allow(self, scheme: str, host: str, port: int | None) -> bool:
@@ -84,10 +84,10 @@ class Origins:
         return any(origin.matches(scheme, host, port) for origin in self._origins)
 
 
-def _parse(pattern: str) -> Origin:
+def _parse(pattern: object) -> Origin:
     """Parse one pattern. A pattern that does not match `_PATTERN` is never quoted: it may contain a password."""
     # isascii() is called before lower(), because lower() turns some other characters into ASCII.
-    found = _PATTERN.fullmatch(pattern.lower()) if pattern.isascii() else None
+    found = _PATTERN.fullmatch(pattern.lower()) if isinstance(pattern, str) and pattern.isascii() else None
     if found is None:
         raise ConfigurationError(
             "invalid origin: use https://host[:port] or https://*.domain[:port], in ASCII, without user, path or query"

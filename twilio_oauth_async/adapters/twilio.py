@@ -50,6 +50,7 @@ import contextlib
 from twilio_oauth_async.adapters.bearer_policy import TokenSource, authorization
 from twilio_oauth_async.errors import ConfigurationError, TransportError
 from twilio_oauth_async.extras import from_requirement
+from twilio_oauth_async.protocol.argument_checks import check_methods, check_seconds
 
 with from_requirement("twilio>=9.13", "twilio"):
     # The SDK has type hints in places, and no py.typed.
@@ -145,8 +146,10 @@ class BearerCredentials(CredentialProvider):
             ConfigurationError: no event loop is running, and `loop` is None; or `timeout` is not positive.
         """
         super().__init__(AuthType.CLIENT_CREDENTIALS)
-        if not timeout > 0:
-            raise ConfigurationError("timeout must be a positive number of seconds")
+        check_methods("manager", manager, ("access_token",), "a TokenManager")
+        check_seconds("timeout", timeout)
+        if loop is not None:
+            check_methods("loop", loop, ("is_running",), "the event loop of the manager")
         self._manager = manager
         self._strategy = BearerStrategy(manager, loop=loop or _running_loop(), timeout=timeout)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import aiohttp
@@ -13,6 +13,8 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol.argument_checks import check_count, check_no_line_break
+from twilio_oauth_async.protocol.endpoints import is_host
 
 POLL_SHARE = 0.75
 """The share of the connections that polls of device codes may use: however many flows are polled on a slow server,
@@ -24,8 +26,7 @@ MIN_CONNECTIONS = 4
 
 def check_max_connections(number: int) -> None:
     """Raise `ConfigurationError` unless `number` connections can be shared."""
-    if number < MIN_CONNECTIONS:
-        raise ConfigurationError(f"max_connections must be at least {MIN_CONNECTIONS}")
+    check_count("max_connections", number, MIN_CONNECTIONS)
 
 
 def poll_places(limit: int) -> asyncio.Semaphore | None:
@@ -37,14 +38,35 @@ def check_proxy(proxy: str | None) -> None:
     """Raise `ConfigurationError` unless `proxy` is None or the URL of an HTTP proxy. It may hold a password."""
     if proxy is None:
         return
+    check_no_line_break("proxy", proxy)
     try:
         url = URL(proxy)
-        is_valid = url.scheme in {"http", "https"} and bool(url.host) and url.port is not None
+        is_valid = url.scheme in {"http", "https"} and is_host((url.raw_host or "").lower()) and url.port is not None
         is_valid = is_valid and url.path in {"", "/"} and not url.query_string and not url.fragment
+        # yarl removes tabs and line breaks, and quotes spaces. aiohttp decodes the host name (IDNA).
+        is_valid = is_valid and str(proxy).isprintable() and " " not in str(proxy) and bool(url.host)
     except (TypeError, ValueError):
         is_valid = False
     if not is_valid:
         raise ConfigurationError("proxy must be an http or https URL with a host and, if needed, a port")
+
+
+def check_lent_session(http: object) -> None:
+    """Raise `ConfigurationError` unless `http` is None or a session of aiohttp."""
+    if http is not None and not hasattr(http, "connector"):
+        raise ConfigurationError("http must be an aiohttp.ClientSession")
+
+
+def checked_trace_configs(trace_configs: object) -> list[aiohttp.TraceConfig]:
+    """Return `trace_configs` as a list.
+
+    Raises:
+        ConfigurationError: it is not a list of trace configs.
+    """
+    configs = list(cast("Iterable[object]", trace_configs)) if isinstance(trace_configs, Iterable) else [None]
+    if not all(isinstance(config, aiohttp.TraceConfig) for config in configs):
+        raise ConfigurationError("trace_configs must be a list of aiohttp.TraceConfig")
+    return cast("list[aiohttp.TraceConfig]", configs)
 
 
 class KeptConnections:
@@ -81,9 +103,9 @@ class Body(aiohttp.BytesPayload):
         super().__init__(value)
         self._kept = kept
         self._on_sent = on_sent
-        self.is_sent = False
+        self.is_sent: bool = False
         """At least a part of the head was passed to the transport, so that the server may have received it."""
-        self.is_reused = False
+        self.is_reused: bool = False
         """The connection has carried a request before."""
 
     @property

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import aiohttp
 
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol.argument_checks import check_methods, check_no_line_break, is_printable
+from twilio_oauth_async.protocol.parameters import VISIBLE
 
 _PAIRS = (("TWILIO_API_KEY", "TWILIO_API_SECRET"), ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"))
 """An API key is preferred to the auth token, as in Twilio's own SDKs, because it can be revoked separately."""
@@ -16,7 +18,9 @@ def basic_authorization(username: str | None, password: str | None) -> str | Non
     """Return the value of the ``Authorization`` header (RFC 7617); None if both arguments are None.
 
     Raises:
-        ConfigurationError: one argument is None and the other is not, one is empty, or `username` has a colon.
+        ConfigurationError: one argument is None and the other is not, one is empty or ends with a line break,
+            `username` has a colon, a space or a character that is not printable ASCII, or `password` has a control
+            character.
     """
     if (username is None) != (password is None):
         raise ConfigurationError("username and password belong together: pass both or neither")
@@ -24,6 +28,12 @@ def basic_authorization(username: str | None, password: str | None) -> str | Non
         return None
     if not username or not password:
         raise ConfigurationError("username and password must not be empty")
+    check_no_line_break("username", username)
+    check_no_line_break("password", password)
+    if not is_printable(username) or not VISIBLE.fullmatch(username):
+        raise ConfigurationError("username must be the SID of an account or an API key: ASCII without spaces")
+    if not is_printable(password):  # RFC 7617 2: no control characters
+        raise ConfigurationError("password must be text without control characters")
     if ":" in username:
         raise ConfigurationError(
             "username must not contain a colon (RFC 7617 2): pass the SID of an account or an API key"
@@ -35,11 +45,14 @@ def credentials_from(environ: Mapping[str, str]) -> tuple[str, str]:
     """Return user name and password from the variables that Twilio's own SDKs read.
 
     Raises:
-        ConfigurationError: `environ` holds no complete pair.
+        ConfigurationError: `environ` holds no complete pair, or a value ends with a line break.
     """
+    check_methods("environ", environ, ("get",), "a mapping such as os.environ")
     for username_variable, password_variable in _PAIRS:
         username, password = environ.get(username_variable), environ.get(password_variable)
         if username and password:
+            check_no_line_break(username_variable, username)
+            check_no_line_break(password_variable, password)
             return username, password
     raise ConfigurationError(
         "no credentials in the environment: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, "
@@ -55,7 +68,12 @@ def server_from(
     ``TWILIO_OAUTH_URL`` is used only if all three arguments are None, ``TWILIO_REGION`` and ``TWILIO_EDGE`` only
     without a base URL. The credentials are sent to this server, so a variable must not replace a server that the caller
     has chosen.
+
+    Raises:
+        ConfigurationError: a variable ends with a line break.
     """
+    for variable in ("TWILIO_OAUTH_URL", "TWILIO_REGION", "TWILIO_EDGE"):
+        check_no_line_break(variable, environ.get(variable))
     if base_url is None and region is None and edge is None:
         base_url = environ.get("TWILIO_OAUTH_URL") or None
     if base_url is None:

@@ -12,6 +12,7 @@ from twilio_oauth_async.oidc.claims import IdTokenClaims
 from twilio_oauth_async.oidc.jwa import allowed_algorithms
 from twilio_oauth_async.oidc.jwk import require_jose
 from twilio_oauth_async.oidc.jws import SignedMessage, read_compact
+from twilio_oauth_async.protocol.argument_checks import check_methods, number
 from twilio_oauth_async.protocol.endpoints import is_secure
 from twilio_oauth_async.protocol.parameters import check_client
 from twilio_oauth_async.protocol.server_time import shift
@@ -52,14 +53,16 @@ class IdTokenVerifier:
         check_client(client_sid)
         if issuer is not None and not is_secure(issuer):
             raise ConfigurationError("issuer must be an https URL")
-        if not 0 <= leeway <= rules.MAX_LEEWAY:
+        check_methods("session", session, ("exchange",), "an OAuthSession")
+        seconds = number(leeway)
+        if seconds is None or not 0 <= seconds <= rules.MAX_LEEWAY:
             raise ConfigurationError(f"leeway must be from 0 to {rules.MAX_LEEWAY:.0f} seconds")
         require_jose()
         self.client_sid = client_sid
-        self.issuer = session.issuer if issuer is None else issuer
+        self.issuer: str = session.issuer if issuer is None else issuer
         self._session = session
         self._allowed = allowed_algorithms(algorithms)
-        self._leeway = float(leeway)
+        self._leeway = seconds
         self._keys = JwksCache(session)
 
     async def verify(

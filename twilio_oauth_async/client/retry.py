@@ -15,6 +15,7 @@ import backoff
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol.argument_checks import number
 
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ class RetryPolicy:
     """Seconds. The longest wait, except for the seconds of ``Retry-After``, which are added."""
 
     def __attrs_post_init__(self) -> None:
-        if self.attempts < 1 or not self.base > 0 or not self.cap >= self.base:
+        attempts, base, cap = number(self.attempts), number(self.base), number(self.cap)
+        if attempts is None or base is None or cap is None or not (attempts >= 1 and 0 < base <= cap):
             raise ConfigurationError("RetryPolicy needs attempts >= 1 and 0 < base <= cap")
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
 from collections.abc import Mapping, Sequence
@@ -11,24 +10,20 @@ from typing import Self, TypeVar
 
 import aiohttp
 
-from twilio_oauth_async import in_flight, telemetry
-from twilio_oauth_async.client.credentials import basic_authorization, credentials_from, server_from
+from twilio_oauth_async.client.credentials import credentials_from, server_from
 from twilio_oauth_async.client.endpoint_methods import Parse, model_or_raise, sends
-from twilio_oauth_async.client.failures import Failure
-from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
+from twilio_oauth_async.client.requests import Requests
+from twilio_oauth_async.client.retry import RetryPolicy
+from twilio_oauth_async.client.session_arguments import check_arguments, find_base_url
 from twilio_oauth_async.client.transport import Transport
 from twilio_oauth_async.clock import Clock, SystemClock
-from twilio_oauth_async.errors import ApiError, ConfigurationError, TransportError, TwilioOAuthError
+from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.protocol import device_authorization, discovery, revocation, token_endpoint, user_info
-from twilio_oauth_async.protocol.endpoints import TOKEN_ENDPOINTS, choose_base_url, is_secure
-from twilio_oauth_async.protocol.messages import Context, Request
+from twilio_oauth_async.protocol.messages import Request
 from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
-from twilio_oauth_async.protocol.server_time import measure_skew
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 
 class OAuthSession(HoldsSecrets):
@@ -85,26 +80,17 @@ class OAuthSession(HoldsSecrets):
             clock: the source of time.
 
         Raises:
-            ConfigurationError: `username` without `password` or the reverse, a user name with a colon, a `timeout`
-                that is not a positive number, a `base_url` or `issuer` that is not https, a `base_url` together with
-                `region` or `edge`, an `ssl_context` that does not verify the server, a `proxy` that is not the URL of
-                an HTTP proxy, or a limit that is too low.
+            ConfigurationError: `username` without `password` or the reverse, a user name with a colon or a space, a
+                password that ends with a line break, a `timeout` that is not a positive number, a `base_url` or
+                `issuer` that is not https, a `base_url` with an invalid host name or together with `region` or `edge`,
+                an `ssl_context` that does not verify the server, a `proxy` that is not the URL of an HTTP proxy, or a
+                limit that is too low.
         """
-        if not timeout > 0 or timeout == float("inf"):
-            raise ConfigurationError("timeout must be a positive number of seconds")
-        if not is_secure(issuer):
-            raise ConfigurationError("issuer must be an https URL")
-        self.base_url = choose_base_url(base_url, region, edge)
+        check_arguments(timeout=timeout, issuer=issuer, retry=retry, clock=clock)
+        self.base_url: str = find_base_url(base_url, region, edge)
         self.issuer = issuer
-        self.timeout = float(timeout)
+        self.timeout: float = float(timeout)
         self.clock = clock
-        self.clock_skew = 0.0
-        """Seconds: the server's time minus the time of `clock`, as in the ``Date`` header of the latest token response;
-        0.0 if they agree, and until there is such a response."""
-        self._retry = retry
-        self._authorization = basic_authorization(username, password)
-        # Masked where a response repeats them: the password, and the header value that holds it in base64.
-        self._secrets = tuple(filter(None, (password, (self._authorization or "").removeprefix("Basic "))))
         self._discovery: OpenidDiscovery | None = None
         self._transport = Transport(
             http=http,
@@ -114,11 +100,20 @@ class OAuthSession(HoldsSecrets):
             max_response_bytes=max_response_bytes,
             max_connections=max_connections,
         )
+        self._requests = Requests(self._transport, username=username, password=password, retry=retry, clock=clock)
+
+    @property
+    def clock_skew(self) -> float:
+        """Seconds: the server's time minus the time of `clock`, as in the ``Date`` header of the latest token response.
+
+        0.0 if they agree, and until there is such a response.
+        """
+        return self._requests.clock_skew
 
     @classmethod
     def from_env(
         cls,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         *,
         base_url: str | None = None,
         region: str | None = None,
@@ -136,6 +131,8 @@ class OAuthSession(HoldsSecrets):
     ) -> Self:
         """Create a session from the environment variables that Twilio's own SDKs read.
 
+        `environ` has the variables; None: those of the process, as they are when this is called.
+
         ``TWILIO_API_KEY`` with ``TWILIO_API_SECRET`` is preferred to ``TWILIO_ACCOUNT_SID`` with
         ``TWILIO_AUTH_TOKEN``. ``TWILIO_OAUTH_URL`` (``twilio-oauth emulator`` prints it) is used as `base_url` if
         `base_url`, `region` and `edge` are all missing. If there is still no base URL, ``TWILIO_REGION`` and
@@ -144,6 +141,8 @@ class OAuthSession(HoldsSecrets):
         Raises:
             ConfigurationError: the variables hold no complete pair of credentials, or as the constructor.
         """
+        # Not a default of the parameter: signature, help() and editors would show the secrets of the process.
+        environ = os.environ if environ is None else environ
         username, password = credentials_from(environ)
         base_url, region, edge = server_from(environ, base_url, region, edge)
         return cls(
@@ -297,54 +296,4 @@ class OAuthSession(HoldsSecrets):
             ConfigurationError: the session is not open.
         """
         limit = self.timeout if timeout is None else min(timeout, self.timeout)
-        method: telemetry.Attributes = {"http.request.method": request.method}
-        path: telemetry.Attributes = {"url.path": request.path}
-        with telemetry.observe("twilio_oauth.request", self.clock, method, labels=path) as operation:
-            outcome = await self._send(request, parse, limit, operation)
-            operation.set_result(outcome)
-            return outcome
-
-    async def _send(
-        self, request: Request, parse: Parse[T], timeout: float, operation: telemetry.Operation
-    ) -> T | TwilioOAuthError:
-        """Send `request`, with retries where they are allowed; return the outcome."""
-        deadline = (started := self.clock.monotonic()) + timeout
-        headers: Mapping[str, str] = request.headers
-        if self._authorization is not None and request.with_account and "Authorization" not in headers:
-            headers = {"Authorization": self._authorization, **headers}
-        sent = self._secrets + request.secrets
-        attempts = 0
-
-        async def attempt() -> Attempt[T | TwilioOAuthError]:
-            nonlocal attempts
-            attempts += 1
-            operation.set_attribute("attempts", attempts)
-            if attempts > 1:
-                operation.count("twilio_oauth.retries", {"url.path": request.path})
-            left = deadline - self.clock.monotonic()
-            sent_at = self.clock.now()
-            with in_flight.request():
-                response = await self._transport.send(self.base_url, request, headers, left)
-            if isinstance(response, Failure):
-                return Attempt(response.error, retryable=response.retryable)
-            now = self.clock.now()
-            if request.path in TOKEN_ENDPOINTS:  # responses that no cache stores (RFC 6749 5.1)
-                skew = measure_skew(response.headers, sent_at, now)
-                self.clock_skew = self.clock_skew if skew is None else skew
-            context = Context(now=now, clock_skew=self.clock_skew, base_url=self.base_url, sent=sent)
-            outcome: T | TwilioOAuthError = parse(response, context)
-            retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
-            return Attempt(outcome, retryable=response.status in RETRIED_STATUSES, retry_after=retry_after)
-
-        if request.repeatable:
-            last, _ = await send_with_retry(attempt, self._retry, self.clock, deadline)
-        else:
-            last = await attempt()
-        elapsed = self.clock.monotonic() - started
-        outcome = last.outcome
-        if isinstance(outcome, TransportError):
-            outcome.attempts, outcome.elapsed = attempts, elapsed
-        if _log.isEnabledFor(logging.DEBUG):
-            result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
-            _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)
-        return outcome
+        return await self._requests.outcome_of(self.base_url, request, parse, limit)

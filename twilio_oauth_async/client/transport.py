@@ -20,17 +20,21 @@ from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
+import twilio_oauth_async
 from twilio_oauth_async.client.connections import (
     Body,
     KeptConnections,
+    check_lent_session,
     check_max_connections,
     check_proxy,
+    checked_trace_configs,
     poll_places,
 )
 from twilio_oauth_async.client.failures import NO_FREE_CONNECTION, Failure, failure_of
 from twilio_oauth_async.client.resolver import create_resolver
 from twilio_oauth_async.errors import ConfigurationError, ProtocolError, TransportError
 from twilio_oauth_async.executor import run_blocking
+from twilio_oauth_async.protocol.argument_checks import check_count
 from twilio_oauth_async.protocol.messages import Request, Response
 
 CONNECT_TIMEOUT = 10.0
@@ -65,18 +69,18 @@ class Transport:
         """
         check_proxy(proxy)
         check_max_connections(max_connections)
+        check_lent_session(http)
         if ssl_context is not None and not (
-            ssl_context.verify_mode is ssl.CERT_REQUIRED and ssl_context.check_hostname
+            getattr(ssl_context, "verify_mode", None) is ssl.CERT_REQUIRED and ssl_context.check_hostname
         ):
             raise ConfigurationError(
                 "ssl_context must verify certificates and host names (CERT_REQUIRED, check_hostname)"
             )
-        if max_response_bytes < 1:
-            raise ConfigurationError("max_response_bytes must be at least 1")
+        check_count("max_response_bytes", max_response_bytes, 1)
         self._borrowed = http
         self._proxy = proxy
         self._ssl_context = ssl_context
-        self._trace_configs = list(trace_configs)
+        self._trace_configs = checked_trace_configs(trace_configs)
         self._max_response_bytes = max_response_bytes
         self._max_connections = max_connections
         self._kept = KeptConnections()
@@ -197,7 +201,8 @@ class Transport:
             # aiohttp pools connections by host, port and server name. With an explicit server name (the one that TLS
             # uses anyway) these requests have a pool of their own. "close" (RFC 9112 9.6) and _ClosingResponse keep
             # that pool empty.
-            server_hostname = target.host
+            # In ASCII: with the Unicode form, ssl would encode the name in another way than the URL does (IDNA 2003).
+            server_hostname = target.raw_host
             sent["Connection"] = "close"
         body = None if request.body is None else Body(request.body, self._kept, request.on_sent)
         timeout = max(deadline - time.monotonic(), 0.001)  # aiohttp reads a timeout of 0 as no timeout
@@ -262,10 +267,7 @@ async def _default_ssl_context() -> ssl.SSLContext:
 
 
 def _user_agent() -> str:
-    # Imported late: it takes about a third of the time that importing this package takes beside its dependencies.
-    from importlib.metadata import version
-
     return (
-        f"twilio-oauth-async/{version('twilio-oauth-async')} ({platform.system()} {platform.machine()}) "
+        f"twilio-oauth-async/{twilio_oauth_async.__version__} ({platform.system()} {platform.machine()}) "
         f"Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
     )

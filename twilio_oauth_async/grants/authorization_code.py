@@ -15,10 +15,11 @@ from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.browser import OpenBrowser, UrlPrompt, show
 from twilio_oauth_async.grants.loopback import LoopbackListener
 from twilio_oauth_async.protocol import authorization_request, authorization_response, endpoints
+from twilio_oauth_async.protocol.argument_checks import check_callable, check_seconds
 from twilio_oauth_async.protocol.authorization_request import Api, PendingAuthorization
 from twilio_oauth_async.protocol.loopback_redirect import port_of
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.parameters import check_client, check_scopes
+from twilio_oauth_async.protocol.parameters import check_client, check_parameters, check_scopes
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
@@ -75,15 +76,16 @@ class AuthorizationCodeFlow(GrantBase):
                 keys of the server cannot be fetched. Without a verifier, ID tokens are returned as received.
 
         Raises:
-            ConfigurationError: `client_sid` is empty, `scopes` is invalid, `api` is unknown, `timeout` is not
-                positive, or `redirect_uri` is neither https nor on loopback, or has a fragment.
+            ConfigurationError: `client_sid` is empty, `scopes` or `client_secret` is invalid, `api` is unknown,
+                `timeout` is not positive, or `redirect_uri` is neither https nor on loopback, or has a fragment.
         """
         check_client(client_sid)
         check_scopes(scopes)
-        if api not in {"v1", "v2"}:
+        check_parameters({"client_secret": client_secret})
+        if api not in ("v1", "v2"):
             raise ConfigurationError("api must be 'v1' or 'v2'")
-        if not timeout > 0:
-            raise ConfigurationError("timeout must be a positive number of seconds")
+        check_seconds("timeout", timeout)
+        check_callable("open_browser", open_browser, "a function that takes the URL")
         if redirect_uri is not None and (not endpoints.is_secure(redirect_uri) or urlsplit(redirect_uri).fragment):
             raise ConfigurationError(
                 "redirect_uri must be https, or http on loopback, without a fragment (RFC 6749 3.1.2)"

@@ -10,6 +10,7 @@ import attrs
 from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.errors import LoginRequired
 from twilio_oauth_async.grants import id_tokens
+from twilio_oauth_async.protocol.argument_checks import check_methods
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.refresh_response import fill_omitted
 from twilio_oauth_async.protocol.revocation import token_to_revoke
@@ -85,7 +86,10 @@ class GrantBase:
         audiences: Sequence[str] = (),
         verifier: IdTokenVerifier | None = None,
     ) -> None:
-        """Store the arguments; the subclass has checked them."""
+        """Store the arguments; the subclass has checked those that are sent."""
+        check_methods("session", session, ("exchange",), "an OAuthSession")
+        if verifier is not None:
+            check_methods("verifier", verifier, ("verify",), "an IdTokenVerifier")
         self.session = session
         self.verifier = verifier
         self._client_secret = client_secret

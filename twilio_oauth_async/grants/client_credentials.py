@@ -34,8 +34,10 @@ class ClientCredentials(GrantBase):
             account_sid: the SID of an account of an organization; the token is for that account.
 
         Raises:
-            ConfigurationError: a value is empty or is not printable ASCII.
+            ConfigurationError: a value is empty, ends with a line break or is not printable ASCII, or `account_sid` is
+                not the SID of an account.
         """
+        parameters.check_account(account_sid)
         if not client_id or not client_secret:
             raise ConfigurationError("client_id and client_secret must not be empty")
         parameters.check_parameters(

@@ -21,6 +21,7 @@ from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grants.base import GrantBase
 from twilio_oauth_async.grants.device_poller import DevicePoller, monotonic_now
 from twilio_oauth_async.protocol import device_authorization, parameters, polling, token_endpoint
+from twilio_oauth_async.protocol.argument_checks import check_callable
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Step, Unreachable
@@ -83,8 +84,7 @@ class DeviceFlow(GrantBase):
             ConfigurationError: `client_sid` or `scopes` is empty, a value is not printable ASCII, or `prompt` is not
                 callable.
         """
-        if prompt is not None and not callable(prompt):
-            raise ConfigurationError("prompt must be a function that takes the DeviceAuthorization")
+        check_callable("prompt", prompt, "a function that takes the DeviceAuthorization")
         self._code_request = device_authorization.build_device_code(
             client_sid=client_sid, scopes=scopes, audiences=audiences
         )
@@ -151,6 +151,8 @@ class DeviceFlow(GrantBase):
         """Request a code.
 
         Raises:
+            UnauthorizedClientError, UnsupportedGrantTypeError: the server does not offer the device flow, or not to
+                this client; `AuthorizationCodeFlow` may work.
             TransportError, ProtocolError, ApiError: no code was issued.
         """
         outcome = await self.session.exchange(self._code_request, device_authorization.parse_device_code)

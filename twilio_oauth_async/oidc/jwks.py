@@ -31,7 +31,7 @@ class PublicKeys:
     """
 
     def __init__(self, jwks: Iterable[Mapping[str, object]]) -> None:
-        self.jwks = tuple(itertools.islice(jwks, MAX_KEYS))
+        self.jwks: tuple[Mapping[str, object], ...] = tuple(itertools.islice(jwks, MAX_KEYS))
         """The keys as received."""
         self._by_kid: dict[str, list[Mapping[str, object]]] = {}
         for jwk in self.jwks:

@@ -10,8 +10,10 @@ from urllib.parse import urljoin
 
 import attrs
 
-from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.errors import ApiError, ConfigurationError
 from twilio_oauth_async.protocol import codec, strict_json
+from twilio_oauth_async.protocol.argument_checks import number
+from twilio_oauth_async.protocol.device_flow_policy import explain_refused_code
 from twilio_oauth_async.protocol.endpoints import DEVICE_CODE, is_secure
 from twilio_oauth_async.protocol.instructions import Instructions
 from twilio_oauth_async.protocol.messages import Context, Request, Response
@@ -55,7 +57,10 @@ def build_device_code(*, client_sid: str, scopes: Sequence[str], audiences: Sequ
 
 
 def parse_device_code(response: Response, context: Context) -> Parsed[DeviceCode]:
-    """Parse the response as `DeviceCode`. URIs become absolute; numbers may also be sent as text."""
+    """Parse the response as `DeviceCode`. URIs become absolute; numbers may also be sent as text.
+
+    An error that means that the server does not offer the device flow says so (`device_flow_policy`).
+    """
 
     def prepare(body: Mapping[str, object]) -> Mapping[str, object]:
         prepared = dict(body)
@@ -69,11 +74,13 @@ def parse_device_code(response: Response, context: Context) -> Parsed[DeviceCode
             prepared[name] = _absolute_uri(name, body.get(name), context.base_url)
         return prepared
 
-    return parse(response, context, DeviceCode, prepare, required="device_code")
+    parsed = parse(response, context, DeviceCode, prepare, required="device_code")
+    return explain_refused_code(parsed) if isinstance(parsed, ApiError) else parsed
 
 
-def _check_interval(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not 0 < value < math.inf:
+def _check_interval(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+    seconds = number(value)
+    if seconds is None or not 0 < seconds < math.inf:
         # A stored flow may be damaged. Without a pause between polls the flow would become a busy loop.
         raise ConfigurationError(f"{attribute.name}: not a positive number of seconds")
 

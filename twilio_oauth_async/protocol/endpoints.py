@@ -20,6 +20,8 @@ TOKEN_ENDPOINTS = frozenset({TOKEN, TOKEN_V2})
 """Paths whose responses tell the time of the server."""
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_MAX_HOST_LENGTH = 253  # RFC 1035 2.3.4: 255 bytes on the wire
 
 
 def choose_base_url(base_url: str | None, region: str | None, edge: str | None) -> str:
@@ -33,7 +35,7 @@ def choose_base_url(base_url: str | None, region: str | None, edge: str | None) 
     Raises:
         ConfigurationError: `base_url` is combined with `region` or `edge`; `region` or `edge` is not a valid host
             label; `base_url` is not https (plain http is for loopback only, RFC 6749 3.2); or `base_url` has a user, a
-            query, a fragment, a space or a character that is not printable ASCII.
+            query, a fragment, a host name that cannot be resolved, a space or a character that is not printable ASCII.
     """
     if base_url is None:
         labels = [
@@ -46,8 +48,20 @@ def choose_base_url(base_url: str | None, region: str | None, edge: str | None) 
     return _validate_base_url(base_url)
 
 
-def is_secure(url: str) -> bool:
+def is_host_name(host: str) -> bool:
+    """Return whether `host`, in lower case, can be resolved as a name: labels of 1 to 63 ASCII characters.
+
+    Other names cannot be encoded (IDNA). A name whose last label is a number is read as an IPv4 address by URL parsers
+    (WHATWG URL, "ends in a number").
+    """
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= _MAX_HOST_LENGTH and all(map(_HOST_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+
+
+def is_secure(url: object) -> bool:
     """Return whether `url` is https, or http to a loopback address (RFC 6749 3.2, RFC 8252 8.3)."""
+    if not isinstance(url, str):
+        return False
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -65,14 +79,23 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _validate_label(name: str, value: str) -> str:
-    if not _LABEL.fullmatch(value.lower()):
+def is_host(host: str) -> bool:
+    """Return whether `host`, in lower case and without brackets, is an IP address or a name (`is_host_name`)."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return is_host_name(host)
+    return True
+
+
+def _validate_label(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value.isascii() or not _LABEL.fullmatch(value.lower()):
         raise ConfigurationError(f"{name} must be one label of a host name, such as 'dublin' or 'ie1'")
     return value.lower()
 
 
-def _validate_base_url(base_url: str) -> str:
-    if not base_url.isascii() or not base_url.isprintable() or " " in base_url:
+def _validate_base_url(base_url: object) -> str:
+    if not isinstance(base_url, str) or not base_url.isascii() or not base_url.isprintable() or " " in base_url:
         raise ConfigurationError("base_url must be printable ASCII without spaces")
     if not is_secure(base_url):
         raise ConfigurationError(
@@ -84,5 +107,10 @@ def _validate_base_url(base_url: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment or base_url.endswith(("?", "#")):
         raise ConfigurationError(
             "base_url must not contain a user, a query or a fragment; pass credentials as parameters"
+        )
+    if not is_host(parts.hostname or ""):
+        raise ConfigurationError(
+            "base_url has a host name that cannot be resolved: its labels must have 1 to 63 ASCII letters, digits and"
+            " hyphens, and the last one must not be a number"
         )
     return base_url.rstrip("/")

@@ -17,8 +17,8 @@ from twilio_oauth_async.protocol.serializable import HoldsSecrets, Storable
 _USER_SID = re.compile(r"US[0-9a-fA-F]{32}")
 
 
-def _check_aware(_: object, attribute: attrs.Attribute[datetime | None], value: datetime | None) -> None:
-    if value is not None and value.tzinfo is None:
+def _check_aware(_: object, attribute: attrs.Attribute[datetime | None], value: object) -> None:
+    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
         raise ConfigurationError(f"{attribute.name} must be an aware datetime, for example datetime.now(UTC)")
 
 

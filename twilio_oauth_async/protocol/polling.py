@@ -35,6 +35,7 @@ from twilio_oauth_async.errors import (
     TwilioOAuthError,
 )
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
+from twilio_oauth_async.protocol.device_flow_policy import explain_refused_grant
 from twilio_oauth_async.protocol.models import DeviceCode, Token
 
 DEFAULT_INTERVAL = 5.0
@@ -211,7 +212,7 @@ def advance(state: DeviceAuthorization, outcome: Outcome, now: datetime) -> Step
     if state.answer_lost and isinstance(outcome, InvalidGrantError):
         # Most likely the code was exchanged, and the lost response contained the token.
         return AnswerLostError("the device code was used by a poll whose response was lost; start a new sign-in")
-    return outcome
+    return explain_refused_grant(outcome) if isinstance(outcome, ApiError) else outcome
 
 
 def _is_transient(outcome: TwilioOAuthError) -> bool:

@@ -12,7 +12,13 @@ from urllib.parse import urlencode
 from twilio_oauth_async.protocol.endpoints import TOKEN, TOKEN_V2
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Token
-from twilio_oauth_async.protocol.parameters import FORM_HEADERS, check_client, check_parameters, encode_form
+from twilio_oauth_async.protocol.parameters import (
+    FORM_HEADERS,
+    check_account,
+    check_client,
+    check_parameters,
+    encode_form,
+)
 from twilio_oauth_async.protocol.response_parsing import Parsed, parse
 from twilio_oauth_async.protocol.token_response import read_members, read_token_object
 
@@ -95,6 +101,7 @@ def build_token_v2(
             "scope": scope,
         }
     )
+    check_account(account_sid)
     query = check_parameters({"account_sid": account_sid})
     return Request(
         method="POST",

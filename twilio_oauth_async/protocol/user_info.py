@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twilio_oauth_async.errors import ConfigurationError, IdTokenError
+from twilio_oauth_async.protocol.argument_checks import check_no_line_break, is_text
 from twilio_oauth_async.protocol.endpoints import USER_INFO
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import UserInfo
@@ -18,7 +19,8 @@ def build_user_info(access_token: str | None = None) -> Request:
     """
     if access_token is None:
         return Request(method="GET", path=USER_INFO, repeatable=True)
-    if not VISIBLE.fullmatch(access_token):
+    check_no_line_break("access_token", access_token)
+    if not is_text(access_token) or not VISIBLE.fullmatch(access_token):
         raise ConfigurationError("access_token must be printable ASCII without spaces, and not empty")
     return Request(
         method="GET",

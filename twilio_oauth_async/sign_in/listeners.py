@@ -23,10 +23,10 @@ class Watch:
 
     def __init__(self, present: SignIn) -> None:
         """Create it with the present state."""
-        self.present = present
+        self.present: SignIn = present
         self.error: TwilioOAuthError | None = None
         """What the sign-in ended with in this process."""
-        self.listeners = 0
+        self.listeners: int = 0
         """How many listen now."""
         self._changed: asyncio.Event | None = None
         self._is_closed = False

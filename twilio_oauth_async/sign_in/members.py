@@ -25,8 +25,8 @@ class Members:
         """Create it without flows."""
         self.running: dict[str, RunningFlow] = {}
         self.by_user: dict[str, RunningFlow] = {}
-        self.all_events = AllEvents()
-        self.is_closing = False
+        self.all_events: AllEvents = AllEvents()
+        self.is_closing: bool = False
         self._shared = shared
         self._reporter = reporter
         self._watches: dict[str, Watch] = {}  # of the flows that run here or have listeners

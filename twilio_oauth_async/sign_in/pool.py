@@ -13,6 +13,7 @@ from typing import Self
 
 from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, SignInNotFound
 from twilio_oauth_async.grants.device_flow import DeviceFlow
+from twilio_oauth_async.protocol.argument_checks import check_count, check_methods, check_seconds
 from twilio_oauth_async.sign_in import closing
 from twilio_oauth_async.sign_in.base import SignIn
 from twilio_oauth_async.sign_in.endings import CANCELLED, error_of
@@ -71,10 +72,12 @@ class DeviceFlowPool:
         Raises:
             ConfigurationError: `max_flows` is less than one, a time is not positive, or `on_end` is not callable.
         """
-        if max_flows < 1:
-            raise ConfigurationError("max_flows must be at least 1")
-        if not take_up_every > 0 or not close_timeout > 0:
-            raise ConfigurationError("take_up_every and close_timeout must be positive numbers of seconds")
+        check_methods("flow", flow, ("start", "poller"), "a DeviceFlow")
+        if flows is not None:
+            check_methods("flows", flows, ("create", "save", "list_due", "lease"), "a FlowStore")
+        check_count("max_flows", max_flows, 1)
+        check_seconds("take_up_every", take_up_every)
+        check_seconds("close_timeout", close_timeout)
         clock = flow.session.clock
         self._flows: FlowStore = flows if flows is not None else MemoryFlowStore(clock=clock)
         calls = StoreCalls("flow store")

@@ -75,10 +75,10 @@ class RunningFlow:
             shared: what it is run with.
             publish: is called with the sign-in when its `problem` changes.
         """
-        self.life = life
+        self.life: FlowLife = life
         self._publish = publish
         self._problem: str | None = None
-        self.is_polling = False
+        self.is_polling: bool = False
         """A request was sent whose response may contain the token."""
         self._shared = shared
         self._poller = shared.flow.poller(life.flow.authorization, self._poll_was_sent)

@@ -25,7 +25,7 @@ class StoreCalls:
         """
         self._name = name
         self._is_down = False
-        self.failures = 0
+        self.failures: int = 0
         """Calls that failed, since the pool was created."""
 
     async def of(self, call: Awaitable[T]) -> T:

@@ -10,6 +10,7 @@ import attrs
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import StoreConflict
+from twilio_oauth_async.protocol.argument_checks import check_clock, check_seconds
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores import rules
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT
@@ -30,7 +31,12 @@ class MemoryTokenStore(HoldsSecrets):
         Args:
             lock_timeout: seconds that `lock` waits for another task.
             clock: tells when a tombstone expires; None: the clock of the system.
+
+        Raises:
+            ConfigurationError: `lock_timeout` is not a positive number, or `clock` is not a clock.
         """
+        check_seconds("lock_timeout", lock_timeout)
+        check_clock(clock)
         self._records: dict[TokenKey, StoredToken | Tombstone] = {}
         self._locks = KeyedLocks()
         self._lock_timeout = lock_timeout

@@ -17,7 +17,9 @@ from twilio_oauth_async.errors import ApiError, ConfigurationError, LoginRequire
 from twilio_oauth_async.grants.base import Grant
 from twilio_oauth_async.protocol.models import Token, UserInfo
 from twilio_oauth_async.stores.base import TokenStore
+from twilio_oauth_async.stores.keys import check_key
 from twilio_oauth_async.stores.memory import MemoryTokenStore
+from twilio_oauth_async.tokens.arguments import check_arguments
 from twilio_oauth_async.tokens.failures import copy_of, login_required, no_token
 from twilio_oauth_async.tokens.identity import clock_of, key_of
 from twilio_oauth_async.tokens.login import SharedLogin
@@ -82,14 +84,21 @@ class TokenManager:
             clock: the source of time; None: the clock of the grant's session, or the machine's.
 
         Raises:
-            ConfigurationError: there is a store and no key, `leeway` is negative, or `grant` is no grant.
+            ConfigurationError: there is a store and no key, `leeway` is negative, or an argument is of a wrong type.
         """
-        if not all(callable(getattr(grant, name, None)) for name in ("obtain", "refresh", "revoke")):
-            raise ConfigurationError("grant must be a DeviceFlow, an AuthorizationCodeFlow, or another Grant")
+        check_arguments(
+            grant=grant,
+            store=store,
+            leeway=leeway,
+            verifier=verifier,
+            clock=clock,
+            on_token=on_token,
+            on_login_required=on_login_required,
+        )
         if store is not None and not key:
             raise ConfigurationError("key must not be empty: it is the name of the user in the store")
-        if not leeway >= 0:
-            raise ConfigurationError("leeway must not be negative (seconds)")
+        if key:
+            check_key(key)
         clock = clock or clock_of(grant)
         self._reports = Reports(clock, on_token, on_login_required)
         self._worker = TokenWorker(

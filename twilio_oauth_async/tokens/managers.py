@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, LoginReason, TwilioOAuthError
 from twilio_oauth_async.grants.base import Grant
+from twilio_oauth_async.protocol.argument_checks import check_seconds, is_text
 from twilio_oauth_async.stores.base import StoredToken, TokenStore
+from twilio_oauth_async.tokens.arguments import check_arguments
 from twilio_oauth_async.tokens.identity import clock_of, identity_of, key_of, why_unusable
 from twilio_oauth_async.tokens.manager import TokenManager
 from twilio_oauth_async.tokens.reports import OnToken
@@ -62,8 +64,18 @@ class TokenManagers:
         Raises:
             ConfigurationError: `max_idle` is not positive, or as `TokenManager`.
         """
-        if not max_idle > 0:
-            raise ConfigurationError("max_idle must be a positive number of seconds")
+        check_arguments(
+            grant=grant,
+            store=store,
+            leeway=leeway,
+            verifier=verifier,
+            clock=clock,
+            on_token=on_token,
+            on_login_required=on_login_required,
+        )
+        if store is None:  # pyright: ignore[reportUnnecessaryComparison]
+            raise ConfigurationError("store must be a TokenStore: the managers of all users share it")
+        check_seconds("max_idle", max_idle)
         self._grant = grant
         self._store = store
         self._leeway = leeway
@@ -83,7 +95,8 @@ class TokenManagers:
         """
         now = self._clock.monotonic()
         self._drop_idle(now)
-        manager = self._managers.get(key)
+        # `TokenManager` refuses a key that is not text.
+        manager = self._managers.get(key) if is_text(key) else None
         if manager is None:
             on_login_required = self._on_login_required
             manager = self._managers[key] = TokenManager(

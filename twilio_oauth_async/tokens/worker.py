@@ -78,11 +78,11 @@ class TokenWorker:
             verifier: verifies ID tokens; None: they are not verified.
             changed: called with the state before and after each change.
         """
-        self.state = TokenState(interactive=grant.interactive)
+        self.state: TokenState = TokenState(interactive=grant.interactive)
         self.grant = grant
         self.store = store
         self.key = key
-        self.user = key if isinstance(key, str) else key.user
+        self.user: str = key if isinstance(key, str) else key.user
         self._clock = clock
         self._verifier = verifier
         self._changed = changed

@@ -138,7 +138,7 @@ class Arguments:
         Raises:
             ControlError: a required argument is missing, or the command has no argument of a given name.
         """
-        self.given = {name: value for name, value in given.items() if value is not None}
+        self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         allowed = (*required, *optional)
         if not self.given.keys() <= set(allowed):
             takes = ", ".join(allowed) or "no arguments"

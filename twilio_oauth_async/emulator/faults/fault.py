@@ -47,9 +47,9 @@ class Fault:
     def __init__(self, number: int, targets: frozenset[str], rng: random.Random) -> None:
         self.number = number
         """Number of the fault in its emulator, from 0."""
-        self.hits = 0
+        self.hits: int = 0
         """Number of requests that the fault has hit."""
-        self.plan = Plan()
+        self.plan: Plan = Plan()
         self._targets = targets
         self._rng = rng
         self._left: int | None = 1

@@ -38,9 +38,9 @@ class AuthorizationServer:
 
     def clear(self) -> None:
         """Delete all codes, grants and tokens, but not the apps and users."""
-        self.devices = DeviceCodes(self.policy, self.ids)
-        self.codes = AuthorizationCodes(self.policy, self.ids, self._issuer)
-        self.tokens = Tokens(self.policy, self.ids)
+        self.devices: DeviceCodes = DeviceCodes(self.policy, self.ids)
+        self.codes: AuthorizationCodes = AuthorizationCodes(self.policy, self.ids, self._issuer)
+        self.tokens: Tokens = Tokens(self.policy, self.ids)
 
     def start_device(self, app: App, scopes: Iterable[str], audiences: Iterable[str], now: Now) -> DeviceCode:
         """Issue a device code (RFC 8628 3.2).

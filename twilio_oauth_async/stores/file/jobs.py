@@ -48,11 +48,11 @@ class Job(Generic[T]):
         """
         self.work = work
         self.options = options
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.future: asyncio.Future[T] = self.loop.create_future()
         now = time.monotonic()
-        self.deadline = now + timeout
-        self.may_wait_until = now + timeout * 2 / 3
+        self.deadline: float = now + timeout
+        self.may_wait_until: float = now + timeout * 2 / 3
         """Until when the thread may put it back: earlier than the deadline, so that the caller learns the reason."""
         self.is_cancelled = False
         """Whether the caller was cancelled while the job was running; it need not be run again."""

@@ -167,9 +167,11 @@ def private_folder(path: str | os.PathLike[str] | None, default_name: str) -> Pr
         with from_extra("file", "platformdirs"):
             from platformdirs import user_state_path
         return PrivateFolder(user_state_path("twilio-oauth-async", appauthor=False) / default_name)
-    given = Path(path)
+    given: Path | None = None
+    with contextlib.suppress(TypeError):  # neither a string nor a path, or a path in bytes
+        given = Path(path)
     absolute: Path | None = None
-    if given.name not in {"", ".."} and "\0" not in str(given):
+    if given is not None and given.name not in {"", ".."} and "\0" not in str(given):
         with contextlib.suppress(RuntimeError):  # the home of that user is unknown
             absolute = given.expanduser().absolute()
     if absolute is None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
+from twilio_oauth_async.protocol.argument_checks import check_clock
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.file.connection import Kind
 from twilio_oauth_async.stores.file.database import Database
@@ -57,6 +58,7 @@ class FileStore(HoldsSecrets):
         clock: Clock | None = None,
     ) -> None:
         """Do not touch the disk yet; see the subclasses."""
+        check_clock(clock)
         with from_extra("file", "filelock"):
             import filelock  # noqa: F401 # pyright: ignore[reportUnusedImport] - a missing package is named here
         self._folder = private_folder(path, self._default_name)

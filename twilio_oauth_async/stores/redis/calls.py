@@ -17,6 +17,7 @@ from urllib.parse import quote
 from twilio_oauth_async import in_flight
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
+from twilio_oauth_async.protocol.argument_checks import check_seconds, is_printable
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.keys import digest
 from twilio_oauth_async.stores.redis.call_queue import CallQueue
@@ -66,10 +67,9 @@ class RedisScripts(HoldsSecrets):
             raise ConfigurationError("redis must be a client from redis.asyncio: this one blocks the event loop")
         if not callable(getattr(redis, "eval", None)):
             raise ConfigurationError("redis must be a client from redis.asyncio, for example Redis.from_url(...)")
-        if not prefix or set(prefix) & set("{}") or not prefix.isprintable():
+        if not is_printable(prefix) or set(prefix) & set("{}"):
             raise ConfigurationError("prefix must be one or more printable characters without braces")
-        if not timeout > 0:
-            raise ConfigurationError("timeout must be a positive number of seconds")
+        check_seconds("timeout", timeout)
         self._redis = redis
         self._prefix = prefix
         self._timeout = timeout

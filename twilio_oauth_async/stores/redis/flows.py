@@ -12,6 +12,7 @@ import attrs
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import ConfigurationError, StoreConflict, StoreError
+from twilio_oauth_async.protocol.argument_checks import check_clock
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.cancellation import finish
 from twilio_oauth_async.stores.keys import check_key, check_lease, check_limit, digest, token_key
@@ -82,6 +83,7 @@ class RedisFlowStore(HoldsSecrets):
             ConfigurationError: the client is not asynchronous, or `prefix` or `timeout` is invalid.
             MissingExtraError: the extra ``redis`` is not installed.
         """
+        check_clock(clock)
         self._scripts = RedisScripts(redis, prefix=prefix, timeout=timeout)
         self._names = [self._scripts.name("flows", part) for part in ("records", "pending", "ended", "expiry")]
         self._clock = clock or SystemClock()

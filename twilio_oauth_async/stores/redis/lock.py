@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 import attrs
 
-from twilio_oauth_async.errors import ConfigurationError, StoreError
+from twilio_oauth_async.errors import StoreError
+from twilio_oauth_async.protocol.argument_checks import check_seconds
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.cancellation import finish, wait_until_done
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
@@ -76,8 +77,8 @@ class RedisLocks(HoldsSecrets):
         Raises:
             ConfigurationError: `timeout` or `lifetime` is not positive.
         """
-        if not timeout > 0 or not lifetime > 0:
-            raise ConfigurationError("lock_timeout and lock_lifetime must be positive numbers of seconds")
+        check_seconds("lock_timeout", timeout)
+        check_seconds("lock_lifetime", lifetime, may_be_infinite=False)
         self._scripts = scripts
         self._timeout = timeout
         self._lifetime = lifetime

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import StoreConflict, StoreError
+from twilio_oauth_async.protocol.argument_checks import check_clock
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT
 from twilio_oauth_async.stores.cancellation import finish
@@ -87,6 +88,7 @@ class RedisTokenStore(HoldsSecrets):
             ConfigurationError: the client is not asynchronous, or `prefix` or a number of seconds is invalid.
             MissingExtraError: the extra ``redis`` is not installed.
         """
+        check_clock(clock)
         self._scripts = RedisScripts(redis, prefix=prefix, timeout=timeout)
         self._locks = RedisLocks(self._scripts, timeout=lock_timeout, lifetime=lock_lifetime)
         self._index = UserIndex(self._scripts)

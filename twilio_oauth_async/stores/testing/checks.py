@@ -59,7 +59,7 @@ class Cancellation:
         self.most_turns = most_turns
         self.task: asyncio.Task[Any] | None = None
         self._reached_or_done = asyncio.Event()
-        self.reached = False
+        self.reached: bool = False
         """Whether the coroutine had that many awaits; if it had fewer, it has run to its end."""
 
     async def run(self, coroutine: Coroutine[Any, Any, Any]) -> bool:

@@ -14,7 +14,7 @@ from twilio_oauth_async.clock import Clock, VirtualClock
 class StoreContract:
     """Base class of the suites. A subclass defines `open_store`; all other fixtures and attributes have defaults."""
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark: pytest.MarkDecorator = pytest.mark.asyncio
 
     own_clock = False
     """Whether the storage measures leases and tombstones by a clock of its own, such as ``now()`` of PostgreSQL or
@@ -24,7 +24,7 @@ class StoreContract:
     several_loops = True
     """Whether one store object can be used in several event loops, one after the other or in several threads."""
 
-    time_limit = 5.0
+    time_limit: float = 5.0
     """Seconds after which each call to a store from `open_broken_store` must have failed."""
 
     @pytest.fixture

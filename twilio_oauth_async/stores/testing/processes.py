@@ -119,7 +119,7 @@ def spread(steps: int, count: int) -> Iterator[int]:
     return iter(sorted({1 + round(number * (steps - 1) / (count - 1)) for number in range(count)}))
 
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+needs_fork: pytest.MarkDecorator = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 class SharedTokenStoreContract(SharedStoreContract):

@@ -137,7 +137,7 @@ class Steps:
 
     def __init__(self, kill_at: int) -> None:
         """The process is killed at the step with this number; 0: at none."""
-        self.count = 0
+        self.count: int = 0
         self._kill_at = kill_at
         self._is_armed = False
         # Threads that the store starts later get the function too.
@@ -264,9 +264,13 @@ def serve_kills(open_store: Open) -> None:
         sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    mode, source = sys.argv[1:]
+def main(mode: str, source: str) -> None:
+    """Serve the commands of `mode` with the store that the recipe `source` opens."""
     if mode == "kills":
         serve_kills(read_recipe(source))
     else:
         asyncio.run(serve_calls(read_recipe(source)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

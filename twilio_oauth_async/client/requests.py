@@ -1,0 +1,116 @@
+"""`Requests`: sends the requests of a session with its credentials and retries, and parses the responses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TypeVar
+
+from twilio_oauth_async import in_flight, telemetry
+from twilio_oauth_async.client.credentials import basic_authorization
+from twilio_oauth_async.client.endpoint_methods import Parse
+from twilio_oauth_async.client.failures import Failure
+from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
+from twilio_oauth_async.client.transport import Transport
+from twilio_oauth_async.clock import Clock
+from twilio_oauth_async.errors import ApiError, TransportError, TwilioOAuthError
+from twilio_oauth_async.protocol.endpoints import TOKEN_ENDPOINTS
+from twilio_oauth_async.protocol.messages import Context, Request
+from twilio_oauth_async.protocol.serializable import HoldsSecrets
+from twilio_oauth_async.protocol.server_time import measure_skew
+
+T = TypeVar("T")
+
+_log = logging.getLogger("twilio_oauth_async.client.session")  # one logger for all records of a session
+
+
+class Requests(HoldsSecrets):
+    """The requests of one session."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        username: str | None,
+        password: str | None,
+        retry: RetryPolicy,
+        clock: Clock,
+    ) -> None:
+        """Create it; nothing is sent. `OAuthSession` documents the arguments.
+
+        Raises:
+            ConfigurationError: the credentials are not complete, or not valid.
+        """
+        self.authorization = basic_authorization(username, password)
+        self.clock_skew = 0.0
+        """Seconds: see `OAuthSession.clock_skew`."""
+        # Masked where a response repeats them: the password, and the header value that holds it in base64.
+        self._secrets = tuple(filter(None, (password, (self.authorization or "").removeprefix("Basic "))))
+        self._transport = transport
+        self._retry = retry
+        self._clock = clock
+
+    async def outcome_of(
+        self, base_url: str, request: Request, parse: Parse[T], timeout: float
+    ) -> T | TwilioOAuthError:
+        """Send `request`, with retries where they are allowed, and return the model or the error.
+
+        Args:
+            base_url: the URL of the API, without a trailing slash.
+            request: from a build function of `protocol`.
+            parse: the parse function that belongs to it.
+            timeout: seconds for all attempts and the waits between them.
+
+        Raises:
+            ConfigurationError: the transport is not open.
+        """
+        method: telemetry.Attributes = {"http.request.method": request.method}
+        path: telemetry.Attributes = {"url.path": request.path}
+        with telemetry.observe("twilio_oauth.request", self._clock, method, labels=path) as operation:
+            outcome = await self._send(base_url, request, parse, timeout, operation)
+            operation.set_result(outcome)
+            return outcome
+
+    async def _send(
+        self, base_url: str, request: Request, parse: Parse[T], timeout: float, operation: telemetry.Operation
+    ) -> T | TwilioOAuthError:
+        deadline = (started := self._clock.monotonic()) + timeout
+        headers: Mapping[str, str] = request.headers
+        if self.authorization is not None and request.with_account and "Authorization" not in headers:
+            headers = {"Authorization": self.authorization, **headers}
+        sent = self._secrets + request.secrets
+        attempts = 0
+
+        async def attempt() -> Attempt[T | TwilioOAuthError]:
+            nonlocal attempts
+            attempts += 1
+            operation.set_attribute("attempts", attempts)
+            if attempts > 1:
+                operation.count("twilio_oauth.retries", {"url.path": request.path})
+            left = deadline - self._clock.monotonic()
+            sent_at = self._clock.now()
+            with in_flight.request():
+                response = await self._transport.send(base_url, request, headers, left)
+            if isinstance(response, Failure):
+                return Attempt(response.error, retryable=response.retryable)
+            now = self._clock.now()
+            if request.path in TOKEN_ENDPOINTS:  # responses that no cache stores (RFC 6749 5.1)
+                skew = measure_skew(response.headers, sent_at, now)
+                self.clock_skew = self.clock_skew if skew is None else skew
+            context = Context(now=now, clock_skew=self.clock_skew, base_url=base_url, sent=sent)
+            outcome: T | TwilioOAuthError = parse(response, context)
+            retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
+            return Attempt(outcome, retryable=response.status in RETRIED_STATUSES, retry_after=retry_after)
+
+        if request.repeatable:
+            last, _ = await send_with_retry(attempt, self._retry, self._clock, deadline)
+        else:
+            last = await attempt()
+        elapsed = self._clock.monotonic() - started
+        outcome = last.outcome
+        if isinstance(outcome, TransportError):
+            outcome.attempts, outcome.elapsed = attempts, elapsed
+        if _log.isEnabledFor(logging.DEBUG):
+            result = outcome if isinstance(outcome, TwilioOAuthError) else type(outcome).__name__
+            _log.debug("%s %s: %s (attempts %d, %.3f s)", request.method, request.path, result, attempts, elapsed)
+        return outcome
