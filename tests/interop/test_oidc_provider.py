@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from tests.helpers.oidc_provider import REDIRECT_URI, OpenidProxy, oidc_provider
+from tests.helpers.oidc_provider import REDIRECT_URI, OidcProxy, oidc_provider
 from twilio_oauth_async import (
     AccessDeniedError,
     Approved,
@@ -45,7 +45,7 @@ async def provider(node_folder, options):
 
 @pytest_asyncio.fixture
 async def proxy(provider, clock):
-    async with OpenidProxy(provider.issuer, clock) as proxy:
+    async with OidcProxy(provider.issuer, clock) as proxy:
         yield proxy
 
 
@@ -139,7 +139,7 @@ async def test_refresh_rotates_and_a_second_use_revokes_the_grant(flow):
 @pytest.mark.parametrize("secret", ["right", "wrong", None])
 async def test_confidential_app_needs_the_right_secret(provider, session, flow, clock, secret):
     # The contract has no parameter for the secret in the request for a code, so the proxy adds it.
-    async with OpenidProxy(provider.issuer, clock, app_secret="right") as proxy:
+    async with OidcProxy(provider.issuer, clock, app_secret="right") as proxy:
         session.base_url = proxy.base_url
         signing_in = flow("OQsecret", client_secret=secret)
         if secret == "right":
