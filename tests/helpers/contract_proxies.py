@@ -135,6 +135,9 @@ class ContractProxy(Proxy):
     for the app's secret, it adds `app_secret` instead of them.
     """
 
+    DEVICE_CODE = "/device_authorization"
+    TOKEN = "/token"
+
     def __init__(self, server: str, app_secret: str | None = None) -> None:
         super().__init__(server)
         self._app_secret = [] if app_secret is None else [("client_secret", app_secret)]
@@ -143,10 +146,10 @@ class ContractProxy(Proxy):
         )
 
     async def device_code(self, request: web.Request) -> web.Response:
-        return await self._post("/device_authorization", request, self._app_secret)
+        return await self._post(self.DEVICE_CODE, request, self._app_secret)
 
     async def token(self, request: web.Request) -> web.Response:
-        return await self._post("/token", request, [])
+        return await self._post(self.TOKEN, request, [])
 
     async def _post(self, path: str, request: web.Request, added: names.Pairs) -> web.Response:
         status, body, headers = await self.forward("POST", path, names.to_rfc(await form_of(request)) + added, {})

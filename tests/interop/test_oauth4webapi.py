@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from tests.helpers.node_client import install, run_script
+from tests.helpers.node_client import run_script
 from tests.helpers.virtual_sleep import VirtualSleep
 
 pytestmark = pytest.mark.asyncio
@@ -15,13 +15,6 @@ REDIRECT = "http://127.0.0.1:8400/callback"
 ALGORITHMS = pytest.mark.parametrize(
     "emulator_options", [{"signing_algorithm": name} for name in ("ES256", "RS256")], ids=str
 )
-
-
-@pytest.fixture(scope="session")
-def node_folder(tmp_path_factory):
-    base = tmp_path_factory.getbasetemp()
-    # Each worker of pytest-xdist has its own folder inside the folder of the run.
-    return install((base.parent if base.name.startswith("popen-") else base) / "oauth4webapi")
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import aiohttp
 import httpx
 import httpx2
 
-from twilio_oauth_async import TokenManager, TokenManagers
+import twilio_oauth_async
+from twilio_oauth_async import TokenManager, TokenManagers, adapters, stores
 from twilio_oauth_async.adapters import aiohttp as for_aiohttp
 from twilio_oauth_async.adapters import httpx as for_httpx
 from twilio_oauth_async.adapters.twilio import BearerCredentials
@@ -33,3 +34,17 @@ async def use_httpx(manager: TokenManager) -> None:
 async def use_twilio_sdk(manager: TokenManager) -> str:
     credentials = BearerCredentials(manager, timeout=5)
     return assert_type(credentials.to_auth_strategy().get_auth_string(), str)
+
+
+def use_the_packages_of_adapters_and_stores(manager: TokenManager, client: stores.RedisClient) -> None:
+    assert_type(twilio_oauth_async.__version__, str)
+    assert_type(adapters.aiohttp.BearerAuth(manager), for_aiohttp.BearerAuth)
+    assert_type(adapters.twilio.BearerCredentials(manager), BearerCredentials)
+    source: adapters.TokenSource = manager
+    credentials: type[BearerCredentials] = adapters.BearerCredentials
+    all_stores: tuple[stores.TokenStore, ...] = (
+        stores.MemoryTokenStore(),
+        stores.FileTokenStore(encryption=stores.Keyring()),
+        stores.RedisTokenStore(client),
+    )
+    print(source, credentials, all_stores, stores.TokenKey("ann"), stores.epoch_of("code"))
