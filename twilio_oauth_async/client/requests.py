@@ -41,8 +41,8 @@ class Requests(HoldsSecrets):
         Raises:
             ConfigurationError: the credentials are not complete, or not valid.
         """
-        self.authorization = basic_authorization(username, password)
-        self.clock_skew = 0.0
+        self.authorization: str | None = basic_authorization(username, password)
+        self.clock_skew: float = 0.0
         """Seconds: see `OAuthSession.clock_skew`."""
         # Masked where a response repeats them: the password, and the header value that holds it in base64.
         self._secrets = tuple(filter(None, (password, (self.authorization or "").removeprefix("Basic "))))

@@ -59,7 +59,7 @@ class LoopbackListener:
             redirect_uri: an ``http`` URI with the host 127.0.0.1. If it has no port, a free one is chosen.
             accepts: returns whether a request is the expected callback; called with its path and query.
         """
-        self.redirect_uri = redirect_uri
+        self.redirect_uri: str = redirect_uri
         """The redirect URI; once the listener is open, with the port that is in use."""
         self._accepts = accepts
         self._runner: web.AppRunner | None = None
