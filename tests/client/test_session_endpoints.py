@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.raw_server import RawServer, hang_up, http
 from tests.helpers.scripted_server import scripted
+from tests.helpers.world import emulated
 from twilio_oauth_async import (
     AnswerLostError,
     ConfigurationError,
@@ -150,3 +151,15 @@ class TestUserInfo:
                 await session.fetch_user_info(access_token="a", subject=SUBJECT)
         assert caught.value.claim == "sub"
         assert "US" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_fetch_server_metadata_sends_no_credentials():
+    async with emulated() as world:
+        metadata = await world.session.fetch_server_metadata()
+        [request] = world.emulator.requests
+        assert metadata.issuer == world.emulator.issuer
+        assert metadata.token_endpoint == f"{world.emulator.base_url}/v2/token"
+        assert metadata.token_endpoint_auth_methods_supported == ("client_secret_post", "none")
+        assert metadata.authorization_response_iss_parameter_supported is True
+        assert "Authorization" not in request.headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from aiohttp import web
 
 from twilio_oauth_async.emulator.control.arguments import ControlError
 from twilio_oauth_async.emulator.control.fault_from_json import METHODS, fault_from_json
-from twilio_oauth_async.emulator.faults.fault import Fault, Faults
+from twilio_oauth_async.emulator.faults.fault import Fault
+from twilio_oauth_async.emulator.faults.faults import Faults
 from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
 
 NOT_IN_JSON = {"when"}
+UNTIL = datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC)
 CALLED_BY_THE_EMULATOR = {"applies_to", "count_hit"}
 
 
@@ -51,6 +54,11 @@ EXAMPLES: list[tuple[dict[str, Any], Callable[[Fault], Fault]]] = [
     (
         {"error": {"code": "x", "status": 401, "description": "y"}},
         lambda fault: fault.error("x", status=401, description="y"),
+    ),
+    ({"throttle": "2026-01-01T00:00:07Z"}, lambda fault: fault.throttle(UNTIL)),
+    (
+        {"throttle": {"until": "2026-01-01T01:00:07+01:00", "status": 429}},
+        lambda fault: fault.throttle(UNTIL.astimezone(timezone(timedelta(hours=1))), status=429),
     ),
     ({"html": True}, lambda fault: fault.html()),
     ({"html": 299}, lambda fault: fault.html(299)),
@@ -110,7 +118,7 @@ def parts(response: web.Response) -> tuple[int, dict[str, str], Any]:
     ("members", "message"),
     [
         ({"on": "token"}, "on must be a list of strings"),
-        ({"on": ["nonsense"]}, "on must be a list with items from: discovery, certs, device_code, token, poll"),
+        ({"on": ["nonsense"]}, "on must be a list with items from: discovery, metadata, certs, device_code"),
         ({"times": "2"}, "times: count must be an integer"),
         ({"times": True}, "times: count is missing"),
         ({"times": {"number": 2}}, "times: takes count; another argument is given"),
@@ -123,6 +131,8 @@ def parts(response: web.Response) -> tuple[int, dict[str, str], Any]:
         ({"chance": 2}, "chance: probability must be between 0 and 1"),
         ({"respond": 99}, "respond: status must be between 200 and 599"),
         ({"html": 600}, "html: status must be between"),
+        ({"throttle": "soon"}, "throttle: until must be a date in ISO 8601 format"),
+        ({"throttle": "2026-01-01T00:00:07"}, "throttle: until must have a time zone"),
         ({"redirect": {"location": "/", "status": 100}}, "redirect: status must be between"),
         ({"error": {"code": "x", "status": 1}}, "error: status must be between"),
         ({"status": 1000}, "status: status must be between"),

@@ -12,6 +12,7 @@ import aiohttp
 
 from tests.helpers.node_client import Script, run_script
 from tests.helpers.openid_proxy import OpenidProxy
+from twilio_oauth_async import in_flight
 
 REDIRECT_URI = "http://127.0.0.1:8400/callback"
 
@@ -58,8 +59,9 @@ class OidcProvider:
         raise AssertionError("too many redirects")
 
     async def _send(self, name: str, **arguments: Any) -> dict[str, Any]:
-        self._script.reply({"name": name, **arguments})
-        return await self._script.receive()
+        with in_flight.call():  # a prompt calls it: no poll is due meanwhile
+            self._script.reply({"name": name, **arguments})
+            return await self._script.receive()
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from twilio_oauth_async.client.failures import Failure
 from twilio_oauth_async.client.retry import RETRIED_STATUSES, Attempt, RetryPolicy, send_with_retry
 from twilio_oauth_async.client.transport import Transport
 from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.errors import ApiError, TransportError, TwilioOAuthError
+from twilio_oauth_async.errors import ApiError, RateLimitedError, TransportError, TwilioOAuthError
 from twilio_oauth_async.protocol.endpoints import TOKEN_ENDPOINTS
 from twilio_oauth_async.protocol.messages import Context, Request
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
@@ -100,7 +100,8 @@ class Requests(HoldsSecrets):
             context = Context(now=now, clock_skew=self.clock_skew, base_url=base_url, sent=sent)
             outcome: T | TwilioOAuthError = parse(response, context)
             retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
-            return Attempt(outcome, retryable=response.status in RETRIED_STATUSES, retry_after=retry_after)
+            is_retryable = response.status in RETRIED_STATUSES or isinstance(outcome, RateLimitedError)
+            return Attempt(outcome, retryable=is_retryable, retry_after=retry_after)
 
         if request.repeatable:
             last, _ = await send_with_retry(attempt, self._retry, self._clock, deadline)

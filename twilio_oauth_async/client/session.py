@@ -20,7 +20,7 @@ from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.protocol import device_authorization, discovery, revocation, token_endpoint, user_info
 from twilio_oauth_async.protocol.messages import Request
-from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, Token, UserInfo
+from twilio_oauth_async.protocol.models import Certs, DeviceCode, OpenidDiscovery, ServerMetadata, Token, UserInfo
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 
 T = TypeVar("T")
@@ -196,6 +196,13 @@ class OAuthSession(HoldsSecrets):
     @sends(discovery.build_openid_discovery, discovery.parse_openid_discovery, OpenidDiscovery)
     def fetch_openid_discovery(self) -> None:
         """Send ``GET /v1/.well-known/openid-configuration``, with retries."""
+
+    @sends(discovery.build_server_metadata, discovery.parse_server_metadata, ServerMetadata)
+    def fetch_server_metadata(self) -> None:
+        """Send ``GET /.well-known/oauth-authorization-server``, with retries and without credentials (RFC 8414).
+
+        It describes v2. Compare its ``issuer`` with the one that you expect before you use its URLs (RFC 8414 3.3).
+        """
 
     @sends(discovery.build_certs, discovery.parse_certs, Certs)
     def fetch_certs(self) -> None:

@@ -28,6 +28,7 @@ def build_app(backend: Backend, control: HttpControl | None = None) -> web.Appli
     # (method, endpoint name, handler, paths): the paths of Twilio's contract and those of the discovery document.
     routes: list[tuple[str, str, Handler, tuple[str, ...]]] = [
         ("GET", "discovery", api.discovery, ("/v1/.well-known/openid-configuration",)),
+        ("GET", "metadata", api_v2.metadata, ("/.well-known/oauth-authorization-server",)),
         ("GET", "certs", api.certs, ("/v1/certs", "/oauth2/certs")),
         ("POST", "device_code", api.device_code, ("/v1/device/code", "/oauth2/device/code")),
         ("POST", "token", api.token, ("/v1/token", "/oauth2/token")),

@@ -19,7 +19,7 @@ from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.date_header import use_clock
 from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm, SigningKeys
 from twilio_oauth_async.emulator.endpoints.token_issuer import TokenIssuer
-from twilio_oauth_async.emulator.faults.fault import Faults
+from twilio_oauth_async.emulator.faults.faults import Faults
 from twilio_oauth_async.emulator.messages.credentials import Accounts
 from twilio_oauth_async.emulator.messages.journal import Journal
 from twilio_oauth_async.emulator.messages.response_formats import DateFormat, ErrorFormat, ResponseFormat

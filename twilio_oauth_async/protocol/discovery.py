@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from twilio_oauth_async.errors import ConfigurationError, ProtocolError, RevocationUnsupported
-from twilio_oauth_async.protocol.endpoints import CERTS, DISCOVERY, is_secure
+from twilio_oauth_async.protocol.endpoints import CERTS, DISCOVERY, SERVER_METADATA, is_secure
 from twilio_oauth_async.protocol.key_set_response import read_key_set, skip_unusable_entries
 from twilio_oauth_async.protocol.messages import Context, Request, Response
-from twilio_oauth_async.protocol.models import Certs, OpenidDiscovery
+from twilio_oauth_async.protocol.models import Certs, OpenidDiscovery, ServerMetadata
 from twilio_oauth_async.protocol.response_parsing import Parsed, parse
 
 DiscoveredEndpoint: TypeAlias = Literal["authorization_endpoint", "revocation_endpoint"]
@@ -28,6 +28,16 @@ def build_openid_discovery() -> Request:
 def parse_openid_discovery(response: Response, context: Context) -> Parsed[OpenidDiscovery]:
     """Parse the response as `OpenidDiscovery`. `trusted_endpoint` validates its endpoints."""
     return parse(response, context, OpenidDiscovery)
+
+
+def build_server_metadata() -> Request:
+    """Build ``GET /.well-known/oauth-authorization-server`` (RFC 8414 3.1)."""
+    return Request(method="GET", path=SERVER_METADATA, repeatable=True, with_account=False)
+
+
+def parse_server_metadata(response: Response, context: Context) -> Parsed[ServerMetadata]:
+    """Parse the response as `ServerMetadata`. Its URLs are not validated."""
+    return parse(response, context, ServerMetadata)
 
 
 def build_certs() -> Request:

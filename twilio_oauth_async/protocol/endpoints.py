@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from twilio_oauth_async.errors import ConfigurationError
 
 DISCOVERY = "/v1/.well-known/openid-configuration"
+SERVER_METADATA = "/.well-known/oauth-authorization-server"
 CERTS = "/v1/certs"
 DEVICE_CODE = "/v1/device/code"
 TOKEN = "/v1/token"  # noqa: S105 - a path

@@ -29,7 +29,7 @@ from twilio_oauth_async.errors import (
 )
 from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.messages import Context, Response
-from twilio_oauth_async.protocol.retry_after import read_retry_after
+from twilio_oauth_async.protocol.retry_after import read_retry_after, read_throttled_until
 from twilio_oauth_async.protocol.sanitization import clean
 from twilio_oauth_async.protocol.server_time import shift
 
@@ -125,13 +125,21 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
     """Return the `ApiError` that `body` describes.
 
     A 5xx status always gives a `ServerError`. For any other status the class depends on the OAuth error code; if that
-    is absent or unknown, on the Twilio code; then on the status 429.
+    is absent or unknown, on the Twilio code; then on the status 429. A request with ``throttled_until`` was not
+    processed, whatever else the body says.
     """
     details = _details(body)
     error = _oauth_code(details)
     code = _twilio_code(details)
+    server_now = shift(context.now, context.clock_skew)
+    waits = [
+        read_retry_after(response.headers.get("Retry-After"), server_now),
+        throttled := read_throttled_until(details.get("throttled_until"), server_now),
+    ]
     by_status = RateLimitedError if response.status == 429 else ApiError
     kind = _BY_ERROR.get(error or "") or _BY_TWILIO_CODE.get(code or 0) or by_status
+    if throttled is not None and kind not in {AuthorizationPendingError, SlowDownError}:
+        kind = RateLimitedError
     if response.status >= 500:
         kind = ServerError
 
@@ -149,7 +157,7 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
         description=text("error_description", "message", "detail", "title", "user_error"),
         more_info=text("more_info", "error_uri", "type"),
         request_id=_request_id(response, context),
-        retry_after=read_retry_after(response.headers.get("Retry-After"), shift(context.now, context.clock_skew)),
+        retry_after=max((wait for wait in waits if wait is not None), default=None),
     )
     if isinstance(built, SlowDownError):
         interval = codec.read_number(details.get("interval"))

@@ -55,6 +55,23 @@ class OpenidDiscovery:
 
 
 @attrs.frozen(kw_only=True)
+class ServerMetadata:
+    """Metadata of the authorization server of v2 (RFC 8414 2), as received. The package uses none of it."""
+
+    issuer: str | None = None
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
+    response_types_supported: tuple[str, ...] | None = None
+    grant_types_supported: tuple[str, ...] | None = None
+    code_challenge_methods_supported: tuple[str, ...] | None = None
+    """Methods of PKCE (RFC 7636)."""
+    token_endpoint_auth_methods_supported: tuple[str, ...] | None = None
+    """How a client authenticates: Twilio announces ``client_secret_post`` and ``none``, and no Basic."""
+    authorization_response_iss_parameter_supported: bool | None = None
+    """Each callback has an ``iss`` (RFC 9207 3)."""
+
+
+@attrs.frozen(kw_only=True)
 class Certs:
     """The server's public keys (``oauth.v1.certs``)."""
 

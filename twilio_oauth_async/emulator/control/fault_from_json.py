@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, cast, get_args
 
 from attrs import frozen
@@ -28,7 +29,8 @@ from twilio_oauth_async.emulator.control.arguments import (
     text,
     texts,
 )
-from twilio_oauth_async.emulator.faults.fault import Fault, Faults, Target
+from twilio_oauth_async.emulator.faults.fault import Fault, Target
+from twilio_oauth_async.emulator.faults.faults import Faults
 
 Read = Callable[[str, Any], Any]
 
@@ -71,6 +73,16 @@ def _base64(name: str, value: Any) -> bytes:
         return base64.b64decode(text(name, value), validate=True)
     except (binascii.Error, ValueError):
         raise ControlError(f"{name} must be base64") from None
+
+
+def _date(name: str, value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text(name, value))
+    except ValueError:
+        raise ControlError(f"{name} must be a date in ISO 8601 format") from None
+    if moment.tzinfo is None:
+        raise ControlError(f"{name} must have a time zone")
+    return moment
 
 
 def _headers(name: str, value: Any) -> dict[str, str]:
@@ -118,6 +130,7 @@ METHODS: Mapping[str, _Method] = {
         "response",
     ),
     "error": _Method(Fault.error, {"code": text, "status": integer, "description": text}, 1, "response"),
+    "throttle": _Method(Fault.throttle, {"until": _date, "status": integer}, 1, "response"),
     "html": _Method(Fault.html, {"status": integer}, group="response"),
     "redirect": _Method(Fault.redirect, {"location": text, "status": integer}, 1, "response"),
     "change": _Method(_change, {"members": json_object}, 1, whole=True),

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH
-from twilio_oauth_async.emulator.faults.fault import Faults
+from twilio_oauth_async.emulator.faults.faults import Faults
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
 from twilio_oauth_async.emulator.messages.journal import Journal

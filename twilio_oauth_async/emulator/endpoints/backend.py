@@ -9,7 +9,7 @@ from attrs import define, field
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.emulator.endpoints.signing_keys import SigningKeys
 from twilio_oauth_async.emulator.endpoints.token_issuer import TokenIssuer
-from twilio_oauth_async.emulator.faults.fault import Faults
+from twilio_oauth_async.emulator.faults.faults import Faults
 from twilio_oauth_async.emulator.messages.credentials import Accounts
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.journal import Journal

@@ -1,8 +1,6 @@
-"""``POST /v2/token``: Twilio's public token endpoint, with the parameter names of RFC 6749."""
+"""v2: the metadata, and ``POST /v2/token``, Twilio's public token endpoint, with the parameter names of RFC 6749."""
 
 from __future__ import annotations
-
-from urllib.parse import unquote_plus
 
 from aiohttp import web
 
@@ -20,10 +18,26 @@ _GRANT_PARAMETERS = ("audience", "code", "code_verifier", "redirect_uri", "refre
 
 
 class ApiV2:
-    """The token endpoint of v2. It authenticates the app, not the account."""
+    """The token endpoint of v2, which authenticates the app, not the account, and the document that describes it."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+
+    async def metadata(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for everybody
+        """``GET /.well-known/oauth-authorization-server`` (RFC 8414)."""
+        base = self._backend.base_url
+        return json_response(
+            {
+                "issuer": self._backend.issuer,
+                "authorization_endpoint": f"{base}/v2/authorize",
+                "token_endpoint": f"{base}/v2/token",
+                "response_types_supported": ["code"],
+                "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+                "code_challenge_methods_supported": ["S256"],
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
+                "authorization_response_iss_parameter_supported": True,
+            }
+        )
 
     async def token(self, request: web.Request) -> web.Response:
         """``POST /v2/token``: client credentials grant, authorization code grant, refresh."""
@@ -50,27 +64,22 @@ class ApiV2:
             "id_token": tokens.id_token,
             "token_type": "Bearer",
             "expires_in": tokens.expires_in,
+            "scope": tokens.scope,
         }
-        if tokens.scope is not None:
-            body["scope"] = tokens.scope
-        return json_response(body)
+        return json_response({name: value for name, value in body.items() if value is not None})
 
     def _client(self, request: web.Request, form: Form) -> tuple[App, bool]:
-        """Authenticate the client with its credentials in the body or as Basic credentials (RFC 6749 2.3.1)."""
+        """Authenticate the client with credentials in the body (RFC 6749 2.3.1), the only method of the metadata."""
         client_id, secret = form.optional("client_id"), form.optional("client_secret")
         basic = read_basic(request.headers.get("Authorization"))
         if basic is not None and not self._backend.accounts.matches(*basic):
-            # RFC 6749 2.3.1: a client form-encodes its ID and secret before it encodes them for Basic.
-            # The account's credentials are not form-encoded. Some clients always send them; they do not authenticate
-            # the client.
-            name, password = (unquote_plus(part) for part in basic)
-            if secret is not None or client_id not in {None, name}:
-                raise ErrorResponse("invalid_request", "The client used more than one authentication method.")
-            try:
-                return authenticate_client(self._backend.server.apps, name, password)
-            except ErrorResponse as error:
-                error.challenge = CLIENT_CHALLENGE  # RFC 6749 5.2
-                raise
+            # Some clients always send the account's credentials; they do not authenticate the client.
+            raise ErrorResponse(
+                "invalid_client",
+                "The client must send client_id and client_secret in the body; Basic is not supported.",
+                status=401,
+                challenge=CLIENT_CHALLENGE,  # RFC 6749 5.2: the scheme that the client used
+            )
         if client_id is None:
             raise ErrorResponse("invalid_request", "The parameter client_id is missing.", twilio_code=321402)
         return authenticate_client(self._backend.server.apps, client_id, secret)

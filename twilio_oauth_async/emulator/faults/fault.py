@@ -11,7 +11,7 @@ were added, that applies to it. `Faults.unused` lists faults that have hit less 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, Self, get_args
 
@@ -25,6 +25,7 @@ from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
 
 Target = Literal[
     "discovery",
+    "metadata",
     "certs",
     "device_code",
     "token",
@@ -38,7 +39,7 @@ Target = Literal[
 ]
 """``token``: all token requests; ``poll``, ``refresh``, ``code``, ``client_credentials``: those of one grant type."""
 
-_TARGETS: Final = frozenset(get_args(Target))
+TARGETS: Final = frozenset(get_args(Target))
 
 
 class Fault:
@@ -56,7 +57,7 @@ class Fault:
         self._skip = 0
         self._chance = 1.0
         self._condition: Callable[[RecordedRequest], bool] | None = None
-        self._calls = [f"on({', '.join(map(repr, sorted(targets & _TARGETS)))})" if targets < _TARGETS else "on()"]
+        self._calls = [f"on({', '.join(map(repr, sorted(targets & TARGETS)))})" if targets < TARGETS else "on()"]
 
     # -- which requests
 
@@ -137,6 +138,15 @@ class Fault:
         self.plan.processed = False
         return self._replace(
             f"error({code!r})", lambda response_format: responses.error(response_format, code, status, description)
+        )
+
+    def throttle(self, until: datetime, *, status: int = 400) -> Self:
+        """Send an error with ``throttled_until``, as Twilio's v2 does for too many requests; `until` is aware."""
+        checks.final_status(status)
+        self.plan.processed = False
+        return self._replace(
+            f"throttle({until.isoformat()})",
+            lambda response_format: responses.throttled(response_format, until, status),
         )
 
     def html(self, status: int = 502) -> Self:
@@ -298,51 +308,3 @@ class Fault:
         checks.one_of("moment", moment, get_args(Moment))
         self.plan.broken = Break(how, moment)
         return self._record(f"{how}({moment!r})")
-
-
-class Faults:
-    """The faults of one emulator."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
-        self._count = 0
-        self._faults: list[Fault] = []
-
-    def on(self, *targets: Target) -> Fault:
-        """Add a fault for these endpoints, or for all endpoints of the API if none is given.
-
-        Raises:
-            ValueError: one of `targets` does not exist.
-        """
-        unknown = set(targets) - _TARGETS
-        if unknown:
-            raise ValueError(f"no such endpoint: {', '.join(sorted(unknown))}; use {', '.join(sorted(_TARGETS))}")
-        # Each fault has its own random numbers, so that adding a fault does not change which requests the others hit.
-        fault = Fault(self._count, frozenset(targets) or _TARGETS, random.Random(f"{self._seed}:{self._count}"))  # noqa: S311 - tests
-        self._count += 1
-        self._faults.append(fault)
-        return fault
-
-    def __iter__(self) -> Iterator[Fault]:
-        return iter(list(self._faults))
-
-    def remove(self, fault: Fault) -> None:
-        """Remove `fault` if it is there."""
-        if fault in self._faults:
-            self._faults.remove(fault)
-
-    def clear(self) -> None:
-        """Remove all faults."""
-        self._faults.clear()
-
-    @property
-    def unused(self) -> list[Fault]:
-        """Faults that have hit less often than configured. A test can check at its end that there are none."""
-        return [fault for fault in self._faults if fault.is_unused]
-
-    def select(self, record: RecordedRequest) -> Fault | None:
-        """Return the fault that hits this request, or None. Must be called once per request, as `Fault.applies_to`."""
-        return next((fault for fault in self._faults if fault.applies_to(record)), None)
-
-    def __repr__(self) -> str:
-        return f"<Faults {self._faults}>"

@@ -6,7 +6,7 @@ import functools
 import json as jsonlib
 import zlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal, cast
 
@@ -98,6 +98,14 @@ def build(
 def error(response_format: ResponseFormat, code: str, status: int, description: str) -> web.Response:
     """Return an error response."""
     body = response_format.error(ErrorResponse(code, description, status=status))
+    return web.Response(body=jsonlib.dumps(body).encode("ascii"), status=status, content_type="application/json")
+
+
+def throttled(response_format: ResponseFormat, until: datetime, status: int) -> web.Response:
+    """Return an error response that says until when requests are refused."""
+    description = "Too many requests; see throttled_until."
+    body = response_format.error(ErrorResponse("too_many_requests", description, status=status))
+    body["throttled_until"] = until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return web.Response(body=jsonlib.dumps(body).encode("ascii"), status=status, content_type="application/json")
 
 
