@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from tests.helpers.event_loop import collect
+from tests.helpers.faulty_store import FaultyStore
 from tests.helpers.world import World, emulated
 from twilio_oauth_async import (
     AccessDeniedError,
@@ -83,7 +84,7 @@ def processes(open_stores):
             world = await stack.enter_async_context(emulated())
             pools = []
             for _ in range(2):
-                tokens, flows = open_stores(world.clock)
+                tokens, flows = map(FaultyStore, open_stores(world.clock))
                 pool = world.pool(tokens=tokens, flows=flows, on_end=on_end)
                 pools.append(await stack.enter_async_context(pool))
             yield Processes(world, *pools)
@@ -168,6 +169,7 @@ async def test_cancel_in_the_second_process_wins_over_a_later_approval(processes
             await p.first.result(sign_in.id)
         await p.world.clock.sleep(30)
         assert (p.world.polls(), p.world.revocations()) == ([201], [200])
+        assert "save" not in p.first._shared.tokens.calls, "the token is not stored for a moment either"
         assert await p.stored() == [None, None]
         assert (await p.first.submit("ada")).id != sign_in.id
 
@@ -193,8 +195,18 @@ async def test_cancel_in_the_second_process_while_the_response_with_the_token_is
         with pytest.raises(DeviceFlowError, match="cancelled"):
             await p.first.result(sign_in.id)
         assert (p.world.polls(), p.world.revocations()) == ([201], [200])
+        assert "save" not in p.first._shared.tokens.calls, "the token is not stored for a moment either"
         assert await p.stored() == [None, None]
         assert (await p.first.find(sign_in.id)).state == (await p.second.find(sign_in.id)).state == "cancelled"
+
+
+async def test_user_who_cancels_in_the_second_process_gets_a_new_code_in_the_first_at_once(processes):
+    async with processes() as p:
+        sign_in = await p.submit()
+        await p.second.cancel(sign_in.id)
+        assert (await p.submit()).user_code != sign_in.user_code
+        assert (await p.first.find(sign_in.id)).state == "cancelled"
+        assert p.world.polls() == []
 
 
 async def test_cancel_in_the_second_process_of_one_that_is_approved_changes_nothing(processes):
