@@ -151,6 +151,50 @@ async def test_50_token_that_cannot_be_recorded_in_time_is_revoked():
         assert (await setup.flows.load(sign_in.id)).state == "pending"
 
 
+@pytest.mark.parametrize("fault", ["fail", "pause"])
+async def test_50_token_that_cannot_be_saved_in_time_is_revoked_and_the_next_process_ends_the_sign_in(fault):
+    async with emulated() as setup:
+        pool = setup.pool(close_timeout=3)
+        await pool.open()
+        sign_in = await pool.submit("ada")
+        getattr(setup.tokens, fault)("save")
+        await setup.emulator.approve(sign_in.user_code)
+        while "save" not in setup.tokens.calls:
+            await asyncio.sleep(0)
+        started = setup.clock.monotonic()
+        await pool.close()
+        assert setup.clock.monotonic() - started <= 4
+        assert setup.revocations() == [200]
+        setup.tokens.repair()
+        async with setup.pool() as other:
+            with pytest.raises(DeviceFlowError, match="ended before the token was saved"):
+                await other.result(sign_in.id)
+        assert await setup.stored("ada") is None
+
+
+async def test_50_callback_that_takes_too_long_is_called_again_by_the_next_process_at_once():
+    async with emulated() as setup:
+        called, ends = asyncio.Event(), []
+
+        async def block(_):
+            called.set()
+            await asyncio.Event().wait()
+
+        pool = setup.pool(on_end=block, close_timeout=3)
+        await pool.open()
+        sign_in = await pool.submit("ada")
+        await setup.emulator.deny(sign_in.user_code)
+        await called.wait()
+        started = setup.clock.monotonic()
+        await pool.close()
+        assert setup.clock.monotonic() - started == pytest.approx(3)
+        async with setup.pool(on_end=ends.append):
+            while not ends:
+                await asyncio.sleep(0)
+        assert [(end.id, end.state) for end in ends] == [(sign_in.id, "denied")]
+        assert setup.clock.monotonic() - started < 4
+
+
 async def test_token_that_is_being_saved_is_saved():
     async with emulated() as setup:
         saving = setup.tokens.pause("save")
@@ -251,6 +295,36 @@ async def test_pool_can_be_opened_again():
             await pool.result(sign_in.id)
         await pool.close()
         assert setup.codes() == 1
+
+
+async def test_opening_a_pool_that_is_open_does_nothing():
+    async with emulated() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+        listening = asyncio.create_task(collect(pool.events(sign_in.id)))
+        await run_turns(10)
+        calls = len(setup.flows.calls)
+        await pool.open()
+        assert len(setup.flows.calls) == calls
+        assert sign_in.id in pool._members.running
+        await setup.emulator.approve(sign_in.user_code)
+        assert [event.state for event in await listening] == ["pending", "approved"]
+
+
+async def test_pool_that_is_closed_while_it_opens_stays_closed():
+    async with emulated() as setup:
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+        reading = setup.flows.pause("list_due")
+        pool = setup.pool()
+        opening = asyncio.create_task(pool.open())
+        await reading.reached.wait()
+        await pool.close()
+        reading.resume()
+        await opening
+        await setup.clock.sleep(60)
+        assert setup.polls() == []
+        assert [flow.id for flow in await setup.due()] == [sign_in.id]
+        assert not pool._upkeep._tasks
 
 
 async def test_lease_of_another_process_is_left_alone():

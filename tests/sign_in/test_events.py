@@ -3,14 +3,17 @@
 import asyncio
 import json
 
+import attrs
 import pytest
 
 from tests.helpers.event_loop import collect, run_turns
+from tests.helpers.flow_states import flow
 from tests.helpers.world import emulated
 from twilio_oauth_async import (
     AccessDeniedError,
     DeviceCodeExpiredError,
     DeviceFlowError,
+    SignIn,
     SignInNotFound,
     StoreError,
 )
@@ -116,12 +119,20 @@ async def test_listener_survives_a_store_that_is_down_for_a_while():
         assert [event.state for event in await listening] == ["pending", "approved"]
 
 
-async def test_store_that_is_down_raises_an_error_for_a_new_listener():
+@pytest.mark.parametrize("call", ["result", "events", "find", "cancel", "find_user"])
+async def test_store_that_is_down_raises_an_error_for_those_who_ask(call):
     async with emulated() as setup, setup.pool() as pool:
-        setup.flows.fail("load")
+        setup.flows.fail("load", "find_user")
         with pytest.raises(StoreError):
-            await pool.result("x")
+            await (anext(pool.events("x")) if call == "events" else getattr(pool, call)("x"))
         setup.flows.repair()
+
+
+async def test_sign_ins_can_be_found_without_an_open_pool():
+    async with emulated() as setup, setup.pool() as pool:
+        sign_in = await pool.submit("ada")
+        closed = setup.pool()
+        assert await closed.find(sign_in.id) == await closed.find_user("ada") == sign_in
 
 
 async def test_listener_of_a_flow_that_the_store_has_lost_is_not_left_waiting():
@@ -195,6 +206,19 @@ async def test_all_events_has_every_change_of_this_process():
         assert seen == [("ada", "pending"), ("bob", "pending"), ("ada", "approved"), ("bob", "denied")]
 
 
+async def test_all_events_has_nothing_of_other_processes():
+    async with emulated() as setup, setup.pool() as pool:
+        async with setup.pool() as other:
+            reading = asyncio.create_task(collect(other.all_events()))
+            await asyncio.sleep(0)
+            ada, bob = await pool.submit("ada"), await pool.submit("bob")
+            listening = asyncio.create_task(collect(other.events(ada.id)))
+            await setup.emulator.approve(ada.user_code)
+            await other.cancel(bob.id)
+            await listening
+        assert await reading == []
+
+
 async def test_slow_reader_gets_the_latest_state_of_each_sign_in(monkeypatch, caplog):
     monkeypatch.setattr(listeners, "MAX_BEHIND", 2)
     events = AllEvents()
@@ -213,18 +237,39 @@ async def test_slow_reader_gets_the_latest_state_of_each_sign_in(monkeypatch, ca
 
 
 async def test_watch_yields_the_present_state_first_and_nothing_after_the_end():
-    async with emulated() as setup, setup.pool() as pool:
-        sign_in = await pool.submit("ada")
+    sign_in = SignIn.of(flow())
+    ended, later = attrs.evolve(sign_in, state="denied"), attrs.evolve(sign_in, state="failed")
     watch = Watch(sign_in)
-    ended = type(sign_in).of(await setup.flows.load(sign_in.id))
     assert not watch.tell(sign_in), "no change"
     listening = [asyncio.create_task(collect(watch.events())) for _ in range(2)]
     await asyncio.sleep(0)
     assert watch.listeners == 2
-    watch.close()
-    assert await asyncio.gather(*listening) == [[sign_in]] * 2
+    assert watch.tell(ended)
+    assert not watch.tell(later), "it has ended"
+    assert await asyncio.gather(*listening) == [[sign_in, ended]] * 2
     assert watch.listeners == 0
-    assert ended == sign_in
+    assert await collect(watch.events()) == [ended]
+
+
+async def test_watch_that_is_closed_ends_its_streams_although_the_sign_in_goes_on():
+    watch = Watch(SignIn.of(flow()))
+    listening = asyncio.create_task(collect(watch.events()))
+    await asyncio.sleep(0)
+    watch.close()
+    assert await listening == await collect(watch.events()) == [watch.present]
+
+
+async def test_slow_listener_misses_what_a_later_state_has_replaced():
+    sign_in = SignIn.of(flow())
+    watch = Watch(sign_in)
+    stream = watch.events()
+    assert await anext(stream) == sign_in
+    states = [attrs.evolve(sign_in, problem=str(number)) for number in range(3)]
+    for state in states:
+        assert watch.tell(state)
+    assert await anext(stream) == states[-1]
+    watch.close()
+    assert await collect(stream) == []
 
 
 async def test_sign_in_as_a_dictionary_is_json_without_the_context():

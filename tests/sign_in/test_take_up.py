@@ -124,6 +124,19 @@ async def test_flow_of_another_program_is_never_taken_up(change):
             assert sign_in.id in pool._members.running
 
 
+async def test_flows_in_memory_are_those_of_one_pool_and_outlive_its_closing():
+    async with emulated() as setup:
+        pool = setup.pool(flows=None)
+        async with pool, setup.pool(flows=None) as other:
+            sign_in = await pool.submit("ada")
+            assert await other.find(sign_in.id) is None
+            assert (await other.submit("ada")).id != sign_in.id
+        async with pool:
+            await setup.emulator.approve(sign_in.user_code)
+            await pool.result(sign_in.id)
+        assert setup.flows.calls == []
+
+
 async def test_flow_of_another_server_is_never_taken_up():
     async with emulated() as setup, emulated() as elsewhere:
         [sign_in] = await submit(setup, 1)
@@ -186,6 +199,18 @@ async def test_52_flows_that_are_taken_up_together_are_polled_at_different_times
             due = [running.life.flow.authorization.next_poll_at for running in pool._members.running.values()]
             waits = sorted((at - setup.clock.now()).total_seconds() for at in due)
             assert waits == pytest.approx([5.05, 5.3, 5.55])
+
+
+@pytest.mark.parametrize(("part", "seconds"), [(0.0, 40), (1.0, 20)])
+async def test_seconds_between_two_looks_for_flows_that_no_process_polls(part, seconds, monkeypatch):
+    """Never more than `take_up_every`, never less than half of it."""
+    monkeypatch.setattr(upkeep, "spread", lambda _: part)
+    async with emulated() as setup:
+        async with setup.pool(take_up_every=40):
+            times = []
+            setup.flows.before("list_due", lambda *_: times.append(setup.clock.monotonic()))
+            await setup.clock.sleep(130)
+        assert times == pytest.approx([*range(0, 130, seconds)], abs=0.1)
 
 
 async def test_flow_that_expired_while_no_process_ran_ends_without_a_poll():

@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from tests.helpers.event_loop import collect
+from tests.helpers.faulty_store import FaultyStore
 from tests.helpers.world import World, emulated
 from twilio_oauth_async import (
     AccessDeniedError,
@@ -14,6 +15,7 @@ from twilio_oauth_async import (
     DeviceFlowError,
     DeviceFlowPool,
     SignInNotFound,
+    in_flight,
 )
 from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
 
@@ -31,6 +33,20 @@ class Processes:
     async def submit(self):
         """Start a sign-in of ada in the first process."""
         return await self.first.submit("ada")
+
+    async def end(self, sign_in, how):
+        """Bring a sign-in of the first process to an end other than approved; time brings it to ``expired``."""
+        if how == "denied":
+            await self.world.emulator.deny(sign_in.user_code)
+        elif how == "cancelled":
+            await self.first.cancel(sign_in.id)
+        elif how == "failed":
+            self.world.emulator.faults.on("poll").error("invalid_client")
+
+    async def stored(self):
+        """Return what each process reads as the token of ada."""
+        key = self.world.key("ada")
+        return [await pool._shared.tokens.load(key) for pool in (self.first, self.second)]
 
     async def listen(self, id_):
         """Return a task that collects the states which the second process sees."""
@@ -68,7 +84,7 @@ def processes(open_stores):
             world = await stack.enter_async_context(emulated())
             pools = []
             for _ in range(2):
-                tokens, flows = open_stores(world.clock)
+                tokens, flows = map(FaultyStore, open_stores(world.clock))
                 pool = world.pool(tokens=tokens, flows=flows, on_end=on_end)
                 pools.append(await stack.enter_async_context(pool))
             yield Processes(world, *pools)
@@ -115,28 +131,32 @@ async def test_approval_is_seen_and_the_token_can_be_used(processes):
         assert await p.second.find_user("ada") is None
 
 
-@pytest.mark.parametrize(("end", "error"), [("denied", AccessDeniedError), ("expired", DeviceCodeExpiredError)])
-async def test_exact_end_is_seen(processes, end, error):
+ENDS = {
+    "denied": AccessDeniedError,
+    "expired": DeviceCodeExpiredError,
+    "cancelled": DeviceFlowError,
+    "failed": DeviceFlowError,
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_exact_end_is_seen_by_those_who_wait_and_by_those_who_come_late(processes, how):
     async with processes() as p:
         sign_in = await p.submit()
         listening, waiting = await p.listen(sign_in.id), asyncio.create_task(p.second.result(sign_in.id))
-        if end == "denied":
-            await p.world.emulator.deny(sign_in.user_code)
-        with pytest.raises(error):
-            await waiting
+        await p.end(sign_in, how)
+        [error] = await asyncio.gather(waiting, return_exceptions=True)
         events = await listening
-        assert [event.state for event in events] == ["pending", end]
-        assert events[-1] == await p.first.find(sign_in.id) == await p.second.find(sign_in.id)
-
-
-async def test_failure_is_seen_with_its_reason(processes):
-    async with processes() as p:
-        sign_in = await p.submit()
-        waiting = asyncio.create_task(p.second.result(sign_in.id))
-        p.world.emulator.faults.on("poll").respond(400, json={"error": "invalid_client"})
-        with pytest.raises(DeviceFlowError, match="invalid_client"):
-            await waiting
-        assert (await p.second.find(sign_in.id)).state == "failed"
+        assert [event.state for event in events] == ["pending", how]
+        last = events[-1]
+        assert last.problem
+        assert last == await p.first.find(sign_in.id) == await p.second.find(sign_in.id)
+        for pool in (p.first, p.second):
+            assert await collect(pool.events(sign_in.id)) == [last]
+            [late] = await asyncio.gather(pool.result(sign_in.id), return_exceptions=True)
+            assert (type(late), str(late)) == (type(error), str(error)) == (ENDS[how], last.problem)
+        assert await p.second.find_user("ada") is None
+        assert await p.stored() == [None, None]
 
 
 async def test_cancel_in_the_second_process_wins_over_a_later_approval(processes):
@@ -148,9 +168,56 @@ async def test_cancel_in_the_second_process_wins_over_a_later_approval(processes
         with pytest.raises(DeviceFlowError, match="cancelled"):
             await p.first.result(sign_in.id)
         await p.world.clock.sleep(30)
-        assert p.world.revocations() == [200] * p.world.polls().count(201)
-        assert [user async for user in p.first._managers.users()] == []
+        assert (p.world.polls(), p.world.revocations()) == ([201], [200])
+        assert "save" not in p.first._shared.tokens.calls, "the token is not stored for a moment either"
+        assert await p.stored() == [None, None]
         assert (await p.first.submit("ada")).id != sign_in.id
+
+
+async def test_cancel_in_the_second_process_while_the_response_with_the_token_is_under_way(processes):
+    async with processes() as p:
+        sign_in = await p.submit()
+        await p.world.emulator.approve(sign_in.user_code)
+        exchange, asked, may_arrive = p.world.session.exchange, asyncio.Event(), asyncio.Event()
+
+        async def hold(request, parse, **options):
+            response = await exchange(request, parse, **options)
+            asked.set()
+            with in_flight.call():  # no virtual time passes
+                await may_arrive.wait()
+            return response
+
+        p.world.session.exchange = hold
+        await asked.wait()
+        p.world.session.exchange = exchange
+        await p.second.cancel(sign_in.id)
+        may_arrive.set()
+        with pytest.raises(DeviceFlowError, match="cancelled"):
+            await p.first.result(sign_in.id)
+        assert (p.world.polls(), p.world.revocations()) == ([201], [200])
+        assert "save" not in p.first._shared.tokens.calls, "the token is not stored for a moment either"
+        assert await p.stored() == [None, None]
+        assert (await p.first.find(sign_in.id)).state == (await p.second.find(sign_in.id)).state == "cancelled"
+
+
+async def test_user_who_cancels_in_the_second_process_gets_a_new_code_in_the_first_at_once(processes):
+    async with processes() as p:
+        sign_in = await p.submit()
+        await p.second.cancel(sign_in.id)
+        assert (await p.submit()).user_code != sign_in.user_code
+        assert (await p.first.find(sign_in.id)).state == "cancelled"
+        assert p.world.polls() == []
+
+
+async def test_cancel_in_the_second_process_of_one_that_is_approved_changes_nothing(processes):
+    async with processes() as p:
+        sign_in = await p.submit()
+        await p.world.emulator.approve(sign_in.user_code)
+        await p.first.result(sign_in.id)
+        await p.second.cancel(sign_in.id)
+        assert (await p.second.find(sign_in.id)).state == "approved"
+        assert None not in await p.stored()
+        assert p.world.revocations() == []
 
 
 async def test_end_is_reported_once_and_can_be_found_for_five_minutes_in_each_process(processes):
@@ -180,6 +247,18 @@ async def test_second_process_goes_on_with_the_sign_ins_of_one_that_closes(proce
         await p.world.emulator.approve(sign_in.user_code)
         assert [event.state for event in await listening] == ["pending", "approved"]
         assert p.world.polls().count(201) == 1
+
+
+async def test_second_process_goes_on_with_the_sign_ins_of_one_that_is_killed(processes):
+    async with processes() as p:
+        sign_in = await p.submit()
+        listening = await p.listen(sign_in.id)
+        await p.world.kill(p.first)
+        owner = p.first._shared.leases.owner
+        await p.second._flows.release([sign_in.id], owner)  # as if the lease had ended
+        await p.world.emulator.approve(sign_in.user_code)
+        assert [event.state for event in await listening] == ["pending", "approved"]
+        assert p.world.polls() == [201]
 
 
 async def test_each_sign_in_is_polled_by_one_process_and_never_early(processes):
