@@ -23,7 +23,7 @@ class ApiV2:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    async def metadata(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for everybody
+    async def metadata(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the same for each client
         """``GET /.well-known/oauth-authorization-server`` (RFC 8414)."""
         base = self._backend.base_url
         return json_response(
