@@ -1,4 +1,4 @@
-"""Twilio's v2 says in a member of an error when requests are answered again, whatever the status."""
+"""Twilio's v2 says in a member of an error when requests are allowed again, whatever the status."""
 
 from datetime import datetime, timedelta
 
