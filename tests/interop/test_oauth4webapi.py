@@ -148,3 +148,33 @@ async def test_denied_authorization_request_fails_with_access_denied(node_folder
 
     async with run_script(node_folder, "code_flow.mjs", **options, **v2(emulator)) as script:
         assert (await result_of(script, sleep, user))["failed"] == "access_denied"
+
+
+@pytest.fixture
+def metadata(emulator):
+    """Options for a script that uses v2 as its metadata describes it."""
+    return {
+        "issuer": emulator.issuer,
+        "discovery": emulator.base_url + "/.well-known/oauth-authorization-server",
+        "clientId": emulator.client_sid,
+        "clientSecret": emulator.client_secret,
+        "scope": "messages.read",
+    }
+
+
+async def no_user(message):
+    raise AssertionError(message)
+
+
+async def test_client_credentials_with_the_metadata_of_v2(node_folder, emulator, metadata, sleep):
+    async with run_script(node_folder, "client_credentials.mjs", **metadata) as script:
+        done = (await result_of(script, sleep, no_user))["done"]
+    assert done["as"]["token_endpoint"] == emulator.base_url + "/v2/token"
+    assert done["token"].keys() == {"access_token", "token_type", "expires_in"}
+    assert done["token"]["expires_in"] == 3600
+
+
+async def test_client_credentials_with_a_method_that_the_metadata_does_not_have(node_folder, metadata, sleep):
+    with pytest.raises(pytest.fail.Exception, match="WWWAuthenticateChallengeError"):
+        async with run_script(node_folder, "client_credentials.mjs", **metadata, basic=True) as script:
+            await result_of(script, sleep, no_user)

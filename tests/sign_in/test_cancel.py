@@ -177,7 +177,9 @@ async def test_those_who_listen_here_see_the_cancel_of_a_sign_in_that_runs_elsew
         sign_in = await pool.submit("ada")
         listening = asyncio.create_task(collect(other.events(sign_in.id)))
         await run_turns()
+        cancelled_at = setup.clock.monotonic()
         await other.cancel(sign_in.id)
         assert [event.state for event in await listening] == ["pending", "cancelled"]
+        assert setup.clock.monotonic() == cancelled_at, "at once, not at the next look"
         await setup.clock.sleep(5)
         assert other._members._watches == {}

@@ -236,6 +236,21 @@ async def test_slow_reader_gets_the_latest_state_of_each_sign_in(monkeypatch, ca
     assert caplog.text.count("behind") == 1
 
 
+async def test_slow_reader_does_not_miss_the_end_and_is_forgotten_when_it_has_gone():
+    events, pending = AllEvents(), SignIn.of(flow())
+    reader = events.read()
+    reading = asyncio.create_task(anext(reader))
+    await asyncio.sleep(0)
+    events.tell(pending)
+    assert await reading == pending
+    ended = attrs.evolve(pending, state="denied")
+    events.tell(attrs.evolve(pending, problem="unreachable"))
+    events.tell(ended)
+    assert await anext(reader) == ended
+    await reader.aclose()
+    assert not events._readers
+
+
 async def test_watch_yields_the_present_state_first_and_nothing_after_the_end():
     sign_in = SignIn.of(flow())
     ended, later = attrs.evolve(sign_in, state="denied"), attrs.evolve(sign_in, state="failed")

@@ -168,6 +168,36 @@ async def test_callback_that_raises_for_a_day_is_not_called_any_more():
         assert calls[-1] - ended_at == pytest.approx(86_400, abs=400)
 
 
+async def test_end_whose_callback_takes_longer_than_a_lease_is_not_reported_by_another_process_too():
+    async with emulated() as setup:
+        ends, others = [], Ends()
+
+        async def slow(sign_in):
+            await setup.clock.sleep(CALLBACK_TIMEOUT - 5)
+            ends.append(sign_in.id)
+
+        assert CALLBACK_TIMEOUT - 5 > LEASE
+        async with setup.pool(on_end=slow) as pool, setup.pool(on_end=others):
+            sign_in = await pool.submit("ada")
+            await end(setup, pool, sign_in, "deny")
+            await setup.clock.sleep(CALLBACK_TIMEOUT + 60)
+        assert (ends, others) == ([sign_in.id], [])
+
+
+async def test_end_of_a_sign_in_for_other_scopes_is_left_to_the_program_that_asked_for_them():
+    async with emulated() as setup:
+        theirs = setup.device_flow(scopes=["openid", "profile"])
+        async with setup.pool(flow=theirs) as other:
+            sign_in = await other.submit("ada")
+            await end(setup, other, sign_in, "deny")
+        ours, ends = Ends(), Ends()
+        async with setup.pool(on_end=ours):
+            await setup.clock.sleep(60)
+            assert ours == []
+            async with setup.pool(flow=theirs, on_end=ends):
+                assert await ends.wait_for(1) == [("ada", "denied")]
+
+
 async def test_callback_that_blocks_is_cancelled_and_called_again():
     async with emulated() as setup:
         calls, never = [], asyncio.Event()

@@ -153,6 +153,18 @@ async def test_user_with_a_pending_sign_in_joins_it_although_there_is_no_room():
         assert (await other.submit("ada")).id == sign_in.id
 
 
+async def test_sign_in_that_no_process_polls_is_joined_and_not_run_if_there_is_no_room():
+    async with emulated() as setup:
+        async with setup.pool() as pool:
+            sign_in = await pool.submit("ada")
+        setup.flows.fail("list_due", skip=1)
+        async with setup.pool(max_flows=1) as pool:
+            await pool.submit("bob")
+            assert (await pool.submit("ada")).id == sign_in.id
+            assert len(pool._members) == 1
+            assert (await setup.flows.load(sign_in.id)).owner is None
+
+
 async def test_sign_ins_that_are_being_started_count():
     async with emulated() as setup, setup.pool(max_flows=2) as pool:
         outcomes = await asyncio.gather(*(pool.submit(user) for user in "abc"), return_exceptions=True)

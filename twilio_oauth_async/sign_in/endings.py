@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 from twilio_oauth_async.errors import (
     AccessDeniedError,
+    ApiError,
     DeviceCodeExpiredError,
     DeviceFlowError,
     StoreError,
@@ -66,7 +69,15 @@ def error_of(sign_in: SignIn, error: TwilioOAuthError | None = None) -> TwilioOA
         return copy_of(error)
     problem = sign_in.problem or f"the sign-in ended as {sign_in.state}"
     if sign_in.state == "denied":
-        return AccessDeniedError(description=problem)
+        return _restored(AccessDeniedError, "access_denied", problem)
     if sign_in.state == "expired":
-        return DeviceCodeExpiredError(description=problem)
+        return _restored(DeviceCodeExpiredError, "expired_token", problem)
     return DeviceFlowError(problem)
+
+
+def _restored(kind: type[ApiError], code: str, problem: str) -> ApiError:
+    """Return the error whose text was stored as `problem`, with the code of RFC 8628 3.5 that it begins with."""
+    found = re.fullmatch(rf"(?:(\d{{3}}) )?{code}(?:: (.*))?", problem, re.DOTALL)
+    if found is None:
+        return kind(description=problem)
+    return kind(status=int(found[1]) if found[1] else None, error=code, description=found[2])

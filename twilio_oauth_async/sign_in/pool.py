@@ -225,7 +225,8 @@ class DeviceFlowPool:
             SignInNotFound: there is no such sign-in.
             AccessDeniedError: the user denied.
             DeviceCodeExpiredError: the code expired.
-            DeviceFlowError: it was cancelled, it failed, or the pool was closed: then it is still pending.
+            DeviceFlowError: it was cancelled, it failed, the store has lost it, or the pool was closed: then it is
+                still pending.
             TwilioOAuthError: what else it ended with. Each caller gets an exception of its own.
         """
         self._check_open()
@@ -233,7 +234,7 @@ class DeviceFlowPool:
         async for _ in watch.events():
             pass
         if not watch.present.is_over:
-            raise DeviceFlowError("the pool was closed: the sign-in is still pending in its store")
+            raise self._why_no_end()
         error = error_of(watch.present, watch.error)
         if error is not None:
             raise error
@@ -274,6 +275,7 @@ class DeviceFlowPool:
             ConfigurationError: the pool is not open.
             SignInNotFound: there is no such sign-in.
             StoreError: the flow store failed; the sign-in goes on.
+            DeviceFlowError: the pool was closed before the sign-in, whose token had arrived, has ended.
         """
         self._check_open()
         shared = self._shared
@@ -290,6 +292,8 @@ class DeviceFlowPool:
         watch = await self._members.watch(id)
         async for _ in watch.events():
             pass
+        if not watch.present.is_over:
+            raise self._why_no_end()
 
     def manager(self, user: str) -> TokenManager:
         """Return the manager of the token of `user`, with the same grant and store."""
@@ -302,6 +306,12 @@ class DeviceFlowPool:
             self._members.publish(SignIn.of(flow))
             if self._on_end is not None:
                 self._reporter.start(flow, SignIn.of(flow))
+
+    def _why_no_end(self) -> DeviceFlowError:
+        """Return why a stream of events ended before the sign-in did."""
+        if self._is_open:
+            return DeviceFlowError("the sign-in is not stored any more")
+        return DeviceFlowError("the pool was closed: the sign-in is still pending in its store")
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -26,6 +26,13 @@ LONGEST_RETRY_AFTER = 60.0
 MAX_LOOKS = 3
 """Looks at a stored sign-in that another process changes each time before it can be ended."""
 
+LAST_POLL = 35.0
+"""Seconds for the last poll of an expired sign-in, which its process ends then. By default, a session waits up to 30 s
+for a response."""
+
+LAST_POLL_PAUSE = 0.5
+"""Seconds between two looks at such a sign-in."""
+
 OTHER_SCOPES = "another program runs a sign-in of this user with other scopes or audiences"
 
 REPLACED = Ending("cancelled", "the user has started a sign-in with other scopes or audiences")
@@ -104,20 +111,27 @@ class Submissions:
         if running is None:
             return None
         sign_in = await self._members.look_at(running)
-        return None if sign_in.is_over or running.life.ending is not None else sign_in
+        is_over = sign_in.is_over or running.life.ending is not None or sign_in.expires_at <= self._shared.clock.now()
+        return None if is_over else sign_in
 
     async def _join(self, user: str) -> SignIn | None:
         """Return the pending sign-in of `user`; None if there is none, or it was ended because it is of no use."""
-        shared = self._shared
-        for _ in range(MAX_LOOKS):
+        shared, clock = self._shared, self._shared.clock
+        waits_until, looks = clock.monotonic() + LAST_POLL, 0
+        while looks < MAX_LOOKS:
             flow = await self.find_user(user)
             if flow is None:
                 return None
-            is_expired = flow.state == "pending" and flow.authorization.expires_at <= shared.clock.now()
+            is_expired = flow.state == "pending" and flow.authorization.expires_at <= clock.now()
             if self._upkeep.asks_for_the_same(flow) and not is_expired:
                 return await self._joined(flow)
+            if is_expired and _is_leased(flow, clock.now()) and clock.monotonic() < waits_until:
+                # Its last poll may be under way. A response that arrives after expiry counts (fault 51).
+                await clock.sleep(LAST_POLL_PAUSE)
+                continue
+            looks += 1
             has_token = flow.state == "granted" and await shared.has_token(flow)
-            ending = _ending_of_useless(flow, shared.clock.now(), has_token=has_token)
+            ending = _ending_of_useless(flow, clock.now(), has_token=has_token)
             if ending is None:
                 break
             if await shared.flow_calls.of(shared.flows.end(flow.id, ending.state, ending.problem)):
@@ -160,12 +174,15 @@ def _ending_of_useless(flow: StoredFlow, now: datetime, *, has_token: bool) -> E
     Returns:
         None: it is not over, because a process polls it or may still save its token.
     """
-    leased_until = flow.leased_until
     if flow.state == "pending":
         if flow.authorization.expires_at <= now:
             return ending_of_error(polling.expired(flow.authorization))
-        return REPLACED if leased_until is None or leased_until <= now else None
+        return None if _is_leased(flow, now) else REPLACED
     if has_token:
         return APPROVED
-    is_lost = leased_until is None or leased_until + timedelta(seconds=GRANTED_GRACE) <= now
-    return TOKEN_LOST if is_lost else None
+    # A process may save its token although its lease has ended.
+    return None if _is_leased(flow, now - timedelta(seconds=GRANTED_GRACE)) else TOKEN_LOST
+
+
+def _is_leased(flow: StoredFlow, now: datetime) -> bool:
+    return flow.leased_until is not None and flow.leased_until > now
