@@ -33,8 +33,8 @@ class SignIn(Instructions):
     """UTC."""
     state: SignInState = "pending"
     problem: str | None = None
-    """Why the server cannot be reached at the moment, or why the sign-in ended without a token. For the user. The former is
-    known only in the process that polls."""
+    """For the user: why the server cannot be reached at the moment (known only in the process that polls), or why the
+    sign-in ended without a token."""
     context: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     """What the application gave to `submit`. It is not part of `to_dict`."""
 
