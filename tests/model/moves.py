@@ -208,7 +208,7 @@ def _events(draft, p):
         yield "sign-in", _sign_in
     if state.used is not None and state.rejected is None:
         yield REJECTED, _reject
-    if state.used is not None and state.unwanted is None:
+    if state.used is not None and not state.unwanted:
         yield UNWANTED, _want_another
 
 

@@ -39,7 +39,7 @@ async def test_51_55_token_that_arrives_after_expiry_counts_although_the_user_su
         assert (await submitting).id != sign_in.id
 
 
-async def test_listener_of_a_flow_that_the_store_has_lost_is_not_told_that_the_pool_was_closed():
+async def test_result_of_a_flow_that_the_store_has_lost_does_not_say_that_the_pool_was_closed():
     async with emulated() as setup, setup.pool() as pool, setup.pool() as other:
         sign_in = await pool.submit("ada")
         waiting = asyncio.create_task(other.result(sign_in.id))

@@ -10,6 +10,7 @@ from tests.helpers.scripted_manager import ScriptedManager, login_required, scri
 from twilio_oauth_async import InvalidGrantError, ServerError, StoreError
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens.callbacks import CANCEL_TIMEOUT, CLOSE_TIMEOUT
+from twilio_oauth_async.tokens.managers import TokenManagers
 
 pytestmark = pytest.mark.asyncio
 
@@ -227,6 +228,22 @@ class TestOnToken:
         await run_turns(100)  # the clock stands still
         assert closed == [True, True]
         assert closing.done()
+        assert await other_tasks() == set()
+
+    async def test_may_close_what_its_manager_belongs_to(self):
+        """Also in a task that the callback starts, as ``asyncio.gather`` and ``asyncio.wait_for`` do."""
+        ended = []
+
+        async def close(_):
+            await asyncio.wait_for(group.close(), None)
+            await asyncio.gather(group.close())
+            ended.append(True)
+
+        setup = ScriptedManager()
+        group = TokenManagers(setup.grant, store=setup.store, clock=setup.clock, on_token=close)
+        await group.get("ada").login()
+        await run_turns(100)  # the clock stands still
+        assert ended == [True]
         assert await other_tasks() == set()
 
 

@@ -236,6 +236,26 @@ class TestTokenThatArrived:
 
         assert asyncio.run(load()).token.access_token == f"acc-canary-{generation}"
 
+    @pytest.mark.parametrize("method", ["lock", "load"])
+    def test_of_a_login_is_saved_although_the_store_was_not_read_yet(self, method):
+        setup = ScriptedManager()
+
+        async def leave():
+            reached = asyncio.Event()
+
+            async def block(*_):
+                reached.set()
+                await asyncio.Event().wait()
+
+            setup.store.before(method, block, times=1)
+            setup.store.before("save", lambda *_: asyncio.sleep(0.02))
+            login = asyncio.create_task(setup.manager.login())
+            await reached.wait()
+            assert not login.done()
+
+        asyncio.run(leave())
+        assert asyncio.run(setup.stored()).token.access_token == "acc-canary-1"
+
     def test_is_saved_if_the_user_interrupts_the_program(self):
         setup = expired()
 

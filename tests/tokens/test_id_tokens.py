@@ -68,10 +68,14 @@ async def test_refresh_with_an_unverifiable_id_token_keeps_the_new_tokens_and_th
         assert caught.value.claim == "sub"
 
 
-async def test_refresh_that_is_cancelled_while_its_id_token_is_verified_is_saved():
+@pytest.mark.parametrize("owner", ["manager", "grant"])
+async def test_refresh_that_is_cancelled_while_its_id_token_is_verified_is_saved(owner):
     """The server has rotated: without the save, the user would have to sign in again."""
     async with emulated(retry=RetryPolicy.none()) as setup:
-        manager = setup.manager(verifier=setup.verifier())
+        if owner == "manager":
+            manager = setup.manager(verifier=setup.verifier())
+        else:
+            manager = setup.manager(flow=setup.device_flow(verifier=setup.verifier()))
         first = await manager.token(login=True)
         setup.clock.advance(3600)
         setup.emulator.rotate_keys()
@@ -88,6 +92,27 @@ async def test_refresh_that_is_cancelled_while_its_id_token_is_verified_is_saved
         stored = await setup.stored("me")
         assert stored.token.refresh_token != first.refresh_token
         assert (stored.generation, stored.token.id_token) == (2, first.id_token)
+
+
+@pytest.mark.parametrize("owner", ["manager", "grant"])
+async def test_refresh_for_another_user_that_is_cancelled_while_it_is_revoked_is_not_saved(owner):
+    async with emulated(retry=RetryPolicy.none()) as setup:
+        options = {"verifier": setup.verifier()}
+        manager = setup.manager(**options) if owner == "manager" else setup.manager(flow=setup.device_flow(**options))
+        first = await manager.token(login=True)
+        setup.emulator.faults.on("refresh").id_token(claims={"sub": OTHER["sub"]})
+        setup.emulator.faults.on("revoke").stall()
+        setup.clock.advance(3600)
+        setup.clock.auto = False
+        waiting = asyncio.create_task(manager.token())
+        while not setup.emulator.requests.to("revoke"):
+            await asyncio.sleep(0)
+        manager._rounds._round.cancel()  # as at the end of asyncio.run
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await settle()
+        stored = await setup.stored("me")
+        assert (stored.token.access_token, stored.generation) == (first.access_token, 1)
 
 
 @pytest.mark.parametrize("signer", ["other_key", "hmac", "none"])

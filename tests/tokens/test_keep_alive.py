@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.helpers.event_loop import other_tasks, run_turns
 from tests.helpers.faulty_store import FaultyStore
 from tests.helpers.scripted_manager import ScriptedGrant, login_required
 from twilio_oauth_async import ConfigurationError, ServerError, StoreError, VirtualClock
+from twilio_oauth_async.grants.base import GrantIdentity
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tokens import managers
 from twilio_oauth_async.tokens.managers import TokenManagers
@@ -188,3 +190,25 @@ async def test_invalid_arguments_raise():
     for options in ({"every": 0}, {"every": float("inf")}, {"before": 0}, {"every": float("nan")}):
         with pytest.raises(ConfigurationError):
             await Processes().process().keep_alive(**options)
+
+
+@pytest.mark.parametrize("skew", [0.0, 10 * DAY])
+async def test_time_of_the_server_counts(skew):
+    setup = Processes()
+    setup.grant.session = SimpleNamespace(clock_skew=0.0, clock=setup.clock)
+    await setup.process().get("ada").login()
+    setup.grant.session.clock_skew = skew
+    async with setup.running(setup.process()):
+        await setup.pass_days(15)
+    assert len(setup.grant.refreshed) == (1 if skew else 0)
+
+
+async def test_sign_ins_with_other_scopes_are_left_alone():
+    setup = Processes()
+    setup.grant.identity = GrantIdentity(client_sid="OQ1", server="https://server.example", scopes=("a",))
+    await setup.process().get("ada").login()
+    setup.grant.identity = GrantIdentity(client_sid="OQ1", server="https://server.example", scopes=("a", "b"))
+    async with setup.running(setup.process()) as tasks:
+        await setup.pass_days(25)
+        assert not tasks[0].done()
+    assert setup.grant.refreshed == []

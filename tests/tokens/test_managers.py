@@ -197,6 +197,25 @@ class TestErase:
         assert setup.grant.revoked == [first, new]
         assert await setup.users() == set()
 
+    async def test_sign_in_between_the_look_and_the_removal_waits_for_the_lock(self):
+        """Without the lock, it would be removed and not revoked."""
+        setup = ScriptedManagers()
+        first = await setup.group.get("ada").login()
+        erase, signing_in = setup.store.inner.erase, []
+
+        async def sign_in_and_erase(user):
+            other = TokenManagers(setup.grant, store=setup.store, clock=setup.clock)
+            setup.clock.advance(1)
+            signing_in.append(asyncio.create_task(other.get("ada").login()))
+            await run_turns()
+            await erase(user)
+
+        setup.store.inner.erase = sign_in_and_erase
+        await setup.group.erase("ada")
+        second = await signing_in[0]
+        assert setup.grant.revoked == [first]
+        assert (await setup.store.load("ada")).token == second
+
     async def test_user_without_a_token(self):
         setup = ScriptedManagers()
         await setup.group.erase("ada")

@@ -8,9 +8,16 @@ import pytest
 from tests.helpers.event_loop import other_tasks, run_turns
 from tests.helpers.scripted_manager import ScriptedManager
 from tests.helpers.token_states import MONOTONIC, holding, moment, stored, wait
-from twilio_oauth_async import AnswerLostError, InvalidGrantError, LoginRequired, RateLimitedError, ServerError
+from twilio_oauth_async import (
+    AnswerLostError,
+    InvalidGrantError,
+    LoginRequired,
+    RateLimitedError,
+    ServerError,
+    StoreError,
+)
 from twilio_oauth_async.tokens.lifetime import advance, decide
-from twilio_oauth_async.tokens.state import Unwanted, Work
+from twilio_oauth_async.tokens.state import Loaded, Refreshed, Unwanted, Work
 
 
 class TestRules:
@@ -19,7 +26,6 @@ class TestRules:
         [
             pytest.param(holding(), Work.LOCK, id="valid for long: refreshed"),
             pytest.param(holding(stored(lifetime=None)), Work.LOCK, id="expiry unknown: refreshed"),
-            pytest.param(holding(stored("other")), wait(3540), id="another token is held: it is fresh"),
             pytest.param(holding(stored(refresh=None)), wait(3600), id="no refresh token: used until it expires"),
             pytest.param(holding(stored(unanswered=1)), wait(3600), id="25: response lost: used until it expires"),
             pytest.param(holding(ask_at=MONOTONIC + 50), wait(50), id="34: the last request failed: a pause first"),
@@ -27,10 +33,27 @@ class TestRules:
         ],
     )
     def test_step(self, state, step):
-        state = advance(attrs.evolve(state, has_read=True), Unwanted("a1"), moment(0))
+        state = advance(state, Unwanted("a1"), moment(0))
+        assert decide(state, moment(0), 60.0).next is Work.LOAD  # another process may have replaced it
+        state = advance(state, Loaded(state.held.stored), moment(0))
         decision = decide(state, moment(0), 60.0)
         assert decision.next == step
         assert decision.use == state.used.stored  # other callers get what is valid
+
+    def test_token_that_is_replaced_already_is_not_replaced_again(self):
+        state = advance(holding(), Unwanted("a1"), moment(0))
+        newer = stored("a2", refresh="r2", generation=2)
+        state = advance(state, Loaded(newer), moment(0))
+        assert (state.unwanted, decide(state, moment(0), 60.0).next) == (frozenset(), wait(3540))
+        state = advance(
+            advance(state, Unwanted("a1"), moment(0)), Unwanted("a2"), moment(0)
+        )  # late, and the present one
+        assert advance(state, Loaded(newer), moment(0)).unwanted == {"a2"}
+
+    def test_response_with_the_same_access_token_is_enough(self):
+        state = advance(holding(), Unwanted("a1"), moment(0))
+        again = stored(refresh="r2")
+        assert advance(state, Refreshed(state.held.stored, again.token), moment(0)).unwanted == frozenset()
 
     def test_secret_is_not_shown(self):
         assert "acc-canary" not in repr(Unwanted("acc-canary"))
@@ -128,3 +151,45 @@ class TestRefresh:
         await setup.manager.close()
         assert await setup.manager.access_token() == "acc-canary-2"
         assert await other_tasks() == set()
+
+    async def test_server_that_returns_the_same_access_token_is_asked_once(self):
+        setup = await signed_in({"access_token": "acc-canary-1"})
+        assert (await setup.manager.refresh("acc-canary-1")).access_token == "acc-canary-1"
+        await setup.manager.token()
+        await run_turns(50)
+        assert setup.grant.refreshed == ["ref-canary-1"]
+
+    @pytest.mark.parametrize("method", ["load", "lock"])
+    async def test_store_that_is_down_raises_store_error(self, method):
+        setup = await signed_in()
+        setup.store.fail(method)
+        with pytest.raises(StoreError):
+            await setup.manager.refresh("acc-canary-1")
+        assert await setup.manager.access_token() == "acc-canary-1"
+
+    async def test_newer_token_of_another_process_is_returned_without_a_request(self):
+        setup = ScriptedManager({"refresh_token": None})
+        await setup.manager.login()
+        theirs = await setup.refresh_elsewhere()
+        assert await setup.manager.refresh("acc-canary-1") == theirs.token
+        assert setup.grant.refreshed == []
+
+    async def test_newer_token_of_another_process_is_replaced_although_an_older_one_is_held(self):
+        """What keep_alive finds in the store, while the manager of the user holds an older valid token."""
+        setup = await signed_in()
+        theirs = await setup.refresh_elsewhere()
+        assert (await setup.manager.refresh("theirs")).access_token not in {"acc-canary-1", "theirs"}
+        assert setup.grant.refreshed == [theirs.token.refresh_token]
+
+    async def test_late_call_does_not_take_back_the_wish_of_another(self):
+        setup = await signed_in()
+        await setup.manager.refresh("acc-canary-1")
+        tokens = await asyncio.gather(setup.manager.refresh("acc-canary-2"), setup.manager.refresh("acc-canary-1"))
+        assert {token.access_token for token in tokens} == {"acc-canary-3"}
+
+    async def test_refused_refresh_token_has_that_reason(self):
+        setup = await signed_in(InvalidGrantError())
+        for _ in range(2):
+            with pytest.raises(LoginRequired) as caught:
+                await setup.manager.refresh("acc-canary-1")
+            assert caught.value.reason == "refused"

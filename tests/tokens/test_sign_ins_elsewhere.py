@@ -169,3 +169,21 @@ class TestSignInElsewhere:
         await setup.pass_time(600)
         assert await setup.stored() == theirs
         assert await setup.manager.access_token() == "theirs"
+
+
+async def test_refusal_of_an_older_refresh_token_elsewhere_does_not_take_away_the_newer_one():
+    """At a server that does not revoke the whole sign-in: this process has refreshed, and its save has failed."""
+    setup = await scripted_manager_expired()
+    setup.store.fail("save", skip=1, times=3)  # the mark is saved, the new token is not
+    with pytest.raises(StoreError):
+        await setup.manager.token()
+    assert await setup.manager.access_token() == "acc-canary-2"
+    stored = await setup.stored()
+    refused = attrs.evolve(
+        stored, token=attrs.evolve(stored.token, refresh_token=None), generation=stored.generation + 1, unanswered=0
+    )
+    await setup.store.inner.save(setup.key, refused, replaces=stored.epoch)
+    setup.store.repair()
+    await setup.manager.close()
+    assert await setup.manager.access_token() == "acc-canary-2"
+    assert (await setup.stored()).token.refresh_token == "ref-canary-2"

@@ -129,8 +129,15 @@ class GrantBase:
         reason that may pass (the clock, an unknown key, keys that cannot be fetched): the new tokens are then returned
         with the ID token of `token`.
         """
-        new = await refresh_with(self._send_refresh, token)
+        new = await self.refresh_unverified(token)
         return new if self.verifier is None else await id_tokens.accept_refreshed(self, self.verifier, new, token)
+
+    async def refresh_unverified(self, token: Token) -> Token:
+        """Do what `refresh` does, and leave the ID token of the response to the caller, who must verify it.
+
+        `TokenManager` uses it: if it is cancelled while an ID token is verified, the rotated tokens must not be lost.
+        """
+        return await refresh_with(self._send_refresh, token)
 
     async def revoke(self, token: Token) -> None:
         """Revoke `token` at the server (RFC 7009); raises as `OAuthSession.revoke_token`."""

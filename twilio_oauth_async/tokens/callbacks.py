@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from twilio_oauth_async.clock import Clock, wait_for_all
@@ -17,6 +18,10 @@ CANCEL_TIMEOUT = 1.0
 """Seconds that it waits afterwards for coroutines that do not end when they are cancelled."""
 
 _log = logging.getLogger(__name__)
+
+
+_callback: ContextVar[asyncio.Task[None] | None] = ContextVar("_callback", default=None)
+"""The task of the callback that runs in this context, also in tasks that it has started."""
 
 
 class Callbacks:
@@ -51,10 +56,10 @@ class Callbacks:
         A callback may close the object that called it: its own task is not waited for, and callbacks that do so at the
         same time do not wait for each other.
         """
-        loop, own = asyncio.get_running_loop(), asyncio.current_task()
+        loop, own = asyncio.get_running_loop(), _callback.get()
         others = {task: left for task, left in self._tasks.items() if task.get_loop() is loop and task is not own}
         awaited: dict[asyncio.Task[None], asyncio.Future[None]] = {task: task for task in others}
-        if own in self._tasks:
+        if own is not None and own in self._tasks:
             _finish(self._tasks[own])
             awaited = others
         try:
@@ -77,6 +82,7 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 
 async def _await(name: str, result: Any) -> None:
+    _callback.set(asyncio.current_task())
     try:
         await result
     except Exception as error:  # noqa: BLE001 - of the caller's own code

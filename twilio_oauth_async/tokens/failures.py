@@ -43,12 +43,14 @@ def login_required(asked: AskForLogin) -> LoginRequired:
 
 def no_token(rest: WaitUntil, state: TokenState, now: Now) -> TwilioOAuthError:
     """Return the error for a caller who gets no token before `rest` ends, or none but an unwanted one."""
-    error = rest.error or state.error
+    error = rest.error or (state.store_error if state.store_failures else None) or state.error
     if error is not None:
         return copy_of(error)
     if state.held is not None and can_refresh(state.held, now):
         return AnswerLostError("the response to an earlier refresh was lost; the token is refreshed when it expires")
-    return LoginRequired("there is no refresh token that is still valid", reason="expired")
+    is_refused = state.held is not None and state.refused_epoch == state.held.stored.epoch
+    reason: LoginReason = "refused" if is_refused else "expired"
+    return LoginRequired("there is no refresh token that is still valid", reason=reason)
 
 
 def copy_of(error: TwilioOAuthError) -> TwilioOAuthError:

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from twilio_oauth_async.errors import AnswerLostError
-from twilio_oauth_async.stores.base import StoredToken
+from twilio_oauth_async.tokens.precedence import replaces_useless, supersedes
 from twilio_oauth_async.tokens.state import (
     NO_FAILURES,
     AskForLogin,
@@ -107,11 +107,13 @@ def _next_step(state: TokenState, now: Now, leeway: float, need: float, is_usabl
     if must_save(state, now):
         # Always under the lock, and after a look at what other processes have saved.
         return _under_lock(state) or Work.SAVE
+    if state.unwanted and not state.has_read:
+        return Work.LOAD  # another process may have replaced it
     left = seconds_left(state, held, now)
     is_refused = state.refused_epoch == held.stored.epoch
-    margin = max(effective_leeway(held.stored, leeway), effective_need(held.stored, need))
-    if held.stored.token.access_token == state.unwanted:
-        margin = math.inf
+    margin = (
+        math.inf if state.unwanted else max(effective_leeway(held.stored, leeway), effective_need(held.stored, need))
+    )
     if is_rejected(state, held):
         margin = 0.0  # fault 17: a token that was just issued is not refreshed at once, whatever a caller needs
     if left > margin:
@@ -192,7 +194,7 @@ def advance(state: TokenState, outcome: Outcome, now: Now) -> TokenState:
             is_current = state.used is None or state.used.stored.token.access_token == access_token
             return state.with_rejected(access_token) if is_current else state
         case Unwanted(access_token):
-            return attrs.evolve(state, unwanted=access_token)
+            return attrs.evolve(state, unwanted=state.unwanted | {access_token}, has_read=False)
         case RevokeFailed(error):
             return attrs.evolve(state, is_signing_out=False, logout_error=error)
 
@@ -245,7 +247,7 @@ def _after_load(state: TokenState, loaded: Loaded, now: Now) -> TokenState:
             # No user has signed out of it. The clock of the host that deleted the one before was ahead.
             later = max(held.stored.signed_in_at, now.wall)
             state = attrs.evolve(state, held=attrs.evolve(held, stored=attrs.evolve(held.stored, signed_in_at=later)))
-    elif held is None or _supersedes(record, held.stored, state.saving) or _replaces_useless(record, held, state, now):
+    elif held is None or supersedes(record, held.stored, state.saving) or replaces_useless(record, held, state, now):
         if loaded.unusable is not None and not (state.is_signing_out and loaded.unusable == "scopes"):
             return state.without_token(loaded.unusable)
         kept: dict[str, Any] = {} if state.holds(record) else NO_FAILURES
@@ -254,26 +256,7 @@ def _after_load(state: TokenState, loaded: Loaded, now: Now) -> TokenState:
         state = state.with_sign_in_time(record)
     elif state.saving is Saving.SAVED:
         state = attrs.evolve(state, saving=Saving.UNSAVED)  # the store has fallen back to something older
-    return _after_refusal(state)
-
-
-def _supersedes(record: StoredToken, ours: StoredToken, saving: Saving) -> bool:
-    """Return whether the stored `record` replaces `ours`."""
-    is_saved = saving is Saving.SAVED
-    if record.epoch != ours.epoch:
-        # The later sign-in wins.
-        return record.signed_in_at > ours.signed_in_at or (is_saved and record.signed_in_at == ours.signed_in_at)
-    if record.generation != ours.generation:
-        return record.generation > ours.generation
-    # The same token, perhaps with the mark of another process; or two refreshes at once, of which the durable one wins.
-    # A save that was reported as failed may have been written, and another process may have marked the token since.
-    is_ours = record.token.access_token == ours.token.access_token
-    return is_saved or not is_ours or record.unanswered >= ours.unanswered
-
-
-def _replaces_useless(record: StoredToken, held: Held, state: TokenState, now: Now) -> bool:
-    """Return whether `held` is of no use any more, so that another sign-in counts although it is an older one."""
-    return record.epoch != held.stored.epoch and seconds_left(state, held, now) <= 0 and not can_refresh(held, now)
+    return _after_refusal(state.with_unwanted_of_held())
 
 
 def _after_refusal(state: TokenState) -> TokenState:

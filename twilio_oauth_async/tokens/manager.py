@@ -27,6 +27,7 @@ from twilio_oauth_async.tokens.reports import OnLoginRequired, OnToken, Reports
 from twilio_oauth_async.tokens.rounds import Rounds
 from twilio_oauth_async.tokens.state import (
     AskForLogin,
+    Decision,
     Event,
     Rejected,
     Saving,
@@ -160,7 +161,7 @@ class TokenManager:
         Raises:
             LoginRequired: there is no refresh token that is still valid.
             StoreError: the store failed.
-            TwilioOAuthError: the refresh failed. It is tried again when `token` is called, after a pause.
+            TwilioOAuthError: the refresh failed. The token stays in use.
         """
         self._rounds.attach()
         self._worker.tell(Unwanted(access_token))
@@ -274,7 +275,7 @@ class TokenManager:
     async def _find_token(self, login: bool, need: float, unwanted: str | None = None) -> Token:
         self._rounds.attach()
         decision = self._rounds.decide(need)
-        if (token := decision.token_but(unwanted)) is not None:
+        if (token := self._wanted_token(decision, unwanted)) is not None:
             if isinstance(decision.next, Work):
                 self._rounds.start()
             return token
@@ -284,7 +285,7 @@ class TokenManager:
             decision = self._rounds.decide(need)
             if store_error is not None:
                 raise copy_of(store_error)
-            if (token := decision.token_but(unwanted)) is not None:
+            if (token := self._wanted_token(decision, unwanted)) is not None:
                 return token
             if work.done() and not work.cancelled():
                 work.result()  # raises what no step should raise
@@ -298,6 +299,11 @@ class TokenManager:
         if login and self._worker.state.is_client_refused and self._worker.state.interactive:
             return await self._login.run()
         raise no_token(rest, self._worker.state, self._worker.now())
+
+    def _wanted_token(self, decision: Decision, unwanted: str | None) -> Token | None:
+        """Return the token for a caller, unless it is still to be replaced."""
+        is_unwanted = decision.use is None or unwanted in self._worker.state.unwanted
+        return None if is_unwanted or decision.use is None else decision.use.token
 
     async def _verify_and_keep(
         self, token: Token, epoch: str | None = None, signed_in_at: datetime | None = None

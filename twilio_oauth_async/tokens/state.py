@@ -72,8 +72,8 @@ class TokenState:
     """An access token that a resource server has rejected."""
     rejections: int = 0
     """Tokens in a row that were requested because the one before was rejected, and were rejected too; with the last."""
-    unwanted: str | None = attrs.field(default=None, repr=False)
-    """An access token that is to be replaced, however long it is valid."""
+    unwanted: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+    """Access tokens that are to be replaced, however long they are valid, if the store has nothing newer."""
 
     has_read: bool = False
     """The store was read in this round or, under the lock, since it was acquired."""
@@ -126,10 +126,15 @@ class TokenState:
 
     def with_new(self, held: Held, **changes: Any) -> TokenState:
         """Hold a token that was received. It must be saved before callers get it."""
-        state = attrs.evolve(
-            self, held=held, saving=Saving.NEW, is_marked=False, refusal=None, conflicts=0, **NO_FAILURES, **changes
-        )
-        return state.with_sign_in_time(held.stored)
+        changes = {
+            "is_marked": False,
+            "refusal": None,
+            "conflicts": 0,
+            "unwanted": frozenset(),
+            **NO_FAILURES,
+            **changes,
+        }
+        return attrs.evolve(self, held=held, saving=Saving.NEW, **changes).with_sign_in_time(held.stored)
 
     def with_stored(self, stored: StoredToken) -> TokenState:
         """Hold `stored`, which has the access token of what is held, and must be saved."""
@@ -149,6 +154,11 @@ class TokenState:
         """`rejections` for a token that is received now: it goes on counting if that replaces a rejected one."""
         held = self.held
         return self.rejections if held is not None and held.stored.token.access_token == self.rejected else 0
+
+    def with_unwanted_of_held(self) -> TokenState:
+        """Forget unwanted tokens that are replaced already, after the store was read."""
+        held: set[str] = set() if self.held is None else {self.held.stored.token.access_token}
+        return attrs.evolve(self, unwanted=self.unwanted & held) if self.unwanted else self
 
     def with_rejected(self, access_token: str) -> TokenState:
         """Note that a resource server has rejected the token that is in use."""
@@ -170,11 +180,8 @@ class TokenState:
             used=None,
             saving=Saving.SAVED,
             rejected=None,
-            is_marked=False,
-            refusal=None,
-            conflicts=0,
             reason=reason,
-            **NO_FAILURES,
+            **NOTHING_UNDER_WAY,
         )
 
 
@@ -186,6 +193,10 @@ NO_FAILURES: Final[dict[str, Any]] = {
     "was_lost": False,
 }
 """The fields of a state for a token with which no request has failed."""
+
+_NOTHING: Final[dict[str, Any]] = {"is_marked": False, "refusal": None, "conflicts": 0, "unwanted": frozenset[str]()}
+NOTHING_UNDER_WAY: Final[dict[str, Any]] = NO_FAILURES | _NOTHING
+"""The fields of a state for another token than before, or none."""
 
 
 class Work(enum.Enum):
@@ -231,11 +242,6 @@ class Decision:
     use: StoredToken | None
     """The token for callers; None: there is no valid one."""
     next: Work | Rest
-
-    def token_but(self, unwanted: str | None) -> Token | None:
-        """Return the token for callers, unless its access token is `unwanted`."""
-        token = None if self.use is None else self.use.token
-        return None if token is None or token.access_token == unwanted else token
 
 
 class Event(enum.Enum):

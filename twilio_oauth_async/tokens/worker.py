@@ -17,9 +17,9 @@ import attrs
 
 from twilio_oauth_async import telemetry
 from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.errors import RevocationUnsupported, TwilioOAuthError
-from twilio_oauth_async.grants.base import Grant
-from twilio_oauth_async.grants.id_tokens import accept_refreshed, accept_sign_in, scopes_to_check
+from twilio_oauth_async.errors import IdTokenError, RevocationUnsupported, TwilioOAuthError
+from twilio_oauth_async.grants.base import Grant, GrantBase
+from twilio_oauth_async.grants.id_tokens import accept_sign_in, check_refreshed, revoke_quietly, scopes_to_check
 from twilio_oauth_async.oidc.unverified_claims import read_unverified
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.stores.base import Key, StoredToken, TokenStore
@@ -236,31 +236,43 @@ class TokenWorker:
     async def _refresh(self) -> None:
         of = self._held()
         token: Token
+        grant, own = self.grant, self._verifier
+        verifiers = [] if own is None else [own]
+        send = grant.refresh
+        if isinstance(grant, GrantBase) and grant.verifier is not None:
+            # The response must not be lost if this is cancelled while its ID token is verified.
+            verifiers.insert(0, grant.verifier)
+            send = grant.refresh_unverified
         try:
-            token = await self._sent_refresh(of.token)
-            if self._verifier is not None:
-                token = await self._accept_refreshed(of, token)
+            token = await self._sent_refresh(send, of.token)
+            for verifier in verifiers:
+                token = await self._accept_refreshed(verifier, of, token)
         except Exception as error:  # noqa: BLE001 - of the caller's own code
             self.tell(request_failed(error, of))
         else:
             self.tell(Refreshed(of, token))
 
-    async def _sent_refresh(self, token: Token) -> Token:
+    async def _sent_refresh(self, send: Callable[[Token], Awaitable[Token]], token: Token) -> Token:
         with telemetry.observe("twilio_oauth.refresh", self._clock) as operation:
-            new = await self.grant.refresh(token)
+            new = await send(token)
             if token.access_token_expires_at is not None:
                 late = (self._clock.now() - token.access_token_expires_at).total_seconds()
                 operation.record("twilio_oauth.refresh.lag", max(late, 0.0), {})
         return new
 
-    async def _accept_refreshed(self, of: StoredToken, new: Token) -> Token:
-        assert self._verifier is not None
+    async def _accept_refreshed(self, verifier: IdTokenVerifier, of: StoredToken, new: Token) -> Token:
+        rejection: IdTokenError
         try:
-            return await accept_refreshed(self.grant, self._verifier, new, of.token)
+            return await check_refreshed(verifier, new, of.token)
         except asyncio.CancelledError:
-            # The response has arrived: it must not be lost. Its ID token is not verified, so the previous one stays.
+            # The response has arrived, and it belongs to this user, which is checked first: it must not be lost. Its ID
+            # token is not verified, so the previous one stays.
             self.tell(Refreshed(of, attrs.evolve(new, id_token=of.token.id_token)))
             raise
+        except IdTokenError as error:
+            rejection = error
+        await revoke_quietly(self.grant, new, previous=of.token)
+        raise rejection
 
     async def _obtain(self) -> None:
         try:
@@ -298,14 +310,22 @@ class TokenWorker:
         The task ends a little later. Without this, the token would be lost with the process, and the user would have to
         sign in again.
         """
-        state = self.state
-        if state.saving is not Saving.NEW or not state.is_locked or not state.has_read:
+        if self.state.saving is not Saving.NEW:
             return
-        saving = asyncio.ensure_future(self._try("save", self._save))
+        saving = asyncio.ensure_future(self._save_new())
         done, _ = await asyncio.wait({saving}, timeout=LAST_SAVE_TIMEOUT)
         if not done:
             saving.cancel()
             await asyncio.wait({saving})
+
+    async def _save_new(self) -> None:
+        """Perform the steps that save a new token, and no others."""
+        while self.state.saving is Saving.NEW:
+            step = decide(self.state, self.now(), 0.0).next
+            if step not in {Work.LOCK, Work.LOAD, Work.SAVE}:
+                return
+            assert isinstance(step, Work)
+            await self._perform(step)
 
     def _held(self) -> StoredToken:
         held = self.state.held
