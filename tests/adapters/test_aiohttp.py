@@ -275,3 +275,20 @@ async def test_netrc_entry_does_not_replace_the_token(trust_env, tmp_path, monke
             async with http.get(server.base_url.replace("//", "//caller:own@")):
                 pass
     assert server.tokens == [[FIRST], [aiohttp.encode_basic_auth("caller", "own")]]
+
+
+async def test_aiohttp_has_one_timer_for_all_hops_of_a_call():
+    """`_call_of` reads it: it has no public name, and without it each request after a redirect counts as a hop."""
+    timers = []
+
+    async def record(request, handler):
+        timers.append(request._timer)
+        return await handler(request)
+
+    async with ResourceServer(redirect("/next"), ok(), ok()) as server:
+        async with aiohttp.ClientSession(middlewares=(record,)) as http:
+            for _ in range(2):
+                async with http.get(server.base_url):
+                    pass
+    assert timers[0] is timers[1]
+    assert timers[2] is not timers[1]
