@@ -132,9 +132,9 @@ class TokenManagers:
     async def erase(self, key: str) -> None:
         """Revoke the token of the user `key`, and remove everything that the store has about that user.
 
-        Tokens of other clients in a shared store are removed too, but not revoked. Nothing is left that names the user, so
-        a manager of another process that has the revoked token in memory may store it once more: call this again when
-        that manager is dropped (`max_idle`).
+        Tokens of other clients in a shared store are removed too, but not revoked. Nothing is left that names the user.
+        So a manager of another process that has the revoked token in memory may store it once more: call this again
+        when that manager is dropped (`max_idle`).
 
         Raises:
             StoreError: the store failed.
