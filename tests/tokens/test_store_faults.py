@@ -14,6 +14,7 @@ from tests.helpers.scripted_manager import (
 )
 from twilio_oauth_async import AnswerLostError, StoreConflict, StoreError, TransportError
 from twilio_oauth_async.stores.file import FileTokenStore
+from twilio_oauth_async.tokens import worker
 
 pytestmark = pytest.mark.asyncio
 
@@ -299,3 +300,19 @@ class TestLostData:
         await setup.store.inner.erase("me")
         setup.clock.advance(50)
         assert await setup.manager.access_token() == "acc-canary-2"
+
+
+@pytest.mark.parametrize("method", ["load", "save"])
+async def test_call_that_never_ends_counts_as_failed_after_a_while(method, monkeypatch):
+    monkeypatch.setattr(worker, "STORE_TIMEOUT", 0.05)
+    setup = ScriptedManager()
+    await setup.manager.login()
+    setup.clock.advance(3600)
+    manager = setup.another()
+    setup.store.before(method, lambda *_: asyncio.Event().wait(), times=1)
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreError, match=rf"did not end {method}\(\) within 0.05 s"):
+            await manager.token()
+        setup.clock.advance(5)
+        assert await manager.token()
+        await manager.close()

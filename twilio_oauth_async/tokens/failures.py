@@ -88,3 +88,8 @@ def store_failed(error: Exception, method: str) -> StoreFailed:
         return StoreFailed(error, isinstance(error, StoreConflict))
     # A store of the caller's own. Its exception may contain anything, so only its type is named.
     return StoreFailed(StoreError(f"the token store raised {type(error).__name__} in {method}()"))
+
+
+def late_store(method: str, seconds: float) -> StoreError:
+    """Return the error of a call of the store that did not end in time."""
+    return StoreError(f"the token store did not end {method}() within {seconds:g} s")

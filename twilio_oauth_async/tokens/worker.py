@@ -23,7 +23,7 @@ from twilio_oauth_async.grants.id_tokens import accept_sign_in, check_refreshed,
 from twilio_oauth_async.oidc.unverified_claims import read_unverified
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.stores.base import Key, StoredToken, TokenStore
-from twilio_oauth_async.tokens.failures import request_failed, store_failed
+from twilio_oauth_async.tokens.failures import late_store, request_failed, store_failed
 from twilio_oauth_async.tokens.identity import identity_of, why_unusable
 from twilio_oauth_async.tokens.lifetime import advance, decide
 from twilio_oauth_async.tokens.server_time import in_local_time, in_server_time, skew_of
@@ -45,6 +45,9 @@ from twilio_oauth_async.tokens.state import (
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
+
+STORE_TIMEOUT = 60.0
+"""Seconds after which a call of the store, other than that of its lock, is cancelled and counts as failed."""
 
 LAST_SAVE_TIMEOUT = 5.0
 """Seconds for the save of a token that was received before the task was cancelled."""
@@ -184,10 +187,13 @@ class TokenWorker:
     async def _try(self, method: str, call: Callable[[], Awaitable[Outcome]]) -> None:
         """Call a method of the store; tell its outcome, or that the store failed."""
         failed: StoreFailed
+        # A store limits the time of its calls, and that of a lock as it was told. One of the caller's own may not.
+        limit = asyncio.timeout(None if method == "lock" else STORE_TIMEOUT)
         try:
-            outcome = await call()
+            async with limit:
+                outcome = await call()
         except Exception as error:  # noqa: BLE001 - of the caller's own code
-            failed = store_failed(error, method)
+            failed = store_failed(late_store(method, STORE_TIMEOUT) if limit.expired() else error, method)
         else:
             self.tell(outcome)
             return
