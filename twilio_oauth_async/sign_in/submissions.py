@@ -27,8 +27,8 @@ MAX_LOOKS = 3
 """Looks at a stored sign-in that another process changes each time before it can be ended."""
 
 LAST_POLL = 35.0
-"""Seconds for the last poll of an expired sign-in, which its process ends then. By default, a session waits up to 30 s
-for a response."""
+"""Seconds after expiry for which the last poll of a sign-in may be under way. By default, a session waits up to 30 s for
+a response. The process that polls ends the sign-in as soon as it has that, or at expiry if no poll is under way."""
 
 LAST_POLL_PAUSE = 0.5
 """Seconds between two looks at such a sign-in."""
@@ -117,7 +117,7 @@ class Submissions:
     async def _join(self, user: str) -> SignIn | None:
         """Return the pending sign-in of `user`; None if there is none, or it was ended because it is of no use."""
         shared, clock = self._shared, self._shared.clock
-        waits_until, looks = clock.monotonic() + LAST_POLL, 0
+        looks = 0
         while looks < MAX_LOOKS:
             flow = await self.find_user(user)
             if flow is None:
@@ -125,8 +125,8 @@ class Submissions:
             is_expired = flow.state == "pending" and flow.authorization.expires_at <= clock.now()
             if self._upkeep.asks_for_the_same(flow) and not is_expired:
                 return await self._joined(flow)
-            if is_expired and _is_leased(flow, clock.now()) and clock.monotonic() < waits_until:
-                # Its last poll may be under way. A response that arrives after expiry counts (fault 51).
+            if is_expired and _may_be_polled(flow, clock.now()):
+                # A response that arrives after expiry counts (fault 51).
                 await clock.sleep(LAST_POLL_PAUSE)
                 continue
             looks += 1
@@ -182,6 +182,11 @@ def _ending_of_useless(flow: StoredFlow, now: datetime, *, has_token: bool) -> E
         return APPROVED
     # A process may save its token although its lease has ended.
     return None if _is_leased(flow, now - timedelta(seconds=GRANTED_GRACE)) else TOKEN_LOST
+
+
+def _may_be_polled(flow: StoredFlow, now: datetime) -> bool:
+    """Return whether the last poll of an expired flow may still be under way."""
+    return _is_leased(flow, now) and now < flow.authorization.expires_at + timedelta(seconds=LAST_POLL)
 
 
 def _is_leased(flow: StoredFlow, now: datetime) -> bool:

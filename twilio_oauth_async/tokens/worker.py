@@ -187,7 +187,7 @@ class TokenWorker:
     async def _try(self, method: str, call: Callable[[], Awaitable[Outcome]]) -> None:
         """Call a method of the store; tell its outcome, or that the store failed."""
         failed: StoreFailed
-        # A store limits the time of its calls, and that of a lock as it was told. One of the caller's own may not.
+        # A store limits the time of its calls, and that of a lock as it is configured. One of the caller's own may not.
         limit = asyncio.timeout(None if method == "lock" else STORE_TIMEOUT)
         try:
             async with limit:
