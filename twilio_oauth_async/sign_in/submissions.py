@@ -27,7 +27,7 @@ MAX_LOOKS = 3
 """Looks at a stored sign-in that another process changes each time before it can be ended."""
 
 LAST_POLL = 35.0
-"""Seconds after expiry for which the last poll of a sign-in may be under way. By default, a session waits up to 30 s for
+"""Seconds after expiry for which the last poll of a sign-in may be under way. By default, a session waits 30 s for
 a response. The process that polls ends the sign-in as soon as it has that, or at expiry if no poll is under way."""
 
 LAST_POLL_PAUSE = 0.5
