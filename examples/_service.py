@@ -25,7 +25,7 @@ class Service:
 
     async def show(self, pending: DeviceAuthorization | SignIn) -> None:
         """Print the instructions for the user. With the emulator in this process there is no user, so approve here."""
-        print(pending.instructions("the example"), flush=True)
+        print(pending.instructions("Example"), flush=True)
         if self.emulator is not None:
             await self.emulator.approve(pending.user_code)
 

@@ -15,7 +15,7 @@ from twilio_oauth_async.grants.device_flow import Prompt
 
 
 def show(authorization: DeviceAuthorization) -> None:
-    print(authorization.instructions("the example"), flush=True)
+    print(authorization.instructions("Example"), flush=True)
 
 
 async def use_twilio(client_sid: str) -> None:

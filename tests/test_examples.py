@@ -18,12 +18,16 @@ FOLDER = Path(__file__).parents[1] / "examples"
 DEVICE_LOGIN = FOLDER / "device_login.py"
 
 SIGN_IN = r"""
+Example asks to use your Twilio account\.
 To sign in, open (?P<link>http://127\.0\.0\.1:\d+/\S+)\?user_code=(?P<code>\S+)
 and check that the page shows the code (?P=code)
 \(or enter the code at (?P=link)\)
+The page must be on 127\.0\.0\.1:\d+\. The code expires at \d\d:\d\d UTC\.
 
-This lets the example use: openid
-Do this only if you started the sign-in yourself\. Never enter a code that you did not request\.
+This lets Example:
+- see which Twilio user you are
+
+Continue only if you started this sign-in yourself\. If you got the code from a website, in a message or in a call, cancel\.
 """.strip()
 USING_THE_EMULATOR = r"TWILIO_CLIENT_ID is not set: using the emulator\."
 
@@ -128,7 +132,7 @@ async def test_verify_id_token_uses_the_server_named_in_the_environment(act, cod
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(60):
-            shown = (await process.stdout.readuntil(b"started the sign-in yourself")).decode()
+            shown = (await process.stdout.readuntil(b"started this sign-in yourself")).decode()
             shown += (await process.stdout.readline()).decode()
             # The example does not approve by itself here.
             await getattr(emulator, act)(re.match(SIGN_IN, shown)["code"])

@@ -35,7 +35,7 @@ async def test_simulated_user_approves_and_the_result_is_shown(emulator):
     assert screen.said[0].startswith(f"To sign in, open {link}\n")
     assert f"the code {user_code}" in screen.said[0]
     assert f"{module.APP_NAME} use: openid, profile, email" in screen.said[0]
-    assert "Never enter a code that you did not request" in screen.said[0]
+    assert "Continue only if you started this sign-in yourself" in screen.said[0]
     assert screen.said[-2] == f"Signed in as Ada Example <ada@example.com> {emulator.user.sid}."
     assert "in 60 minutes" in screen.said[-1]
     assert screen.statuses[0].startswith("The simulated user approves after 3 s; the code expires at ")

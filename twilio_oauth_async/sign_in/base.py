@@ -26,6 +26,7 @@ class SignIn(Instructions):
     """The user under whose key the token is stored."""
     client_sid: str
     scopes: tuple[str, ...]
+    audiences: tuple[str, ...] = ()
     user_code: str
     verification_uri: str
     verification_uri_complete: str | None
@@ -52,6 +53,7 @@ class SignIn(Instructions):
             user=flow.user,
             client_sid=authorization.client_sid,
             scopes=authorization.scopes,
+            audiences=authorization.audiences,
             user_code=authorization.user_code,
             verification_uri=authorization.verification_uri,
             verification_uri_complete=authorization.verification_uri_complete,
@@ -74,7 +76,8 @@ class SignIn(Instructions):
         """Return everything but `context`, with values that JSON has; dates are in ISO 8601 format."""
         values = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
         del values["context"]
-        return values | {"scopes": list(self.scopes), "expires_at": self.expires_at.isoformat()}
+        lists = {"scopes": list(self.scopes), "audiences": list(self.audiences)}
+        return values | lists | {"expires_at": self.expires_at.isoformat()}
 
 
 class DeviceFlowRunner(Protocol):
