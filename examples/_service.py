@@ -6,11 +6,11 @@ for example an emulator in another process.
 """
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from twilio_oauth_async import DeviceAuthorization, OAuthSession, SignIn
+from twilio_oauth_async import AuthorizationCodeFlow, DeviceAuthorization, DeviceFlow, OAuthSession, SignIn
 from twilio_oauth_async.emulator import Emulator
 
 
@@ -22,6 +22,15 @@ class Service:
     client_sid: str
     client_secret: str | None = field(repr=False)
     emulator: Emulator | None = None
+
+    def device_flow(self, scopes: Sequence[str]) -> DeviceFlow:
+        return DeviceFlow(self.session, client_sid=self.client_sid, client_secret=self.client_secret, scopes=scopes)
+
+    def code_flow(self, scopes: Sequence[str], redirect_uri: str) -> AuthorizationCodeFlow:
+        sid, secret = self.client_sid, self.client_secret
+        return AuthorizationCodeFlow(
+            self.session, client_sid=sid, client_secret=secret, scopes=scopes, redirect_uri=redirect_uri
+        )
 
     async def show(self, pending: DeviceAuthorization | SignIn) -> None:
         """Print the instructions for the user. With the emulator in this process there is no user, so approve here."""

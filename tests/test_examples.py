@@ -27,7 +27,7 @@ The page must be on 127\.0\.0\.1:\d+\. The code expires at \d\d:\d\d UTC\.
 This lets Example:
 - see which Twilio user you are
 
-Continue only if you started this sign-in yourself\. If you got the code from a website, in a message or in a call, cancel\.
+Continue only if you started this sign-in yourself\. If you got the code [^.]*, cancel\.
 """.strip()
 USING_THE_EMULATOR = r"TWILIO_CLIENT_ID is not set: using the emulator\."
 

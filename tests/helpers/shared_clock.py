@@ -6,7 +6,6 @@ Run as a program, it runs an example with this clock.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import runpy
 import sys
@@ -14,7 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from twilio_oauth_async import OAuthSession
+from twilio_oauth_async import SystemClock
 
 VARIABLE = "EXAMPLE_CLOCK"
 
@@ -48,7 +47,10 @@ class SharedClock:
 
 def main() -> None:
     clock = SharedClock(Path(os.environ[VARIABLE]))
-    OAuthSession.from_env = functools.partial(OAuthSession.from_env, clock=clock)  # type: ignore[method-assign]
+    SystemClock.monotonic = staticmethod(clock.monotonic)  # type: ignore[assignment]
+    SystemClock.now = staticmethod(clock.now)  # type: ignore[assignment]
+    SystemClock.timestamp = staticmethod(lambda: clock.now().timestamp())  # type: ignore[assignment]
+    SystemClock.sleep = lambda _, seconds: clock.sleep(seconds)  # type: ignore[method-assign, assignment]
     del sys.argv[0]
     sys.path[0] = str(Path(sys.argv[0]).parent)
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,11 +1,9 @@
-"""Serves a web example on loopback, and a `Visitor` that uses it through a real HTTP client."""
+"""Serves a `SignInSite` on loopback in both frameworks, and a `Visitor` that uses it through a real HTTP client."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import html
-import importlib
 import json
 import re
 import socket
@@ -17,48 +15,130 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
-import pytest
+import uvicorn
 from aiohttp import web
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
 from yarl import URL
 
-from twilio_oauth_async import OAuthSession, RetryPolicy
+from twilio_oauth_async import AuthorizationCodeFlow, DeviceFlow, DeviceFlowPool, OAuthSession, RetryPolicy
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
+from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore
+from twilio_oauth_async.web import SignInSite
+from twilio_oauth_async.web.aiohttp import require_sign_in as aiohttp_require_sign_in
+from twilio_oauth_async.web.aiohttp import sign_in_app
+from twilio_oauth_async.web.asgi import SignInApp
+from twilio_oauth_async.web.asgi import require_sign_in as asgi_require_sign_in
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ["web_aiohttp", "web_fastapi"]
+FRAMEWORKS = ["aiohttp", "asgi"]
+MOUNT = "/twilio"
 TIMEOUT = 30.0
 """Seconds that a visitor waits for a page."""
-
-
-def load(name: str) -> Any:
-    """Import an example as a module; it finds the other files of its folder, as when it is run."""
-    if str(EXAMPLES) not in sys.path:
-        sys.path.append(str(EXAMPLES))
-    return importlib.import_module(name)
+SECRET = b"the same in every process of tests."
+SCOPES = ["openid", "profile"]
 
 
 @asynccontextmanager
-async def serving(name: str, state: Path, *, url: str | None = None) -> AsyncIterator[str]:
-    """Serve the example in this event loop with its own server until the block ends; yield its URL."""
-    example = load(name)
+async def open_site(emulator: Emulator, state: Path, url: str, **options: Any) -> AsyncIterator[SignInSite]:
+    """Open a site with stores in `state`, which signs in at `emulator`, with both ways to sign in."""
+    client = {"client_sid": emulator.client_sid, "client_secret": emulator.client_secret, "scopes": SCOPES}
+    clock = emulator.clock
+    max_flows = options.pop("max_flows", 5_000)
+    has_code_flow = options.pop("has_code_flow", True)
+    async with OAuthSession(
+        emulator.account_sid,
+        emulator.auth_token,
+        base_url=emulator.base_url,
+        clock=clock,
+        retry=RetryPolicy.none(),
+    ) as session:
+        pool = DeviceFlowPool(
+            DeviceFlow(session, **client),
+            tokens=FileTokenStore(state / "tokens.db", clock=clock),
+            flows=FileFlowStore(state / "flows.db", clock=clock),
+            max_flows=max_flows,
+        )
+        code_flow = AuthorizationCodeFlow(session, redirect_uri=f"{url}/callback", **client) if has_code_flow else None
+        arguments = {"app_name": "Example", "secret": SECRET, "code_flow": code_flow} | options
+        async with SignInSite(pool, url=url, **arguments) as site:
+            yield site
+
+
+@asynccontextmanager
+async def serving(
+    framework: str, emulator: Emulator, state: Path, *, url: str | None = None, mount: str = MOUNT, **options: Any
+) -> AsyncIterator[str]:
+    """Serve a host application with a site in this event loop until the block ends; yield the URL of the site."""
     listener = socket.create_server(("127.0.0.1", 0))
-    local_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app = example.build_app(state, url or local_url)
-    if name == "web_aiohttp":
-        runner = web.AppRunner(app, access_log=None)
+    local_url = f"http://127.0.0.1:{listener.getsockname()[1]}{mount}"
+    async with (
+        open_site(emulator, state, url or local_url, **options) as site,
+        serving_sites(framework, {mount: site}, listener),
+    ):
+        yield local_url
+
+
+@asynccontextmanager
+async def serving_sites(framework: str, sites: dict[str, SignInSite], listener: socket.socket) -> AsyncIterator[None]:
+    """Serve a host application with open sites, each mounted at its path."""
+    if framework == "aiohttp":
+        runner = web.AppRunner(aiohttp_host(sites), access_log=None)
         await runner.setup()
         await web.SockSite(runner, listener).start()
-        yield local_url
-        await runner.cleanup()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
     else:
-        server = example.Server(app)
+        config = uvicorn.Config(asgi_host(sites), access_log=False, log_level="warning", ws="none", lifespan="off")
+        server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([listener]))
         while not server.started and not task.done():
             await asyncio.sleep(0.01)
-        yield local_url
-        server.should_exit = True
-        await task
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await task
+
+
+def aiohttp_host(sites: dict[str, SignInSite]) -> web.Application:
+    """Return a host application with pages of its own."""
+    app = web.Application()
+    for mount, site in sites.items():
+        signed_in = aiohttp_require_sign_in(site)
+
+        async def whoami(request: web.Request, site: SignInSite = site) -> web.Response:
+            return web.Response(text=str(await site.user(request)))
+
+        async def private(request: web.Request, signed_in: Any = signed_in) -> web.Response:
+            user = await (await signed_in(request)).user_info()
+            return web.Response(text=f"private page of {user.friendly_name}")
+
+        app.router.add_get(f"/whoami{mount}", whoami)
+        app.router.add_get(f"/private{mount}", private)
+        app.add_subapp(mount, sign_in_app(site)) if mount else None
+    return app
+
+
+def asgi_host(sites: dict[str, SignInSite]) -> Starlette:
+    """Return a host application with pages of its own."""
+    routes: list[Any] = []
+    for mount, site in sites.items():
+        signed_in = asgi_require_sign_in(site)
+
+        async def whoami(request: Request, site: SignInSite = site) -> PlainTextResponse:
+            return PlainTextResponse(str(await site.user(request)))
+
+        async def private(request: Request, signed_in: Any = signed_in) -> PlainTextResponse:
+            user = await (await signed_in(request)).user_info()
+            return PlainTextResponse(f"private page of {user.friendly_name}")
+
+        routes += [Route(f"/whoami{mount}", whoami), Route(f"/private{mount}", private), Mount(mount, SignInApp(site))]
+    return Starlette(routes=routes)
 
 
 class Visitor:
@@ -69,7 +149,7 @@ class Visitor:
         self.status, self.text = 0, ""
         self.headers: Any = {}
         # aiohttp calls cookies of an IP address unsafe.
-        self.http = aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True))
+        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,19 +157,24 @@ class Visitor:
     async def __aexit__(self, *_: object) -> None:
         await self.http.close()
 
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request to a path below that of the site."""
+        return self.http.request(method, self.url + path, **options)
+
     async def get(self, path: str = "/", **options: Any) -> str:
-        async with self.http.get(path, **options) as response:
+        async with self.request("GET", path, **options) as response:
             self.status, self.text, self.headers = response.status, await response.text(), response.headers
         return self.text
 
     async def submit(self, action: str, **options: Any) -> str:
         """Send a form of the last page."""
-        async with self.http.post(action, data={"csrf": self.csrf}, **options) as response:
+        data = {"csrf": self.csrf} | options.pop("data", {})
+        async with self.request("POST", action, data=data, **options) as response:
             self.status, self.text, self.headers = response.status, await response.text(), response.headers
         return self.text
 
     async def connect(self) -> str:
-        """Open the page, press the first button and return the user code."""
+        """Open the page, start a sign-in with a code and return the user code."""
         await self.get()
         await self.submit("/connect")
         return self.code
@@ -103,7 +188,7 @@ class Visitor:
 
     async def read_events(self) -> list[dict[str, Any]]:
         """Return the events of the event stream until it ends."""
-        async with self.http.get("/events") as response:
+        async with self.request("GET", "/events") as response:
             assert response.status == 200
             return parse_events(await response.text())
 
@@ -113,19 +198,33 @@ class Visitor:
 
     @property
     def code(self) -> str:
-        return re.search(r'class="code"[^>]*>([^<]+)<', self.text)[1]  # type: ignore[index]
+        return re.search(r'class="user-code"[^>]*>([^<]+)<', self.text)[1]  # type: ignore[index]
 
     @property
     def link(self) -> str:
-        return html.unescape(re.search(r'<a class="button primary" href="([^"]+)"', self.text)[1])  # type: ignore[index]
+        return html.unescape(re.search(r'<a class="button decision" href="([^"]+)"', self.text)[1])  # type: ignore[index]
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        return {cookie.key: cookie.value for cookie in self.http.cookie_jar}
 
     @property
     def cookie(self) -> str:
-        return next(cookie.value for cookie in self.http.cookie_jar)
+        """The cookie of the visitor."""
+        return next(value for name, value in self.cookies.items() if re.search(r"sign-in-\w{8}$", name))
 
     @cookie.setter
     def cookie(self, value: str) -> None:
-        self.http.cookie_jar.update_cookies({"visitor": value}, URL(self.url))
+        self.http.cookie_jar.update_cookies({cookie_name(self.url): value}, URL(self.url).origin())
+
+
+def cookie_name(url: str) -> str:
+    """Return the name of the cookie of a site on loopback."""
+    from urllib.parse import urlsplit
+
+    from twilio_oauth_async.web.cookies import Cookies
+
+    return Cookies(urlsplit(url)).visitor
 
 
 def parse_events(text: str) -> list[dict[str, Any]]:
@@ -145,7 +244,7 @@ async def approve(emulator: Emulator, code: str) -> None:
 
 
 def stored(state: Path, name: str) -> str:
-    """Return what is in the files of a database of the example.
+    """Return what is in the files of a database of the site.
 
     A program of its own reads them: to close a file releases all POSIX locks that this process has on it.
     """
@@ -153,14 +252,3 @@ def stored(state: Path, name: str) -> str:
     program = "import sys\nfor path in sys.argv[1:]: sys.stdout.buffer.write(open(path, 'rb').read())"
     done = subprocess.run([sys.executable, "-S", "-c", program, *files], capture_output=True, check=True)
     return done.stdout.decode("latin-1")
-
-
-def use(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the environment of an example so that it signs in at `emulator`, on its clock."""
-    monkeypatch.setenv("TWILIO_CLIENT_ID", emulator.client_sid)
-    monkeypatch.setenv("TWILIO_CLIENT_SECRET", emulator.client_secret or "")
-    monkeypatch.setenv("TWILIO_ACCOUNT_SID", emulator.account_sid)
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", emulator.auth_token)
-    monkeypatch.setenv("TWILIO_OAUTH_URL", emulator.base_url)
-    on_its_clock = functools.partial(OAuthSession.from_env, clock=emulator.clock, retry=RetryPolicy.none())
-    monkeypatch.setattr(OAuthSession, "from_env", on_its_clock)

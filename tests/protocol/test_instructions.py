@@ -20,8 +20,8 @@ AUTHORIZATION = DeviceAuthorization(
     next_poll_at=NOW,
 )
 WARNING = (
-    "Continue only if you started this sign-in yourself. If you got the code from a website, in a message or in a call, "
-    "cancel."
+    "Continue only if you started this sign-in yourself. "
+    "If you got the code from a website, in a message or in a call, cancel."
 )
 VALUES = [AUTHORIZATION, SignIn.of(StoredFlow(id="id", user="user", authorization=AUTHORIZATION))]
 

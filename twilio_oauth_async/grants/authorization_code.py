@@ -101,6 +101,11 @@ class AuthorizationCodeFlow(GrantBase):
     def __repr__(self) -> str:
         return f"AuthorizationCodeFlow(client_sid={self.client_sid!r}, scopes={self.scopes!r}, api={self._api!r})"
 
+    @property
+    def redirect_uri(self) -> str | None:
+        """The registered redirect URI; None if `run` chooses one on loopback."""
+        return self._redirect_uri
+
     async def start(self) -> PendingAuthorization:
         """Create an authorization request.
 

@@ -50,3 +50,8 @@ def explain_refused_grant(error: ApiError) -> ApiError:
     if isinstance(error, (UnauthorizedClientError, UnsupportedGrantTypeError)):
         error.args = (f"{error}; {HINT}",)
     return error
+
+
+def means_unavailable(problem: str | None) -> bool:
+    """Return whether `problem`, the stored text of an error, is from an error with `HINT`."""
+    return problem is not None and HINT in problem

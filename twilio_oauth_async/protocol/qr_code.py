@@ -1,4 +1,4 @@
-"""QR codes of a verification URI (RFC 8628 3.3.1), as SVG for pages and as text for terminals. Needs the extra ``web``."""
+"""QR codes of a verification URI (RFC 8628 3.3.1): SVG for pages, text for terminals. Needs the extra ``web``."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "host": "The page must be on {host}.",
     "expires": "The code expires at {time}.",
     "allows": "This lets {app_name}:",
-    "warning": "Continue only if you started this sign-in yourself. If you got the code from a website, in a message or "
-    "in a call, cancel.",
+    "warning": "Continue only if you started this sign-in yourself. "
+    "If you got the code from a website, in a message or in a call, cancel.",
     "scope": "use the permission {scope}",
     "scope.openid": "see which Twilio user you are",
     "scope.profile": "see your name",
@@ -77,8 +77,8 @@ class SignInTexts:
         """Return a text that has no fields, or one whose fields are to be filled in later."""
         return self._texts[name]
 
-    def fill(self, name: str, **values: object) -> str:
-        """Return the text `name` with its fields filled in. The values may come from a server; they stay as they are."""
+    def fill(self, name: str, /, **values: object) -> str:
+        """Return the text `name` with its fields filled in. Braces in the values have no meaning."""
         return self._texts[name].format_map(values)
 
     def allowed(self, scopes: Iterable[str], audiences: Iterable[str] = ()) -> list[str]:
@@ -100,9 +100,10 @@ def _fields(name: str, text: object, what: str) -> set[str]:
     Raises:
         ConfigurationError: `text` is not a string, or is not a format string.
     """
+    problem = f"{what}[{name!r}] must be a string in which each brace belongs to a field"
+    if not isinstance(text, str):
+        raise ConfigurationError(problem)
     try:
-        if not isinstance(text, str):
-            raise TypeError
         return {field for _, field, _, _ in string.Formatter().parse(text) if field is not None}
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"{what}[{name!r}] must be a string in which each brace belongs to a field") from None
+    except ValueError:
+        raise ConfigurationError(problem) from None

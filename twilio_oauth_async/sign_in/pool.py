@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Self
 
+from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, SignInNotFound
 from twilio_oauth_async.grants.device_flow import DeviceFlow
 from twilio_oauth_async.protocol.argument_checks import check_count, check_methods, check_seconds
@@ -100,6 +101,11 @@ class DeviceFlowPool:
             shared, self._members, self._reporter, max_flows=self._max_flows, every=self._take_up_every
         )
         self._submissions = Submissions(shared, self._members, self._upkeep, max_flows=self._max_flows)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the session, by which codes expire."""
+        return self._shared.clock
 
     @property
     def on_end(self) -> OnEnd | None:

@@ -1,4 +1,4 @@
-"""Both web examples with an emulator whose clock advances only when a test advances it."""
+"""A sign-in site in both frameworks, with an emulator whose clock advances only when a test advances it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.helpers.browser import browser
-from tests.helpers.web_site import NAMES, Visitor, serving, use
+from tests.helpers.web_site import FRAMEWORKS, Visitor, serving
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
@@ -19,8 +19,8 @@ __all__ = ["browser"]  # a fixture
 NewVisitor = Callable[[], Visitor]
 
 
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -30,16 +30,15 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator(clock=VirtualClock(auto=False)) as emulator:
-        use(emulator, monkeypatch)
         yield emulator
 
 
 @pytest_asyncio.fixture
-async def new_visitor(name: str, state: Path, emulator: Emulator) -> AsyncIterator[NewVisitor]:
-    """Return a function that makes a new visitor of the example."""
-    async with serving(name, state) as url, AsyncExitStack() as stack:
+async def new_visitor(framework: str, state: Path, emulator: Emulator) -> AsyncIterator[NewVisitor]:
+    """Return a function that makes a new visitor of the site."""
+    async with serving(framework, emulator, state) as url, AsyncExitStack() as stack:
 
         def make() -> Visitor:
             visitor = Visitor(url)

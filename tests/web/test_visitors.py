@@ -1,4 +1,4 @@
-"""Access control of the web examples: cookie, CSRF token, headers, and secrets that must not leak."""
+"""Access control of the sign-in site: cookie, CSRF token, headers, and secrets that must not leak."""
 
 import hashlib
 import logging
@@ -20,14 +20,14 @@ async def test_sign_in_id_without_the_cookie_secret_gives_no_access(new_visitor,
     await eve.get()
     eve.cookie = eve.cookie.split(".")[0] + "." + sign_in
     assert code not in await eve.get()
-    assert "Connect with a code" in eve.text
+    assert "Connect your Twilio account" in eve.text
     await eve.get("/events")
     assert eve.status == 404
     await eve.get()
     await eve.submit("/cancel")
     await approve(emulator, code)
     await ada.wait_for("Signed in as")
-    assert "Connect with a code" in await eve.get()
+    assert "Connect your Twilio account" in await eve.get()
     await eve.get("/events")
     assert eve.status == 404, "the result is not visible either"
 
@@ -42,7 +42,7 @@ async def test_key_from_the_stores_is_not_accepted_as_cookie(new_visitor, emulat
     assert key in stored(state, "tokens.db")
     for cookie in (f"{key}.", f"{key[:43]}."):
         eve.cookie = cookie
-        assert "Connect with a code" in await eve.get()
+        assert "Connect your Twilio account" in await eve.get()
 
 
 async def test_cookie_set_by_an_attacker_is_not_signed_in_by_a_code(new_visitor, emulator):
@@ -55,7 +55,7 @@ async def test_cookie_set_by_an_attacker_is_not_signed_in_by_a_code(new_visitor,
     assert code not in await eve.get()
     await approve(emulator, code)
     await ada.wait_for("Signed in as")
-    assert "Connect with a code" in await eve.get()
+    assert "Connect your Twilio account" in await eve.get()
 
 
 async def test_old_cookie_gives_no_access_after_sign_out(new_visitor, emulator):
@@ -66,7 +66,7 @@ async def test_old_cookie_gives_no_access_after_sign_out(new_visitor, emulator):
     await ada.submit("/sign-out")
     assert ada.cookie != stolen
     eve.cookie = stolen
-    assert "Connect with a code" in await eve.get()
+    assert "Connect your Twilio account" in await eve.get()
 
 
 @pytest.mark.parametrize("action", POSTS)
@@ -76,14 +76,14 @@ async def test_form_without_the_visitors_csrf_token_changes_nothing(new_visitor,
     await eve.get()
     requests_before = len(emulator.requests)
     for data in ({}, {"csrf": ""}, {"csrf": "é"}, {"csrf": eve.csrf}, None):
-        async with ada.http.post(action, data=data, allow_redirects=False) as response:
+        async with ada.request("POST", action, data=data, allow_redirects=False) as response:
             assert response.status == 403
-            assert "out of date. Nothing was changed" in await response.text()
+            assert "This page was out of date. Nothing was changed." in await response.text()
             assert "Set-Cookie" not in response.headers
-    async with Visitor(ada.url) as other, other.http.post(action, data={"csrf": ada.csrf}) as response:
+    async with Visitor(ada.url) as other, other.request("POST", action, data={"csrf": ada.csrf}) as response:
         assert response.status == 403, "a form without a cookie belongs to no visitor"
-    async with ada.http.get(action) as response:
-        assert response.status in {404, 405}, "a GET request must not do it either"
+    async with ada.request("GET", action) as response:
+        assert response.status == 405, "a GET request must not do it either"
     assert len(emulator.requests) == requests_before
     await ada.get()
     assert ada.code == code
@@ -94,7 +94,7 @@ async def test_form_of_a_page_from_before_the_sign_in_is_rejected(new_visitor):
     await ada.get()
     old = ada.csrf
     code = await ada.connect()
-    async with ada.http.post("/connect", data={"csrf": old}) as response:
+    async with ada.request("POST", "/connect", data={"csrf": old}) as response:
         assert response.status == 403
     await ada.get()
     assert ada.code == code
@@ -114,7 +114,7 @@ async def test_malformed_cookie_is_replaced(new_visitor, cookie):
 async def test_cookie_with_an_unknown_sign_in_shows_the_start_page(new_visitor):
     ada = new_visitor()
     ada.cookie = "a" * 43 + "." + "b" * 22
-    assert "Connect with a code" in await ada.get()
+    assert "Connect your Twilio account" in await ada.get()
     await ada.submit("/cancel")
     assert ada.status == 200
 
@@ -129,10 +129,13 @@ async def test_cookie_attributes(new_visitor):
     assert "Set-Cookie" not in (await ada.get(), ada.headers)[1]
 
 
-async def test_cookie_with_an_https_url_is_secure_and_has_the_host_prefix(name, state, emulator):
-    async with serving(name, state, url="https://connect.example.com") as url, Visitor(url) as ada:
+async def test_cookie_with_an_https_url_is_secure_and_has_the_host_prefix(framework, state, emulator):
+    async with (
+        serving(framework, emulator, state, url="https://connect.example.com/twilio") as url,
+        Visitor(url) as ada,
+    ):
         await ada.get()
-        assert ada.headers["Set-Cookie"].startswith("__Host-visitor=")
+        assert ada.headers["Set-Cookie"].startswith("__Host-twilio-sign-in-")
         assert "; Secure" in ada.headers["Set-Cookie"]
 
 
@@ -141,23 +144,26 @@ async def test_every_response_has_the_security_headers(new_visitor):
     await ada.connect()
     for method, path, status in (
         ("GET", "/", 200),
-        ("GET", "/static/style.css", 200),
-        ("GET", "/static/connect.js", 200),
+        ("GET", "/static/pages.css", 200),
+        ("GET", "/static/sign-in.js", 200),
         ("GET", "/nowhere", 404),
-        ("GET", "/static/../page.html", 404),
+        ("GET", "/static/..%2fpages.css", 404),
+        ("POST", "/static/pages.css", 405),
+        ("DELETE", "/", 405),
         ("GET", "/callback", 400),
         ("POST", "/connect", 403),
         ("GET", "/events", 200),
     ):
-        async with ada.http.request(method, path) as response:
+        async with ada.request(method, path) as response:
             assert response.status == status, path
             policy = response.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy
             assert "frame-ancestors 'none'" in policy
             assert "unsafe" not in policy
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-            assert response.headers["Referrer-Policy"] == "no-referrer"
-            assert response.headers["Cache-Control"] == "no-store"
+            assert response.headers["Referrer-Policy"] == "same-origin"
+            cached = path.startswith("/static/") and status == 200
+            assert response.headers.getall("Cache-Control") == ["public, max-age=86400" if cached else "no-store"]
 
 
 async def test_no_secret_is_logged_or_shown(new_visitor, emulator, state, caplog):
@@ -176,7 +182,7 @@ async def test_no_secret_is_logged_or_shown(new_visitor, emulator, state, caplog
     secrets |= set(re.findall(r'"(?:device_code|access_token|refresh_token|id_token)": ?"([^"]+)"', flow + token))
     csrf = ada.csrf
     await ada.submit("/sign-out")
-    async with ada.http.post("/login", data={"csrf": ada.csrf}, allow_redirects=False) as response:
+    async with ada.request("POST", "/login", data={"csrf": ada.csrf}, allow_redirects=False) as response:
         back = await emulator.authorize(response.headers["Location"])
     seen.append(await ada.get(back.removeprefix(ada.url)))
     assert "Signed in as" in ada.text

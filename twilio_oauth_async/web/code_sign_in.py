@@ -1,0 +1,71 @@
+"""`CodeSignIn`: the requests of a sign-in with a code, which the user approves on another device."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import aclosing
+from http import HTTPStatus
+
+from twilio_oauth_async.errors import TooManySignIns, UnauthorizedClientError, UnsupportedGrantTypeError
+from twilio_oauth_async.web.http_messages import EventStream, Request, Response
+from twilio_oauth_async.web.parts import Parts
+from twilio_oauth_async.web.streams import Streams
+from twilio_oauth_async.web.visitors import Visitor
+
+_log = logging.getLogger(__name__)
+
+
+class CodeSignIn:
+    """Starts and cancels sign-ins with a code, and sends their events."""
+
+    def __init__(self, parts: Parts, streams: Streams) -> None:
+        """Create it."""
+        self._parts = parts
+        self._streams = streams
+
+    async def start(self, visitor: Visitor, next_: str, address: str) -> Response:
+        """``POST /connect``: start a sign-in, or join the one that is pending."""
+        parts = self._parts
+        pending = await parts.sign_in_of(visitor)
+        if (pending is not None and not pending.is_over) or await parts.is_signed_in(visitor):
+            return parts.home()
+        wait = parts.limits.start(visitor.key, address, parts.clock.monotonic())
+        if wait:
+            return parts.too_often(wait)
+        # As a new visitor: a cookie that an attacker has planted gets no access to the sign-in (session fixation).
+        renewed = visitor.renewed()
+        parts.limits.rename(visitor.key, renewed.key)
+        try:
+            sign_in = await parts.runner.submit(renewed.key, context=parts.context_of(next_, address))
+        except TooManySignIns as error:
+            retry_after = math.ceil(error.retry_after)
+            page = parts.pages.problem(HTTPStatus.SERVICE_UNAVAILABLE, "busy")
+            return page.with_headers(("Retry-After", str(retry_after)))
+        except (UnauthorizedClientError, UnsupportedGrantTypeError) as error:
+            _log.warning("the server does not allow the device flow: %s", error)
+            return parts.unavailable(visitor, next_)
+        return parts.home(renewed.with_sign_in(sign_in.id))
+
+    async def cancel(self, visitor: Visitor) -> Response:
+        """``POST /cancel``: cancel the pending sign-in."""
+        sign_in = await self._parts.sign_in_of(visitor)
+        if sign_in is not None and not sign_in.is_over:
+            await self._parts.runner.cancel(sign_in.id)
+        # A user of the host application may have started it in another browser, which has its id.
+        return self._parts.home(visitor if sign_in is None else visitor.with_sign_in(sign_in.id))
+
+    async def events(self, request: Request, visitor: Visitor | None) -> Response | EventStream:
+        """``GET /events``: the states of the visitor's sign-in, as server-sent events."""
+        sign_in = None if visitor is None else await self._parts.sign_in_of(visitor)
+        if visitor is None or sign_in is None:
+            return self._parts.pages.problem(HTTPStatus.NOT_FOUND, "not_found")
+        if self._streams.is_full(visitor.key):
+            return self._parts.pages.problem(HTTPStatus.TOO_MANY_REQUESTS, "too_often", seconds=1)
+        states = self._parts.runner.events(sign_in.id)
+        last_id = request.headers.get("last-event-id", "")
+        chunks = self._streams.chunks(visitor.key, states, last_id)
+        if request.method == "HEAD":
+            async with aclosing(states), aclosing(chunks):
+                return Response(content_type="text/event-stream")
+        return EventStream(chunks=chunks)

@@ -1,0 +1,95 @@
+"""What protects the pages: security headers, the origin of a form, and paths to which a browser may return. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import SplitResult, quote, urlsplit
+
+from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol import endpoints
+from twilio_oauth_async.web.http_messages import Request
+
+MAX_RETURN_PATH = 1_024
+"""Characters of a path to return to. It travels in a form, in a cookie, and with the stored sign-in."""
+
+
+def parse_site_url(url: object) -> SplitResult:
+    """Return the parts of the public URL of a site, whose path has no slash at its end.
+
+    Raises:
+        ConfigurationError: it is neither https nor http on loopback, or has a user, a query or a fragment.
+    """
+    text = url if isinstance(url, str) else ""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    path = parts.path.rstrip("/")
+    plain = text.isprintable() and quote(path, safe="/-._~!$&'()*+,;=:@%") == path and "//" not in path
+    if not (plain and endpoints.is_secure(text)) or parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "url must be the public URL of the site, for example https://app.example/twilio: https, or http on "
+            "loopback, without a query and a fragment"
+        )
+    return parts._replace(path=path)
+
+
+def origin_of(parts: SplitResult) -> str:
+    """Return scheme, host and port, as a browser writes them in ``Origin`` (RFC 6454 6.1)."""
+    default = {"https": 443, "http": 80}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in {None, default} else "")
+
+
+def security_headers(form_targets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the security headers of every response.
+
+    Args:
+        form_targets: origins to which a form may lead. Browsers apply ``form-action`` also to a redirect after a form.
+    """
+    # Only files of the site: no inline scripts and styles, and no frames around a page with buttons.
+    targets = " ".join(("'self'", *form_targets))
+    policy = (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        f"font-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return (
+        ("Content-Security-Policy", policy),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+        ("Referrer-Policy", "same-origin"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("Cache-Control", "no-store"),
+    )
+
+
+def is_from_this_site(request: Request, origin: str) -> bool:
+    """Return whether a form was not sent by a page of another site, as far as the browser says.
+
+    The CSRF token decides in any case; this also refuses pages of another subdomain or port that have obtained one.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        return False
+    return request.headers.get("origin", origin) == origin
+
+
+def is_navigation(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a browser loads a page with this request, so that it can be sent to another page."""
+    if method not in {"GET", "HEAD"} or headers.get("sec-fetch-mode", "navigate") != "navigate":
+        return False
+    return "text/html" in headers.get("accept", "")
+
+
+def return_path(path: str) -> str:
+    """Return `path` if a browser may be sent there after the sign-in: a path of this host; otherwise an empty string.
+
+    Not an URL, not ``//host``, nothing that a browser reads as one of those: it drops tabs and newlines, and takes a
+    backslash for a slash. Otherwise, this would be an open redirect (RFC 9700 4.11).
+    """
+    if len(path) > MAX_RETURN_PATH or not path.startswith("/") or path.startswith("//"):
+        return ""
+    if "\\" in path or not path.isascii() or not path.isprintable():
+        return ""
+    return path

@@ -1,0 +1,118 @@
+"""`Streams`: the event streams of the pages (server-sent events, HTML Living Standard 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from twilio_oauth_async.clock import Clock
+from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
+from twilio_oauth_async.sign_in.base import SignIn
+
+HEARTBEAT = 15.0
+"""Seconds between two comments on an idle stream. Proxies close connections that are idle for 30 or 60 s."""
+
+MAX_AGE = 300.0
+"""Seconds after which a stream ends at the next heartbeat. The browser opens it again, and nothing is lost."""
+
+RETRY = 2_000
+"""Milliseconds after which the browser opens a stream again that has ended."""
+
+
+class Streams:
+    """All open event streams of a site."""
+
+    def __init__(self, clock: Clock, max_per_visitor: int) -> None:
+        """Create it without streams."""
+        self._clock = clock
+        self._max_per_visitor = max_per_visitor
+        self._open: Counter[str] = Counter()
+        self._closing: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return self._open.total()
+
+    def is_full(self, visitor: str) -> bool:
+        """Return whether `visitor` has as many streams as it may have, or the site is closing."""
+        return self._closing is None or self._open[visitor] >= self._max_per_visitor
+
+    def open(self) -> None:
+        """Allow streams in the running event loop."""
+        self._closing = asyncio.get_running_loop().create_future()
+
+    def close(self) -> None:
+        """End all streams, and refuse new ones until `open`."""
+        closing, self._closing = self._closing, None
+        if closing is not None and not closing.done():
+            closing.set_result(None)
+
+    async def chunks(self, visitor: str, states: AsyncGenerator[SignIn], last_id: str) -> AsyncGenerator[bytes]:
+        """Yield the events of one stream: the present state, each change, and heartbeats.
+
+        Args:
+            visitor: who has opened it.
+            states: the states of the sign-in.
+            last_id: the ``Last-Event-ID`` of the browser. It has seen that state, which is not sent again.
+        """
+        closing = self._closing
+        if closing is None:
+            await states.aclose()
+            return
+        self._open[visitor] += 1
+        beat = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
+        opened = self._clock.monotonic()
+        try:
+            yield b"retry: %d\n\n" % RETRY
+            async with aclosing(states):
+                state = asyncio.ensure_future(anext(states, None))
+                try:
+                    while True:
+                        waiting: set[asyncio.Future[Any]] = {state, beat, closing}
+                        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                        if closing.done():
+                            return
+                        if state.done():
+                            sign_in = state.result()
+                            if sign_in is None:
+                                return
+                            id_, data = _event(sign_in)
+                            if id_ != last_id or sign_in.is_over:
+                                yield data
+                            last_id = id_
+                            state = asyncio.ensure_future(anext(states, None))
+                        elif self._clock.monotonic() - opened >= MAX_AGE:
+                            return
+                        else:
+                            yield b":\n\n"
+                            beat = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
+                except (TwilioOAuthError, ConfigurationError):
+                    # The sign-in ended a while ago, or the store has failed. The browser opens the stream again, and
+                    # loads the page again if that is refused.
+                    return
+                finally:
+                    await _end(state)
+        finally:
+            await _end(beat)
+            self._open[visitor] -= 1
+            if not self._open[visitor]:
+                del self._open[visitor]
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel `task`, wait for it, and drop its result."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
+
+
+def _event(sign_in: SignIn) -> tuple[str, bytes]:
+    """Return the id and the bytes of the event for a state. States that a page shows alike have the same id."""
+    data = json.dumps({"state": sign_in.state, "unreachable": sign_in.problem is not None and not sign_in.is_over})
+    id_ = hashlib.sha256(f"{sign_in.id} {data}".encode()).hexdigest()[:16]
+    return id_, f"id: {id_}\ndata: {data}\n\n".encode()
