@@ -1,4 +1,4 @@
-"""The page of the web examples in a real browser; users approve on the emulator's pages."""
+"""The pages of the site in a real browser; users approve on the emulator's pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.helpers.browser import missing
-from tests.helpers.web_site import NAMES, clock_of, serving, use
+from tests.helpers.web_site import FRAMEWORKS, MOUNT, clock_of, serving
 from twilio_oauth_async.clock import VirtualClock
 from twilio_oauth_async.emulator import Emulator
 
@@ -27,14 +27,13 @@ NewBrowser = Callable[..., Awaitable["BrowserContext"]]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator(clock=VirtualClock(auto=False)) as emulator:
-        use(emulator, monkeypatch)
         yield emulator
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def new_browser(browser: Browser, emulator: Emulator, name: str, state: Path) -> AsyncIterator[NewBrowser]:
+async def new_browser(browser: Browser, emulator: Emulator, framework: str, state: Path) -> AsyncIterator[NewBrowser]:
     """Return a function that opens a new browser context; its arguments are those of Playwright's contexts.
 
     The test fails if a page sends a request to another machine, violates its Content-Security-Policy or logs an error.
@@ -51,10 +50,10 @@ async def new_browser(browser: Browser, emulator: Emulator, name: str, state: Pa
         if message.type == "error" and not message.location["url"].endswith(("/favicon.ico", "/callback")):
             problems.append(f"{message.text} {message.location['url']}")
 
-    async with serving(name, state) as url:
+    async with serving(framework, emulator, state) as url:
 
         async def open_browser(**options: Any) -> BrowserContext:
-            context = await browser.new_context(base_url=url, **options)
+            context = await browser.new_context(base_url=url + "/", **options)
             context.set_default_timeout(20_000)
             context.on("request", on_request)
             context.on("console", on_console)
@@ -67,8 +66,8 @@ async def new_browser(browser: Browser, emulator: Emulator, name: str, state: Pa
     assert problems == []
 
 
-once = pytest.mark.parametrize("name", NAMES[:1])
-"""Run with one example only: both examples have the same page."""
+once = pytest.mark.parametrize("framework", FRAMEWORKS[:1])
+"""Run with one framework only: the pages are the same."""
 
 
 async def shows(page: Page, heading: str) -> None:
@@ -77,17 +76,17 @@ async def shows(page: Page, heading: str) -> None:
 
 
 async def start(page: Page) -> str:
-    """Press the first button and return the user code."""
-    await page.goto("/")
-    await page.get_by_role("button", name="Connect with a code").click()
-    await shows(page, "Approve the connection")
-    return await page.locator(".code").inner_text()
+    """Start a sign-in with a code and return the user code."""
+    await page.goto(".")
+    await page.get_by_role("button", name="Use another device").click()
+    await shows(page, "Approve the sign-in")
+    return await page.locator(".user-code").inner_text()
 
 
 async def approve(context: BrowserContext, page: Page, decision: str = "Approve") -> None:
     """Follow the link, and approve or deny on the emulator's page."""
     async with context.expect_page() as opened:
-        await page.get_by_role("link", name="Approve at Twilio").click()
+        await page.get_by_role("link", name="Open Twilio").click()
     consent = await opened.value
     await consent.get_by_role("button", name="Continue").click()
     await consent.get_by_role("button", name=decision).click()
@@ -101,12 +100,12 @@ async def test_code_login_with_two_tabs_and_a_reload(new_browser: NewBrowser, em
     code = await start(first)
     await first.reload()
     second = await context.new_page()
-    await second.goto("/")
-    assert await second.locator(".code").inner_text() == await first.locator(".code").inner_text() == code
+    await second.goto(".")
+    assert await second.locator(".user-code").inner_text() == await first.locator(".user-code").inner_text() == code
     await approve(context, first)
     clock_of(emulator).advance(6)
     for page in (first, second):
-        await shows(page, "Connected")  # by the event stream, without a reload
+        await shows(page, "Signed in")  # by the event stream, without a reload
         assert "Signed in as Ada Example" in await page.get_by_role("status").inner_text()
     await second.get_by_role("button", name="Sign out").click()
     await shows(second, "Connect your Twilio account")
@@ -120,17 +119,17 @@ async def test_denied_sign_in_is_shown(new_browser: NewBrowser, emulator: Emulat
     await start(page)
     await approve(context, page, "Deny")
     clock_of(emulator).advance(6)
-    await shows(page, "Connection denied")
+    await shows(page, "Sign-in denied")
 
 
 async def test_cancel_is_shown_in_the_other_tab(new_browser: NewBrowser) -> None:
     context = await new_browser()
     first, second = await context.new_page(), await context.new_page()
     await start(first)
-    await second.goto("/")
+    await second.goto(".")
     await first.get_by_role("button", name="Cancel").click()
     for page in (first, second):
-        await shows(page, "Cancelled")
+        await shows(page, "Sign-in cancelled")
 
 
 async def expire(emulator: Emulator, page: Page) -> None:
@@ -146,22 +145,22 @@ async def test_expired_sign_in_can_be_repeated(new_browser: NewBrowser, emulator
     page = await context.new_page()
     code = await start(page)
     await expire(emulator, page)
-    await page.get_by_role("button", name="Connect with a code").click()
-    await shows(page, "Approve the connection")
-    assert await page.locator(".code").inner_text() != code
+    await page.get_by_role("button", name="Use another device").click()
+    await shows(page, "Approve the sign-in")
+    assert await page.locator(".user-code").inner_text() != code
     await approve(context, page)
     clock_of(emulator).advance(6)
-    await shows(page, "Connected")
+    await shows(page, "Signed in")
 
 
-async def test_second_button_signs_in_at_twilio_and_returns(new_browser: NewBrowser) -> None:
+async def test_first_button_signs_in_at_twilio_and_returns(new_browser: NewBrowser) -> None:
     context = await new_browser()
     page = await context.new_page()
-    await page.goto("/")
-    await page.get_by_role("button", name="Connect in this browser").click()
+    await page.goto(".")
+    await page.get_by_role("button", name="Sign in with this browser").click()
     await page.get_by_role("button", name="Approve").click()
-    await shows(page, "Connected")
-    assert page.url.endswith("/"), "the code does not stay in the URL"
+    await shows(page, "Signed in")
+    assert page.url.endswith(f"{MOUNT}/"), "the code does not stay in the URL"
 
 
 @once
@@ -170,25 +169,27 @@ async def test_failed_poll_is_shown(new_browser: NewBrowser, emulator: Emulator)
     await start(page)
     emulator.faults.on("poll").respond(503)
     clock_of(emulator).advance(6)
-    await page.get_by_text("503").wait_for()
+    await page.get_by_text("Twilio cannot be reached at the moment").wait_for()
 
 
 @once
 async def test_page_can_be_used_with_the_keyboard(new_browser: NewBrowser) -> None:
     page = await (await new_browser()).new_page()
-    await page.goto("/")
+    await page.goto(".")
     await page.keyboard.press("Tab")
     focused = page.locator(":focus-visible")
-    assert await focused.inner_text() == "Connect with a code"
+    assert await focused.inner_text() == "Sign in with this browser"
+    await page.keyboard.press("Tab")
+    assert await focused.inner_text() == "Use another device"
     assert await focused.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
     await page.keyboard.press("Enter")
-    await shows(page, "Approve the connection")
+    await shows(page, "Approve the sign-in")
     await page.keyboard.press("Tab")
-    assert await focused.inner_text() == "Approve at Twilio"
+    assert await focused.inner_text() == "Open Twilio"
     await page.keyboard.press("Tab")
     assert await focused.inner_text() == "Cancel"
     await page.keyboard.press("Enter")
-    await shows(page, "Cancelled")
+    await shows(page, "Sign-in cancelled")
 
 
 @once
@@ -199,13 +200,13 @@ async def test_page_works_without_scripts(new_browser: NewBrowser, emulator: Emu
     await approve(context, page)
     clock_of(emulator).advance(6)
     await page.reload()  # it reloads itself only after five seconds
-    await shows(page, "Connected")
+    await shows(page, "Signed in")
 
 
 @once
 async def test_button_is_disabled_after_the_first_click(new_browser: NewBrowser) -> None:
     page = await (await new_browser()).new_page()
-    await page.goto("/")
+    await page.goto(".")
     released = asyncio.Event()
 
     async def hold(route: Route) -> None:
@@ -215,9 +216,9 @@ async def test_button_is_disabled_after_the_first_click(new_browser: NewBrowser)
     await page.route("**/connect", hold)
     # In one script, because Playwright's own steps would wait for the response.
     click = "async button => { button.click(); await new Promise(done => setTimeout(done)); return button.disabled }"
-    assert await page.get_by_role("button", name="Connect with a code").evaluate(click)
+    assert await page.get_by_role("button", name="Use another device").evaluate(click)
     released.set()
-    await shows(page, "Approve the connection")
+    await shows(page, "Approve the sign-in")
 
 
 @once
@@ -231,7 +232,7 @@ async def test_hidden_tab_closes_its_event_stream(new_browser: NewBrowser, emula
     await emulator.deny(code)
     clock_of(emulator).advance(6)
     await page.evaluate(hide, False)
-    await shows(page, "Connection denied")
+    await shows(page, "Sign-in denied")
 
 
 @once
@@ -260,7 +261,7 @@ async def test_every_state_of_the_page_is_accessible_in_light_and_dark_mode(
                 assert box["height"] >= 44, "too small for touch"
             await page.screenshot(path=tmp_path / f"{where}.png", full_page=True)
 
-    await page.goto("/")
+    await page.goto(".")
     await check("start")
     await start(page)
     await check("code")
@@ -269,7 +270,7 @@ async def test_every_state_of_the_page_is_accessible_in_light_and_dark_mode(
     await start(page)
     await approve(context, page)
     clock_of(emulator).advance(6)
-    await shows(page, "Connected")
+    await shows(page, "Signed in")
     await check("connected")
-    await page.goto("/callback")
+    await page.goto("callback")
     await check("problem")

@@ -16,8 +16,9 @@ from twilio_oauth_async.web.site import SignInSite
 def sign_in_app(site: SignInSite) -> web.Application:
     """Return the application of a site.
 
-    Mount it with ``app.add_subapp("/twilio", sign_in_app(site))``; the path is that of the site's `url`. If the site is not open, it is opened when the application starts, and closed
-    when it stops. Open event streams end when the server shuts down.
+    Mount it with ``app.add_subapp("/twilio", sign_in_app(site))``; the path is that of the site's `url`. If the site is
+    not open, it is opened when the application starts, and closed when it stops. Open event streams end when the server
+    shuts down.
     """
     app = web.Application()
 

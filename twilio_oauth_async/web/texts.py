@@ -22,7 +22,7 @@ PAGE_TEXTS: Final[Mapping[str, str]] = {
     "pending.left": "{time} left",
     "pending.code": "Your code",
     "pending.check": "Check that Twilio shows the same code.",
-    "pending.open": "Open Twilio to approve",
+    "pending.open": "Open Twilio",
     "pending.cancel": "Cancel",
     "pending.scan": "Or scan this with a phone, or open {link} and enter the code.",
     "pending.qr": "QR code of the link, for the camera of a phone",
