@@ -20,7 +20,16 @@ nox.options.error_on_missing_interpreters = False
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 ROOT = Path(__file__).parent
-WITHOUT_COVERAGE = ("browser", "examples_bot", "examples_web", "fire", "interop", "protocol/fuzz", "test_examples.py")
+WITHOUT_COVERAGE = (
+    "browser",
+    "examples_bot",
+    "fire",
+    "interop",
+    "protocol/fuzz",
+    "test_examples.py",
+    "web/test_browser.py",
+    "web/test_processes.py",
+)
 CODE = (
     "twilio_oauth_async",
     "tests",
@@ -126,6 +135,13 @@ def soak(session: nox.Session) -> None:
     """Run many flows against a faulty server: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
     install(session, extra="emulator")
     session.run("python", "benchmarks/soak.py", *session.posargs)
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Take a picture of each page in two sizes, light and dark: nox -s screenshots -- FOLDER."""
+    install(session, "test", "browser")
+    session.run("python", "-m", "tests.screenshots", *(session.posargs or ["docs/_build/screenshots"]))
 
 
 @nox.session

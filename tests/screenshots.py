@@ -148,7 +148,6 @@ async def main(folder: Path) -> None:
     """Take all pictures."""
     from playwright.async_api import async_playwright
 
-    folder.mkdir(parents=True, exist_ok=True)
     path = executable()
     if path is None:
         sys.exit("There is no Chromium here (on Debian: apt-get install chromium).")
@@ -162,8 +161,10 @@ async def main(folder: Path) -> None:
             studio = Studio(browser, emulator, folder)
             await take_site(studio, url)
             await take_emulator(studio, url)
-    print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots")))
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots")
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(target))
+    print(f"{len(list(target.glob('*.png')))} pictures in {target}")

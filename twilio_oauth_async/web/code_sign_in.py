@@ -68,4 +68,4 @@ class CodeSignIn:
         if request.method == "HEAD":
             async with aclosing(states), aclosing(chunks):
                 return Response(content_type="text/event-stream")
-        return EventStream(chunks=chunks)
+        return EventStream(chunks=chunks, headers=(("X-Accel-Buffering", "no"),))  # nginx would wait for more

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Protocol, TypeAlias, cast
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol, TypeAlias
 
 from twilio_oauth_async.errors import ConfigurationError, LoginRequired
 from twilio_oauth_async.web.cookies import Cookies
@@ -12,6 +13,8 @@ from twilio_oauth_async.web.visitors import Visitor
 
 Identify: TypeAlias = Callable[[Any], Awaitable[str | None] | str | None]
 """Returns the user of the host application who sent a request; None: no user is signed in to the host application."""
+
+_UNKNOWN: Final = object()
 
 
 class HostRequest(Protocol):
@@ -37,7 +40,8 @@ class Identification:
         self._identify = identify
         self._cookies = cookies
         self._site_key = site_key
-        self._memory = f"twilio_oauth_async.user.{cookies.visitor}"
+        self._key = f"twilio_oauth_async.user.{cookies.visitor}"
+        self._users: dict[int, tuple[weakref.ref[Any], object]] = {}
 
     @property
     def is_by_host(self) -> bool:
@@ -56,7 +60,7 @@ class Identification:
         user = self._identify(request)
         if inspect.isawaitable(user):
             user = await user
-        _memory_of(request)[self._memory] = user
+        self._remember(request, user)
         return self._of_user(user, cookie)
 
     def visitor_now(self, request: HostRequest) -> Visitor:
@@ -71,8 +75,9 @@ class Identification:
         if self._identify is None:
             visitor = Visitor.from_cookie(cookie)
         else:
-            memory = _memory_of(request)
-            user = memory[self._memory] if self._memory in memory else self._identify(request)
+            user = self._remembered(request)
+            if user is _UNKNOWN:
+                user = self._identify(request)
             if inspect.isawaitable(user):
                 if inspect.iscoroutine(user):
                     user.close()  # else Python warns that it was never awaited
@@ -84,14 +89,21 @@ class Identification:
             raise LoginRequired("no user is signed in with this browser")
         return visitor
 
+    def _remember(self, request: Any, user: object) -> None:
+        if hasattr(request, "scope"):  # of ASGI: all objects of one request share it
+            request.scope[self._key] = user
+        else:  # a request of aiohttp cannot be hashed, and warns about keys that are texts
+            key = id(request)
+            self._users[key] = (weakref.ref(request, lambda _: self._users.pop(key, None)), user)
+
+    def _remembered(self, request: Any) -> object:
+        if hasattr(request, "scope"):
+            return request.scope.get(self._key, _UNKNOWN)
+        return self._users.get(id(request), (None, _UNKNOWN))[1]
+
     def _of_user(self, user: object, cookie: str | None) -> Visitor | None:
         if user is None:
             return None
         if not isinstance(user, str) or not user:
             raise ConfigurationError("identify must return the user as a text that is not empty, or None")
         return Visitor.of_user(user, self._site_key, cookie)
-
-
-def _memory_of(request: Any) -> MutableMapping[str, Any]:
-    """Return where values of one request can be kept: an aiohttp request itself, or the scope of ASGI."""
-    return cast("MutableMapping[str, Any]", getattr(request, "scope", request))

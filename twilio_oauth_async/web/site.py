@@ -188,6 +188,7 @@ class SignInSite:
         try:
             if self._browser is not None:
                 await self._browser.close()
+            await self._streams.wait_closed()
         finally:
             await _call(self._runner, "close")
 

@@ -7,11 +7,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any
 
 from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
+from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.sign_in.base import SignIn
 
 HEARTBEAT = 15.0
@@ -33,6 +32,7 @@ class Streams:
         self._max_per_visitor = max_per_visitor
         self._open: Counter[str] = Counter()
         self._closing: asyncio.Future[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return self._open.total()
@@ -51,6 +51,11 @@ class Streams:
         if closing is not None and not closing.done():
             closing.set_result(None)
 
+    async def wait_closed(self) -> None:
+        """Wait until nothing of the streams is left whose responses have ended."""
+        if self._ending:
+            await asyncio.wait(self._ending)
+
     async def chunks(self, visitor: str, states: AsyncGenerator[SignIn], last_id: str) -> AsyncGenerator[bytes]:
         """Yield the events of one stream: the present state, each change, and heartbeats.
 
@@ -64,51 +69,54 @@ class Streams:
             await states.aclose()
             return
         self._open[visitor] += 1
-        beat = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
         opened = self._clock.monotonic()
+        beat: asyncio.Future[None] = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
+        state: asyncio.Future[SignIn | None] = asyncio.ensure_future(anext(states, None))
         try:
             yield b"retry: %d\n\n" % RETRY
-            async with aclosing(states):
-                state = asyncio.ensure_future(anext(states, None))
-                try:
-                    while True:
-                        waiting: set[asyncio.Future[Any]] = {state, beat, closing}
-                        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                        if closing.done():
-                            return
-                        if state.done():
-                            sign_in = state.result()
-                            if sign_in is None:
-                                return
-                            id_, data = _event(sign_in)
-                            if id_ != last_id or sign_in.is_over:
-                                yield data
-                            last_id = id_
-                            state = asyncio.ensure_future(anext(states, None))
-                        elif self._clock.monotonic() - opened >= MAX_AGE:
-                            return
-                        else:
-                            yield b":\n\n"
-                            beat = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
-                except (TwilioOAuthError, ConfigurationError):
-                    # The sign-in ended a while ago, or the store has failed. The browser opens the stream again, and
-                    # loads the page again if that is refused.
+            while True:
+                waiting: set[asyncio.Future[Any]] = {state, beat, closing}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if closing.done():
                     return
-                finally:
-                    await _end(state)
+                if state.done():
+                    sign_in = state.result()
+                    if sign_in is None:
+                        return
+                    id_, data = _event(sign_in)
+                    if id_ != last_id or sign_in.is_over:
+                        yield data
+                    last_id = id_
+                    state = asyncio.ensure_future(anext(states, None))
+                elif self._clock.monotonic() - opened >= MAX_AGE:
+                    return
+                else:
+                    yield b":\n\n"
+                    beat = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
+        except TwilioOAuthError:
+            # The sign-in ended a while ago, or the store has failed. The browser opens the stream again, and loads the
+            # page again if that is refused.
+            return
         finally:
-            await _end(beat)
             self._open[visitor] -= 1
             if not self._open[visitor]:
                 del self._open[visitor]
+            # In a task of its own: anyio cancels each `await` of a task whose browser has gone away.
+            ending = asyncio.create_task(_end(states, state, beat))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
 
 
-async def _end(task: asyncio.Future[Any]) -> None:
-    """Cancel `task`, wait for it, and drop its result."""
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()
+async def _end(states: AsyncGenerator[SignIn], *tasks: asyncio.Future[Any]) -> None:
+    """Cancel what a stream has waited for, and close `states`."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+    await states.aclose()
 
 
 def _event(sign_in: SignIn) -> tuple[str, bytes]:
