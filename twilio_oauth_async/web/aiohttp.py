@@ -80,7 +80,7 @@ def _request_of(request: web.Request) -> Request:
 
     return Request(
         method=request.method,
-        path="/" + request.match_info.get("path", ""),
+        path=request.match_info.get("path", ""),
         query=request.rel_url.raw_query_string,
         headers=request.headers,
         cookies=request.cookies,

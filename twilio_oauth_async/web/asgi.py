@@ -127,7 +127,7 @@ def _request_of(request: Request) -> http_messages.Request:
         path = path.removeprefix(mount)
     return http_messages.Request(
         method=request.method,
-        path=path or "/",
+        path=path,
         query=request.scope["query_string"].decode("ascii", "replace"),
         headers=request.headers,
         cookies=request.cookies,

@@ -16,13 +16,18 @@ MAX_FIELDS = 20
 """Fields in a form or a query."""
 
 
+def _normal_path(path: str) -> str:
+    return "/" + path.strip("/")
+
+
 @attrs.frozen(kw_only=True)
 class Request:
     """A request to the site."""
 
     method: str
-    path: str
-    """Below the path at which the site is mounted, for example ``/connect``."""
+    path: str = attrs.field(converter=_normal_path)
+    """Below the path at which the site is mounted, for example ``/connect``. A slash at its end, which Litestar adds,
+    is removed."""
     query: str
     """The query string, as it was sent."""
     headers: Mapping[str, str]

@@ -109,6 +109,8 @@ class SignInSite:
             check_count(name, count, 1)
         self.url = parts.geturl()
         """The public URL, without a slash at its end."""
+        if code_flow is not None:
+            check_methods("code_flow", code_flow, ("start", "finish", "revoke"), "an AuthorizationCodeFlow")
         if code_flow is not None and code_flow.redirect_uri != f"{self.url}/callback":
             raise ConfigurationError(f"the redirect_uri of code_flow must be {self.url}/callback")
         own_clock: Clock = clock or getattr(runner, "clock", None) or SystemClock()

@@ -30,7 +30,6 @@ PAGE_TEXTS: Final[Mapping[str, str]] = {
     "approved.title": "Signed in",
     "approved.name": "Signed in as {name}.",
     "approved.no_name": "Signed in. Twilio did not return your name.",
-    "approved.continue": "Continue",
     "approved.sign_out": "Sign out",
     "denied.title": "Sign-in denied",
     "expired.title": "The code has expired",
