@@ -14,6 +14,7 @@ import pytest
 import twilio_oauth_async
 import twilio_oauth_async.adapters
 import twilio_oauth_async.stores
+import twilio_oauth_async.web
 
 PUBLIC_MODULES = {
     "adapters.aiohttp": ["BearerAuth"],
@@ -25,6 +26,9 @@ PUBLIC_MODULES = {
     "stores.file": ["FileFlowStore", "FileTokenStore", "Keyring"],
     "stores.memory": ["MemoryFlowStore", "MemoryTokenStore"],
     "stores.redis": ["RedisClient", "RedisFlowStore", "RedisTokenStore"],
+    "web": ["PAGE_TEXTS", "SignInSite"],
+    "web.aiohttp": ["require_sign_in", "sign_in_app"],
+    "web.asgi": ["SignInApp", "require_sign_in"],
     "stores.testing": [
         "FlowStoreContract",
         "SharedFlowStoreContract",
@@ -35,7 +39,7 @@ PUBLIC_MODULES = {
 }
 """Modules that programs import by their path, and the names that must stay there."""
 
-LAZY = [twilio_oauth_async, twilio_oauth_async.adapters, twilio_oauth_async.stores]
+LAZY = [twilio_oauth_async, twilio_oauth_async.adapters, twilio_oauth_async.stores, twilio_oauth_async.web]
 """Packages that import their public names when they are first used."""
 
 

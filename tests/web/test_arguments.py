@@ -53,7 +53,7 @@ def site(runner: Any = None, **arguments: Any) -> SignInSite:
         ({"code_flow": "flow"}, "code_flow must be an AuthorizationCodeFlow"),
         ({"templates": Path("/nowhere")}, "templates must be a folder"),
         ({"stylesheet": Path("/nowhere")}, "stylesheet cannot be read: No such file"),
-        ({"texts": {"start.titel": "x"}}, "no text of the name 'start.titel'; did you mean 'start.title'"),
+        ({"texts": {"start.titl": "x"}}, "no text of the name 'start.titel'; did you mean 'start.title'"),
         ({"texts": {"start.title": "{code}"}}, "has a field that does not exist there: code"),
         ({"starts_per_visitor": 0}, "starts_per_visitor must be at least 1"),
         ({"starts_per_address": 1.5}, "starts_per_address must be at least 1"),
@@ -105,7 +105,7 @@ async def test_texts_are_translated(emulator: Any, state: Path) -> None:
         "start.title": "Mit Twilio verbinden",
         "pending.title": "Anmeldung best\u00e4tigen",
         "scope.openid": "sehen, wer du bei Twilio bist",
-        "approved.name": "Angemeldet als {name}.",
+        "approved.name": "Angemeldet: {name}.",
     }
     async with (
         serving("aiohttp", emulator, state, texts=german, app_name="<b>Beispiel</b>") as url,
@@ -119,7 +119,7 @@ async def test_texts_are_translated(emulator: Any, state: Path) -> None:
         assert "<h1>Anmeldung best\u00e4tigen</h1>" in ada.text
         assert "<li>sehen, wer du bei Twilio bist</li>" in ada.text
         await approve(emulator, code)
-        await ada.wait_for("Angemeldet als Ada Example.")
+        await ada.wait_for("Angemeldet: Ada Example.")
 
 
 @pytest.mark.asyncio

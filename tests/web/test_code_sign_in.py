@@ -82,7 +82,7 @@ async def test_event_stream_reports_a_failed_poll(new_visitor, emulator):
         line = b""
         while b"data: " not in line:
             line = await response.content.readline()
-    assert parse_events(line.decode()) == [{"state": "pending", "unreachable": True}]
+    assert parse_events(line.decode()) == [{"state": "pending", "note": "unreachable"}]
     assert "Twilio cannot be reached at the moment" in await ada.get()
 
 

@@ -61,12 +61,12 @@ async def test_stream_sends_states_until_the_end() -> None:
     assert chunks[0] == b"retry: 2000\n\n"
     ids, data = zip(*(chunk.decode().split("\n", 1) for chunk in chunks[1:]), strict=True)
     assert data == tuple(
-        f'data: {{"state": "{state}", "unreachable": {unreachable}}}\n\n'
-        for state, unreachable in (
-            ("pending", "false"),
-            ("pending", "true"),
-            ("pending", "false"),
-            ("approved", "false"),
+        f'data: {{"state": "{state}", "note": {note}}}\n\n'
+        for state, note in (
+            ("pending", "null"),
+            ("pending", '"unreachable"'),
+            ("pending", "null"),
+            ("approved", "null"),
         )
     )
     assert ids[0] == ids[2]
@@ -110,10 +110,10 @@ async def test_close_ends_all_streams_and_refuses_new_ones_until_open() -> None:
     opened.close()
     assert await asyncio.gather(*reading) == [[]] * 5
     assert all(source.is_closed for source in sources)
-    assert opened.is_full("anyone")
+    assert opened.is_full("bob")
     assert await collect(opened.chunks("ada", Source().states(), "")) == []
     opened.open()
-    assert not opened.is_full("anyone")
+    assert not opened.is_full("bob")
     assert len(opened) == 0
 
 

@@ -40,6 +40,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "cancelled": "The sign-in was cancelled. {app_name} has no access.",
     "failed": "The sign-in failed. {app_name} has no access.",
     "unavailable": "Twilio, or the administrator of your account, does not allow sign-in with a code for {app_name}.",
+    "interrupted": "{app_name} was interrupted. The sign-in continues within a minute.",
     "unreachable": "Twilio cannot be reached at the moment. The sign-in goes on as soon as it can.",
 }
 """The default texts by name. What stands in braces is filled in; a replacement may use the same names, or fewer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -13,6 +13,10 @@ from twilio_oauth_async.stores.base import StoredFlow
 from twilio_oauth_async.tokens.manager import TokenManager
 
 SignInState: TypeAlias = Literal["pending", "approved", "denied", "expired", "cancelled", "failed"]
+
+
+NOT_POLLED: Final = "this sign-in is interrupted; a process continues it within a minute"
+"""The `SignIn.problem` of a pending sign-in whose process was killed, until another one takes it up."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,8 +38,8 @@ class SignIn(Instructions):
     """UTC."""
     state: SignInState = "pending"
     problem: str | None = None
-    """For the user: why the server cannot be reached at the moment (known only in the process that polls), or why the
-    sign-in ended without a token."""
+    """For the user: why the server cannot be reached at the moment (known only in the process that polls), `NOT_POLLED`,
+    or why the sign-in ended without a token."""
     context: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     """What the application gave to `submit`. It is not part of `to_dict`."""
 

@@ -7,13 +7,17 @@ import logging
 from collections.abc import AsyncGenerator
 
 from twilio_oauth_async.errors import SignInNotFound, StoreError
-from twilio_oauth_async.sign_in.base import SignIn
+from twilio_oauth_async.sign_in.base import NOT_POLLED, SignIn
 from twilio_oauth_async.sign_in.endings import ending_of_flow
 from twilio_oauth_async.sign_in.flow_life import FOLLOW_EVERY
 from twilio_oauth_async.sign_in.flow_steps import FlowLife
 from twilio_oauth_async.sign_in.listeners import AllEvents, Watch
 from twilio_oauth_async.sign_in.reporter import Reporter
 from twilio_oauth_async.sign_in.running import RunningFlow, Shared
+from twilio_oauth_async.stores.base import StoredFlow
+
+LEASE_LOW = 8.0
+"""Seconds. A process renews each lease before it has so little left."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +65,16 @@ class Members:
             self.publish(running.sign_in)
         return running.sign_in
 
+    def seen(self, flow: StoredFlow) -> SignIn:
+        """Return a flow that does not run here as others may see it.
+
+        It has the problem `NOT_POLLED` if its lease was not renewed. A process that was killed is noticed before its
+        lease has ended, so that a page does not say for long that it waits only for the user.
+        """
+        leased_until = flow.leased_until
+        is_polled = leased_until is not None and (leased_until - self._shared.clock.now()).total_seconds() > LEASE_LOW
+        return SignIn.of(flow, None if is_polled else NOT_POLLED)
+
     def tasks(self) -> dict[asyncio.Task[None], RunningFlow]:
         """Return the tasks that run flows."""
         return dict(self._tasks)
@@ -85,7 +99,7 @@ class Members:
             if watch is None:
                 if flow is None:
                     raise SignInNotFound("there is no such sign-in")
-                watch = Watch(SignIn.of(flow))
+                watch = Watch(self.seen(flow))
                 if not watch.present.is_over and not self.is_closing:
                     self._watches[id_] = watch
                     self._follow(id_, watch)
@@ -176,8 +190,8 @@ class Members:
                 # The store has lost it: an end is kept for longer than the time between two looks.
                 watch.close()
                 break
-            if SignIn.of(flow) != last:
-                last = SignIn.of(flow)
+            if self.seen(flow) != last:
+                last = self.seen(flow)
                 watch.tell(last)
         if self._watches.get(id_) is watch and id_ not in self.running:
             del self._watches[id_]

@@ -257,7 +257,7 @@ class DeviceFlowPool:
         if running is not None:
             return await self._members.look_at(running)
         flow = await self._shared.load(id)
-        return None if flow is None else SignIn.of(flow)
+        return None if flow is None else self._members.seen(flow)
 
     async def find_user(self, user: str) -> SignIn | None:
         """Return the pending sign-in of `user`, in whichever process it runs; None if there is none.
@@ -269,7 +269,7 @@ class DeviceFlowPool:
         if running is not None and not (sign_in := await self._members.look_at(running)).is_over:
             return sign_in
         flow = await self._submissions.find_user(user)
-        return None if flow is None else SignIn.of(flow)
+        return None if flow is None else self._members.seen(flow)
 
     async def cancel(self, id: str) -> None:  # noqa: A002
         """Cancel a sign-in, in whichever process it runs. A later approval is of no effect: its token is revoked.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
 from twilio_oauth_async.errors import ConfigurationError, LoginRequired
 from twilio_oauth_async.web.cookies import Cookies
@@ -14,16 +14,10 @@ from twilio_oauth_async.web.visitors import Visitor
 Identify: TypeAlias = Callable[[Any], Awaitable[str | None] | str | None]
 """Returns the user of the host application who sent a request; None: no user is signed in to the host application."""
 
+HostRequest: TypeAlias = Any
+"""A request object of aiohttp or Starlette, or of another framework that has the cookies in `cookies`."""
+
 _UNKNOWN: Final = object()
-
-
-class HostRequest(Protocol):
-    """A request object of aiohttp, Starlette, or another framework with such cookies."""
-
-    @property
-    def cookies(self) -> Mapping[str, str]:
-        """The cookies of the request, by name."""
-        ...
 
 
 class Identification:

@@ -67,7 +67,8 @@ class Pages:
         def text(name: str, /, **values: object) -> str:
             return texts.fill(name, app_name=app_name, **values)
 
-        self._environment.globals.update(
+        values: dict[str, Any] = self._environment.globals
+        values.update(
             app_name=app_name,
             base=url.path,
             file=self._url_of,

@@ -20,6 +20,7 @@ from twilio_oauth_async.web.identification import Identification
 from twilio_oauth_async.web.pages import data_uri
 from twilio_oauth_async.web.parts import Parts
 from twilio_oauth_async.web.security import is_from_this_site, return_path
+from twilio_oauth_async.web.streams import note_of
 from twilio_oauth_async.web.visitors import Visitor
 
 ClientAddress: TypeAlias = Callable[[Any], str]
@@ -169,6 +170,7 @@ class Routes:
             "pending",
             csrf=visitor.csrf,
             sign_in=sign_in,
+            note=note_of(sign_in),
             qr=data_uri(sign_in.qr_svg()),
             seconds_left=round(sign_in.seconds_left(self._parts.clock.now())),
             started_at=None if started is None else datetime.fromisoformat(started),

@@ -11,7 +11,7 @@ from typing import Any
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import TwilioOAuthError
-from twilio_oauth_async.sign_in.base import SignIn
+from twilio_oauth_async.sign_in.base import NOT_POLLED, SignIn
 
 HEARTBEAT = 15.0
 """Seconds between two comments on an idle stream. Proxies close connections that are idle for 30 or 60 s."""
@@ -119,8 +119,15 @@ async def _end(states: AsyncGenerator[SignIn], *tasks: asyncio.Future[Any]) -> N
     await states.aclose()
 
 
+def note_of(sign_in: SignIn) -> str | None:
+    """Return the name of the text that says why a pending sign-in makes no progress; None if it does."""
+    if sign_in.is_over or sign_in.problem is None:
+        return None
+    return "interrupted" if sign_in.problem == NOT_POLLED else "unreachable"
+
+
 def _event(sign_in: SignIn) -> tuple[str, bytes]:
     """Return the id and the bytes of the event for a state. States that a page shows alike have the same id."""
-    data = json.dumps({"state": sign_in.state, "unreachable": sign_in.problem is not None and not sign_in.is_over})
+    data = json.dumps({"state": sign_in.state, "note": note_of(sign_in)})
     id_ = hashlib.sha256(f"{sign_in.id} {data}".encode()).hexdigest()[:16]
     return id_, f"id: {id_}\ndata: {data}\n\n".encode()

@@ -18,7 +18,7 @@ function listen() {
       reload();
       return;
     }
-    const text = event.unreachable ? status.dataset.unreachable : status.dataset.waiting;
+    const text = status.dataset[event.note ?? "waiting"];
     if (status.textContent !== text) status.textContent = text;
   };
   source.onopen = () => {
