@@ -211,3 +211,8 @@ def test_example_without_account_credentials_names_the_variables_to_set(name, tm
     done = run(name, tmp_path, TWILIO_CLIENT_ID="OQ0")
     assert done.returncode == 1
     assert re.match("Failed: .*TWILIO_ACCOUNT_SID", errors_in(done.stderr)[0])
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("bot_*.py")), ids=lambda path: path.stem)
+def test_bot_has_at_most_60_lines(path):
+    assert len(path.read_text().splitlines()) <= 60

@@ -13,6 +13,7 @@ import pytest
 
 import twilio_oauth_async
 import twilio_oauth_async.adapters
+import twilio_oauth_async.chat
 import twilio_oauth_async.stores
 import twilio_oauth_async.web
 
@@ -26,6 +27,7 @@ PUBLIC_MODULES = {
     "stores.file": ["FileFlowStore", "FileTokenStore", "Keyring"],
     "stores.memory": ["MemoryFlowStore", "MemoryTokenStore"],
     "stores.redis": ["RedisClient", "RedisFlowStore", "RedisTokenStore"],
+    "chat": ["CHAT_TEXTS", "ChatSignIn"],
     "web": ["PAGE_TEXTS", "SignInSite"],
     "web.aiohttp": ["require_sign_in", "sign_in_app"],
     "web.asgi": ["SignInApp", "require_sign_in"],
@@ -39,7 +41,13 @@ PUBLIC_MODULES = {
 }
 """Modules that programs import by their path, and the names that must stay there."""
 
-LAZY = [twilio_oauth_async, twilio_oauth_async.adapters, twilio_oauth_async.stores, twilio_oauth_async.web]
+LAZY = [
+    twilio_oauth_async,
+    twilio_oauth_async.adapters,
+    twilio_oauth_async.stores,
+    twilio_oauth_async.web,
+    twilio_oauth_async.chat,
+]
 """Packages that import their public names when they are first used."""
 
 

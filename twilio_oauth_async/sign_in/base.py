@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import attrs
 
+from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.protocol.instructions import Instructions
 from twilio_oauth_async.stores.base import StoredFlow
 from twilio_oauth_async.tokens.manager import TokenManager
@@ -38,8 +40,8 @@ class SignIn(Instructions):
     """UTC."""
     state: SignInState = "pending"
     problem: str | None = None
-    """For the user: why the server cannot be reached at the moment (known only in the process that polls), `NOT_POLLED`,
-    or why the sign-in ended without a token."""
+    """For the user: why the server cannot be reached at the moment (known only in the process that polls), `NOT_POLLED`
+    if no process polls, or why the sign-in ended without a token."""
     context: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     """What the application gave to `submit`. It is not part of `to_dict`."""
 
@@ -114,3 +116,26 @@ class DeviceFlowRunner(Protocol):
     def manager(self, user: str) -> TokenManager:
         """Return the manager of the user's token."""
         ...
+
+
+def clock_of_runner(runner: DeviceFlowRunner, clock: Clock | None) -> Clock:
+    """Return `clock` if it is given; otherwise that of `runner`, or the system's if it has none."""
+    return clock or getattr(runner, "clock", None) or SystemClock()
+
+
+async def open_runner(runner: DeviceFlowRunner) -> None:
+    """Call ``runner.open()``, if it has that."""
+    await _call(runner, "open")
+
+
+async def close_runner(runner: DeviceFlowRunner) -> None:
+    """Call ``runner.close()``, if it has that."""
+    await _call(runner, "close")
+
+
+async def _call(runner: DeviceFlowRunner, method: str) -> None:
+    function = getattr(runner, method, None)
+    if function is not None:
+        result = function()
+        if inspect.isawaitable(result):
+            await result

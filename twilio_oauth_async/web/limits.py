@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict, deque
 
-WINDOW = 60.0
-"""Seconds in which sign-ins are counted."""
-
-MAX_KEYS = 100_000
-"""Visitors and addresses that are remembered. Beyond that, the one that was counted first is forgotten."""
+from twilio_oauth_async.sign_in.rate_limit import RateLimit
 
 
 class StartLimits:
@@ -17,8 +12,8 @@ class StartLimits:
 
     def __init__(self, *, per_visitor: int, per_address: int) -> None:
         """Create it for so many starts within a minute."""
-        self._visitors = _Starts(per_visitor)
-        self._addresses = _Starts(per_address)
+        self._visitors = RateLimit(per_visitor)
+        self._addresses = RateLimit(per_address)
 
     def start(self, visitor: str, address: str, now: float) -> float:
         """Count a start, if it is allowed.
@@ -44,41 +39,6 @@ class StartLimits:
     def rename(self, old: str, new: str) -> None:
         """Count what the visitor `old` has started for `new`: the same browser has got another secret."""
         self._visitors.rename(old, new)
-
-
-class _Starts:
-    """Counts what was started under each key in the last minute."""
-
-    def __init__(self, limit: int) -> None:
-        """Create it for at most `limit` starts within a minute."""
-        self._limit = limit
-        self._starts: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def seconds_to_wait(self, key: str, now: float) -> float:
-        """Return the seconds after which `key` may start again; 0.0: now."""
-        starts = self._starts.get(key)
-        if starts is None:
-            return 0.0
-        while starts and starts[0] <= now - WINDOW:
-            starts.popleft()
-        return starts[-self._limit] + WINDOW - now if len(starts) >= self._limit else 0.0
-
-    def count(self, key: str, now: float) -> None:
-        """Count a start of `key`."""
-        starts = self._starts.setdefault(key, deque(maxlen=self._limit))
-        starts.append(now)
-        self._starts.move_to_end(key)
-        while len(self._starts) > MAX_KEYS or self._is_over(next(iter(self._starts.values())), now):
-            self._starts.popitem(last=False)
-
-    @staticmethod
-    def _is_over(starts: deque[float], now: float) -> bool:
-        return not starts or starts[-1] <= now - WINDOW
-
-    def rename(self, old: str, new: str) -> None:
-        starts = self._starts.pop(old, None)
-        if starts is not None:
-            self._starts[new] = starts
 
 
 def network_of(address: str) -> str:

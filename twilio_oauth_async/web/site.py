@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from twilio_oauth_async.clock import Clock, SystemClock
+from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
 from twilio_oauth_async.protocol.argument_checks import check_callable, check_count, check_methods, is_printable
 from twilio_oauth_async.protocol.sign_in_texts import SignInTexts
-from twilio_oauth_async.sign_in.base import DeviceFlowRunner
+from twilio_oauth_async.sign_in.base import DeviceFlowRunner, clock_of_runner, close_runner, open_runner
 from twilio_oauth_async.tokens.manager import TokenManager
 from twilio_oauth_async.web.authorization_cookie import RequestCipher
 from twilio_oauth_async.web.browser_sign_in import BrowserSignIn
@@ -113,7 +112,7 @@ class SignInSite:
             check_methods("code_flow", code_flow, ("start", "finish", "revoke"), "an AuthorizationCodeFlow")
         if code_flow is not None and code_flow.redirect_uri != f"{self.url}/callback":
             raise ConfigurationError(f"the redirect_uri of code_flow must be {self.url}/callback")
-        own_clock: Clock = clock or getattr(runner, "clock", None) or SystemClock()
+        own_clock = clock_of_runner(runner, clock)
         site_key = secret or secrets.token_bytes(MIN_SECRET)
         cookies = Cookies(parts)
         pages = Pages(parts, app_name, SignInTexts(texts, defaults=PAGE_TEXTS), templates, stylesheet)
@@ -175,7 +174,7 @@ class SignInSite:
             return
         self._is_open = True
         try:
-            await _call(self._runner, "open")
+            await open_runner(self._runner)
         except BaseException:
             self._is_open = False
             raise
@@ -192,7 +191,7 @@ class SignInSite:
                 await self._browser.close()
             await self._streams.wait_closed()
         finally:
-            await _call(self._runner, "close")
+            await close_runner(self._runner)
 
     def end_streams(self) -> None:
         """End all event streams, because the server shuts down. The adapters call it; `close` does it too."""
@@ -255,12 +254,3 @@ def _check_texts(app_name: object, secret: object, login_url: object) -> None:
         raise ConfigurationError("login_url must be a URL or a path")
     if secret is not None and not (isinstance(secret, bytes) and len(secret) >= MIN_SECRET):
         raise ConfigurationError(f"secret must have at least {MIN_SECRET} random bytes, as secrets.token_bytes returns")
-
-
-async def _call(runner: Any, method: str) -> None:
-    """Call `open` or `close` of a runner, if it has that."""
-    function = getattr(runner, method, None)
-    if function is not None:
-        result = function()
-        if inspect.isawaitable(result):
-            await result
