@@ -41,7 +41,10 @@ async def test_entered_code_can_be_approved(caller: Caller, new_page: NewPage) -
     await page.get_by_label("Code").fill(code["user_code"].lower().replace("-", " "))
     await page.get_by_role("button", name="Continue").click()
     await shows(page, "Allow Kitchen Display?")
-    assert await page.get_by_role("listitem").all_inner_texts() == ["openid", "messages.read"]
+    assert await page.get_by_role("listitem").all_inner_texts() == [
+        "see which Twilio user you are",
+        "use the permission messages.read",
+    ]
     await page.get_by_role("button", name="Approve").click()
     await shows(page, "Approved")
     assert await poll_result(caller, code) == "signed in"
@@ -108,6 +111,26 @@ async def test_pages_can_be_used_with_the_keyboard(caller: Caller, new_page: New
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/approved")
     assert await poll_result(caller, code) == "signed in"
+
+
+async def test_enter_key_outside_the_buttons_decides_nothing(caller: Caller, new_page: NewPage) -> None:
+    caller.emulator.add_user("Grace", "Other", "grace@example.com")
+    code = await caller.device_code()
+    page = await new_page()
+    await page.goto("/" + code["verification_uri_complete"])
+    await page.get_by_role("button", name="Continue").click()
+    await shows(page, "Allow Kitchen Display?")
+    await page.get_by_label("Sign in as").focus()
+    for key in ("Enter", "Escape", "Enter", "Space", "Escape"):
+        await page.keyboard.press(key)
+    # What a browser does with Enter in a field: it presses the first submit button, unless that is disabled.
+    assert await page.evaluate("document.querySelector('form').querySelector('[type=submit]').disabled")
+    await shows(page, "Allow Kitchen Display?")
+    assert await poll_result(caller, code) == "authorization_pending"
+    boxes = [await page.get_by_role("button", name=name).bounding_box() for name in ("Approve", "Deny")]
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert (boxes[0]["width"], boxes[0]["height"]) == (boxes[1]["width"], boxes[1]["height"])
 
 
 async def test_pages_can_be_used_by_touch_on_a_narrow_screen(caller: Caller, new_page: NewPage) -> None:

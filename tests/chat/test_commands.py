@@ -306,9 +306,9 @@ async def test_sign_in_that_was_not_started_in_a_chat_sends_no_message(world):
 
 
 async def test_texts_are_translated(world):
-    texts = {"approved": "Angemeldet.", "open_link": "\u00d6ffne {link}", "chat.nothing_pending": "Nichts offen."}
+    texts = {"approved": "Angemeldet.", "open_link": "\u00d6ffne {link}", "chat.nothing_pending": "Keine Anmeldung."}
     async with world.bot(texts=texts):
-        assert await world.ask("ada", "/cancel") == "Nichts offen."
+        assert await world.ask("ada", "/cancel") == "Keine Anmeldung."
         code = await world.code("ada")
         assert f"\u00d6ffne {world.emulator.base_url}" in world.sent[-1][1]
         await world.decide("approve", code)

@@ -44,7 +44,8 @@ def test_complete_demo_on_a_terminal():
 def seconds_from_ctrl_c_to_exit():
     # Coverage writes its data when the process ends; that must not be part of the measured time.
     with start("demo", without=[name for name in os.environ if name.startswith("COV")]) as process:
-        # Each line is flushed at once, the link first.
+        # Each line is flushed at once.
+        assert process.stdout.readline() == "twilio-oauth demo asks to use your Twilio account.\n"
         assert process.stdout.readline().startswith("To sign in, open http://127.0.0.1:")
         while not process.stdout.readline().startswith("Waiting for your approval"):
             pass

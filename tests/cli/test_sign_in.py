@@ -32,9 +32,9 @@ async def test_simulated_user_approves_and_the_result_is_shown(emulator):
     code = await module.sign_in(emulator, screen, emulator.clock, (Decision.APPROVE, 3.0))
     assert code == module.SIGNED_IN
     link, user_code = screen.highlighted
-    assert screen.said[0].startswith(f"To sign in, open {link}\n")
+    assert screen.said[0].startswith(f"{module.APP_NAME} asks to use your Twilio account.\nTo sign in, open {link}\n")
     assert f"the code {user_code}" in screen.said[0]
-    assert f"{module.APP_NAME} use: openid, profile, email" in screen.said[0]
+    assert f"This lets {module.APP_NAME}:\n- see which Twilio user you are\n- see your name\n" in screen.said[0]
     assert "Continue only if you started this sign-in yourself" in screen.said[0]
     assert screen.said[-2] == f"Signed in as Ada Example <ada@example.com> {emulator.user.sid}."
     assert "in 60 minutes" in screen.said[-1]

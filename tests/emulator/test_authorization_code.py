@@ -50,7 +50,7 @@ async def public_client(clock: VirtualClock) -> AsyncIterator[Caller]:
 async def test_approval_in_the_browser_redirects_with_a_code(caller: Caller, path: str) -> None:
     async with FormBrowser(caller.emulator) as browser:
         form = await browser.visit(f"{path[1:]}?{urlencode(query(caller))}")
-        for text in ("Example App", "openid", "profile", "127.0.0.1:49152"):
+        for text in ("Example App", "see which Twilio user you are", "see your name", "127.0.0.1:49152"):
             assert text in browser.page
         assert "form-action 'self' http://127.0.0.1:49152;" in browser.headers["Content-Security-Policy"]
         fields = form.fields | {"decision": "approve"}

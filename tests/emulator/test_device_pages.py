@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers.emulator_caller import Caller
 from tests.helpers.form_browser import FormBrowser
+from twilio_oauth_async.emulator.pages.consent_texts import WARNING, permissions
+from twilio_oauth_async.protocol.sign_in_texts import SignInTexts
 
 pytestmark = pytest.mark.asyncio
 
@@ -20,7 +22,16 @@ async def test_user_enters_the_code_and_approves(caller: Caller, typed: str, cas
         form = await browser.visit(code["verification_uri"])
         form = await browser.submit(form, user_code=case(typed.format(*code["user_code"].split("-"))))
         assert browser.status == 200
-        for text in ("Example App", "messages.read", "openid", code["user_code"], caller.emulator.user.email):
+        for text in (
+            "Example App",
+            "<li>see which Twilio user you are</li>",
+            "<li>use the permission messages.read</li>",
+            code["user_code"],
+            caller.emulator.user.email,
+            WARNING,
+            "Requested at",
+            "The code expires at",
+        ):
             assert text in browser.page
         await browser.submit(form, decision="approve")
         assert browser.status == 200
@@ -122,7 +133,7 @@ async def test_security_headers_no_scripts_and_no_external_resources(caller: Cal
         assert "https://" not in browser.page
         assert "<script" not in browser.page
         assert "style=" not in browser.page
-        await browser.visit("assets/emulator.css")
+        await browser.visit("assets/pages.css")
         assert browser.headers["Content-Type"].startswith("text/css")
 
 
@@ -139,3 +150,10 @@ async def test_another_user_can_be_selected(caller: Caller) -> None:
     _, token = await caller.poll(code["device_code"])
     _, body, _ = await caller.call("GET", "/v1/userinfo", authorization=f"Bearer {token['access_token']}")
     assert (body["user_sid"], body["friendly_name"]) == (other.sid, "Grace Other")
+
+
+async def test_texts_are_those_of_the_client() -> None:
+    texts = SignInTexts()
+    scopes = ["openid", "profile", "email", "offline_access", "calls:read"]
+    assert permissions(scopes, ["https://api.example"]) == texts.allowed(scopes, ["https://api.example"])
+    assert texts["warning"] == WARNING

@@ -9,10 +9,12 @@ from twilio_oauth_async.protocol.sign_in_texts import TEXTS
 
 CHAT_TEXTS: Final[Mapping[str, str]] = {
     **TEXTS,
+    # Messages about the end of a sign-in; "unavailable" and "unreachable" are those of all sign-ins.
     "approved": "You are signed in. /whoami shows your name, /logout signs you out.",
     "denied": "You denied the sign-in at Twilio. /login starts a new one.",
     "expired": "The code expired before it was approved. /login gives a new one.",
     "failed": "The sign-in failed: {problem}",
+    # Replies to commands.
     "chat.cancel": "Send /cancel to cancel it.",
     "chat.already": "You are already signed in. /whoami shows your name, /logout signs you out.",
     "chat.whoami": "You are signed in as {name}.",

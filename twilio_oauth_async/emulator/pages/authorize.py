@@ -11,6 +11,7 @@ from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.middleware import FORM
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
+from twilio_oauth_async.emulator.pages.consent_texts import permissions
 from twilio_oauth_async.emulator.pages.csrf import CsrfProtection
 from twilio_oauth_async.emulator.pages.rendering import redirect
 from twilio_oauth_async.emulator.rules.authorization_codes import RedirectErrorResponse
@@ -42,8 +43,7 @@ class AuthorizePages:
             action=AUTHORIZE_CONSENT_PATH,
             request_id=pending.id,
             app_name=pending.app.name,
-            scopes=pending.scopes,
-            audiences=pending.audiences,
+            permissions=permissions(pending.scopes, pending.audiences),
             users=list(self._backend.server.users.values()),
             destination=_origin(pending.redirect_uri).removeprefix("http://"),
         )

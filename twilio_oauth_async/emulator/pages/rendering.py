@@ -12,14 +12,14 @@ from aiohttp import web
 
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 
-STYLESHEET_PATH = "/assets/emulator.css"
+STYLESHEET_PATH = "/assets/pages.css"
 
 
 def _headers(form_target: str = "") -> dict[str, str]:
     form_action = f"form-action 'self' {form_target}".rstrip()
     return {
         # No inline styles, no resources from other sites, no scripts, and no framing of a page with an Approve button.
-        "Content-Security-Policy": f"default-src 'none'; style-src 'self'; {form_action}; "
+        "Content-Security-Policy": f"default-src 'none'; style-src 'self'; img-src data:; {form_action}; "
         "base-uri 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
@@ -42,7 +42,7 @@ def _templates() -> jinja2.Environment:
 
 @functools.cache
 def _stylesheet() -> bytes:
-    return resources.files("twilio_oauth_async.emulator").joinpath("pages", "emulator.css").read_bytes()
+    return resources.files("twilio_oauth_async").joinpath("stylesheets", "pages.css").read_bytes()
 
 
 def render(template: str, *, status: int = 200, form_target: str = "", **values: Any) -> web.Response:
@@ -62,5 +62,5 @@ def error_page(request: web.Request, error: ErrorResponse) -> web.Response:  # n
 
 
 async def stylesheet(request: web.Request) -> web.Response:  # noqa: ARG001 - signature of a handler
-    """``GET /assets/emulator.css``: the stylesheet of all pages."""
+    """``GET /assets/pages.css``: the stylesheet of all pages, which they share with the sign-in site."""
     return web.Response(body=_stylesheet(), content_type="text/css", charset="utf-8", headers=_headers())

@@ -57,6 +57,7 @@ class DeviceCodes:
             requested_scopes=scopes,
             scopes=scopes,
             audiences=audiences,
+            requested_on=now.wall,
             expires_at=now.seconds + self._policy.expires_in,
             interval=self._policy.interval,
         )

@@ -103,6 +103,8 @@ class DeviceCode:
     scopes: tuple[str, ...]
     """Scopes to grant: the requested ones, or fewer if the user chose fewer."""
     audiences: tuple[str, ...]
+    requested_on: datetime
+    """UTC."""
     expires_at: float
     interval: float
     last_poll: float | None = None
