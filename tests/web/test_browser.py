@@ -47,7 +47,7 @@ async def new_browser(browser: Browser, emulator: Emulator, framework: str, stat
 
     def on_console(message: ConsoleMessage) -> None:
         # The emulator has no icon, and one test requests an invalid callback.
-        if message.type == "error" and not message.location["url"].endswith(("/favicon.ico", "/callback")):
+        if message.type == "error" and not message.location["url"].endswith(("/favicon.ico", "/callback", "/connect")):
             problems.append(f"{message.text} {message.location['url']}")
 
     async with serving(framework, emulator, state) as url:
@@ -204,6 +204,41 @@ async def test_page_works_without_scripts(new_browser: NewBrowser, emulator: Emu
 
 
 @once
+@pytest.mark.parametrize("size", [(1280, 800), (375, 700)])
+async def test_what_changes_is_visible_without_scrolling(new_browser: NewBrowser, size: tuple[int, int]) -> None:
+    width, height = size
+    context = await new_browser(viewport={"width": width, "height": height})
+    page = await context.new_page()
+    await start(page)
+    visible = [
+        page.get_by_role("status"),
+        page.locator("[data-seconds]"),
+        page.locator(".user-code"),
+        page.get_by_role("link", name="Open Twilio"),
+        page.get_by_role("button", name="Cancel"),
+    ]
+    boxes = [await element.bounding_box() for element in visible]
+    assert [box is not None and box["y"] + box["height"] <= height for box in boxes] == [True] * len(visible)
+    [link, cancel] = boxes[-2:]
+    assert link is not None
+    assert cancel is not None
+    assert (link["width"], link["height"]) == (cancel["width"], cancel["height"]), "equally prominent"
+
+
+@once
+async def test_time_left_is_counted_down(new_browser: NewBrowser) -> None:
+    page = await (await new_browser()).new_page()
+    await page.clock.install()
+    await start(page)
+    left = page.locator("[data-seconds]")
+    assert await left.inner_text() == "4:59 left"
+    await page.clock.run_for(65_000)
+    assert await left.inner_text() == "3:54 left"
+    await page.clock.run_for(600_000)
+    assert await left.inner_text() == "0:00 left"
+
+
+@once
 async def test_button_is_disabled_after_the_first_click(new_browser: NewBrowser) -> None:
     page = await (await new_browser()).new_page()
     await page.goto(".")
@@ -272,5 +307,15 @@ async def test_every_state_of_the_page_is_accessible_in_light_and_dark_mode(
     clock_of(emulator).advance(6)
     await shows(page, "Signed in")
     await check("connected")
+    await page.get_by_role("button", name="Sign out").click()
+    code = await start(page)
+    await emulator.deny(code)
+    clock_of(emulator).advance(6)
+    await shows(page, "Sign-in denied")
+    await check("denied")
+    emulator.faults.on("device_code").error("unauthorized_client")
+    await page.get_by_role("button", name="Use another device").click()
+    await shows(page, "Sign-in with a code is not available")
+    await check("unavailable")
     await page.goto("callback")
     await check("problem")
