@@ -62,7 +62,7 @@ async def test_first_example_signs_a_user_in(monkeypatch):
         run(block("asyncio.run"), print=show)
         [program] = programs
         await program
-    assert shown[0].startswith("To sign in, open http://127.0.0.1")
+    assert "\nTo sign in, open http://127.0.0.1" in shown[0]
     assert re.fullmatch(r"Signed in until 20\d\d-\S+ \S+\+00:00", shown[-1])
 
 

@@ -16,6 +16,8 @@ def read(html):
         ('<input type="email" name="a" value="1">', [("a", "1")], ["a"]),
         ('<input name="a" readonly value="1">', [("a", "1")], []),
         ('<input name="a" disabled value="1">', [], []),
+        ('<input type="checkbox" name="a" checked disabled>', [], []),
+        ('<select name="a" disabled><option value="1">x</select>', [], []),
         ('<input value="nameless">', [], []),
         ('<input type="checkbox" name="a">', [], []),
         ('<input type="checkbox" name="a" checked>', [("a", "on")], []),
@@ -35,6 +37,7 @@ def test_form_has_the_fields_that_a_browser_sends(control, fields, typed):
 def test_form_has_its_submit_buttons():
     form = read(
         '<form action="/x" method="Post"><button type="button">Help</button>'
+        "<button disabled>Allow</button><input type=submit value=Allow disabled>"
         '<button name="a" value="1"><b>Yes</b> please</button><input type="submit" value="No"></form>'
         "<button>outside</button><input name='outside'>"
     )

@@ -72,7 +72,7 @@ class PageReader(HTMLParser):
         elif tag == "form":
             self._form = WebForm(given.get("action", ""), given.get("method", "get").lower())
             self.forms.append(self._form)
-        elif self._form is None:
+        elif self._form is None or "disabled" in given:
             return
         elif tag == "input":
             self._add_input(self._form, given)
@@ -110,7 +110,7 @@ class PageReader(HTMLParser):
         elif kind in {"checkbox", "radio"}:
             if name and "checked" in given:
                 form.fields.append((name, value or "on"))
-        elif name and kind not in _NOT_SENT and "disabled" not in given:
+        elif name and kind not in _NOT_SENT:
             form.fields.append((name, value))
             if kind in _TYPED_IN and "readonly" not in given:
                 form.typed.append(name)
