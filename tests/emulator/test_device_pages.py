@@ -29,7 +29,7 @@ async def test_user_enters_the_code_and_approves(caller: Caller, typed: str, cas
             code["user_code"],
             caller.emulator.user.email,
             WARNING,
-            "Requested at",
+            "Started at",
             "The code expires at",
         ):
             assert text in browser.page

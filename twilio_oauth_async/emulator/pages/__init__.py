@@ -1,4 +1,4 @@
-"""Pages on which a user enters a code, and approves or denies; their templates and style sheet.
+"""Pages on which a user enters a code, and approves or denies; their templates and texts.
 
 May import: `endpoints`, `faults`, `rules`, `messages`.
 """

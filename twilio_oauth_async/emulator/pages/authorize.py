@@ -11,7 +11,7 @@ from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.middleware import FORM
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
-from twilio_oauth_async.emulator.pages.consent_texts import permissions
+from twilio_oauth_async.emulator.pages.consent_texts import permissions, time_of_day
 from twilio_oauth_async.emulator.pages.csrf import CsrfProtection
 from twilio_oauth_async.emulator.pages.rendering import redirect
 from twilio_oauth_async.emulator.rules.authorization_codes import RedirectErrorResponse
@@ -35,15 +35,18 @@ class AuthorizePages:
             pending = begin_authorization(self._backend, request[FORM])
         except RedirectErrorResponse as error:
             return redirect(error.location, HTTPStatus.FOUND)
-        session = self._csrf.session(request)
+        session, now = self._csrf.session(request), self._backend.now()
         return session.page(
             "authorize.html",
             # Chromium also applies form-action to the redirect after a form is submitted.
             form_target=_origin(pending.redirect_uri),
             action=AUTHORIZE_CONSENT_PATH,
-            request_id=pending.id,
+            hidden=("request_id", pending.id),
             app_name=pending.app.name,
             permissions=permissions(pending.scopes, pending.audiences),
+            started=time_of_day(now.wall),
+            expires=f"You can decide until {time_of_day(now.wall, pending.expires_at - now.seconds)}.",
+            host=request.host,
             users=list(self._backend.server.users.values()),
             destination=_origin(pending.redirect_uri).removeprefix("http://"),
         )

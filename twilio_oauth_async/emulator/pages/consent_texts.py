@@ -1,4 +1,4 @@
-"""What a user reads before a decision: what each scope allows, and the warning against phishing.
+"""What a user reads before a decision: what each scope allows, the warning against phishing, times of day.
 
 The sign-in site and the chats say the same. The emulator has a copy, because it shares no code with the client.
 """
@@ -6,6 +6,7 @@ The sign-in site and the chats say the same. The emulator has a copy, because it
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 WARNING: Final = (
@@ -28,3 +29,8 @@ def permissions(scopes: Iterable[str], audiences: Iterable[str]) -> list[str]:
         *(_PERMISSIONS.get(scope, f"use the permission {scope}") for scope in scopes),
         *(f"use the API {audience}" for audience in audiences),
     ]
+
+
+def time_of_day(moment: datetime, seconds: float = 0.0) -> str:
+    """Return the time of day in UTC that is `seconds` after `moment` (aware)."""
+    return f"{moment.astimezone(UTC) + timedelta(seconds=seconds):%H:%M} UTC"

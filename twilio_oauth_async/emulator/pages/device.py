@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from aiohttp import web
@@ -12,7 +11,7 @@ from twilio_oauth_async.emulator.endpoints.middleware import FORM
 from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
-from twilio_oauth_async.emulator.pages.consent_texts import WARNING, permissions
+from twilio_oauth_async.emulator.pages.consent_texts import permissions, time_of_day
 from twilio_oauth_async.emulator.pages.csrf import BrowserSession, CsrfProtection
 from twilio_oauth_async.emulator.pages.rendering import redirect, render
 from twilio_oauth_async.emulator.rules.model import DeviceCode
@@ -48,15 +47,17 @@ class DevicePages:
             found = self._find(request, user_code)
         except UserCodeError as error:
             return self._code_form(session, user_code, error=error)
+        now = self._backend.now()
         return session.page(
             "consent.html",
             action=CONSENT_PATH,
             app_name=found.app.name,
-            permissions=permissions(found.requested_scopes, found.audiences),
             user_code=found.user_code,
-            requested_at=f"{found.requested_on:%H:%M} UTC",
-            expires_at=f"{self._expiry_of(found):%H:%M} UTC",
-            warning=WARNING,
+            permissions=permissions(found.requested_scopes, found.audiences),
+            started=time_of_day(found.requested_on),
+            expires=f"The code expires at {time_of_day(now.wall, found.expires_at - now.seconds)}.",
+            host=request.host,
+            hidden=("user_code", found.user_code),
             users=list(self._backend.server.users.values()),
         )
 
@@ -96,10 +97,6 @@ class DevicePages:
             self._backend.user_code_limit.record_wrong_code(client, now)
             raise
 
-    def _expiry_of(self, found: DeviceCode) -> datetime:
-        now = self._backend.now()
-        return now.wall + timedelta(seconds=found.expires_at - now.seconds)
-
     async def show_approved(self, request: web.Request) -> web.Response:  # noqa: ARG002 - signature of a handler
         """Show that the request was approved."""
         return render("done.html", approved=True)
@@ -124,6 +121,4 @@ class DevicePages:
         status, text = (HTTPStatus.OK, None) if error is None else _ERRORS[error.reason]
         if status in {HTTPStatus.GONE, HTTPStatus.CONFLICT}:
             user_code = ""  # entering the same code again cannot succeed
-        return session.page(
-            "enter.html", status=status, action=f"/{ACTIVATE_PATH}", user_code=user_code, problem=text, warning=WARNING
-        )
+        return session.page("enter.html", status=status, action=f"/{ACTIVATE_PATH}", user_code=user_code, problem=text)

@@ -10,7 +10,9 @@ from typing import Any
 import jinja2
 from aiohttp import web
 
+from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
+from twilio_oauth_async.emulator.pages.consent_texts import WARNING
 
 STYLESHEET_PATH = "/assets/pages.css"
 
@@ -47,7 +49,7 @@ def _stylesheet() -> bytes:
 
 def render(template: str, *, status: int = 200, form_target: str = "", **values: Any) -> web.Response:
     """Return the page `template`, filled with `values`. Its forms can be sent only to this server or `form_target`."""
-    text = _templates().get_template(template).render(stylesheet=STYLESHEET_PATH, **values)
+    text = _templates().get_template(template).render(stylesheet=STYLESHEET_PATH, warning=WARNING, **values)
     return web.Response(text=text, status=status, content_type="text/html", headers=_headers(form_target))
 
 
@@ -58,9 +60,16 @@ def redirect(location: str, status: HTTPStatus = HTTPStatus.SEE_OTHER) -> web.Re
 
 def error_page(request: web.Request, error: ErrorResponse) -> web.Response:  # noqa: ARG001 - signature of ErrorPage
     """Return the page that shows an error."""
-    return render("error.html", status=error.status, description=error.description, error=error.code)
+    return render(
+        "error.html",
+        status=error.status,
+        title="Page not found" if error.status == HTTPStatus.NOT_FOUND else "Request failed",
+        description=error.description,
+        error=error.code,
+        start=f"/{ACTIVATE_PATH}",
+    )
 
 
 async def stylesheet(request: web.Request) -> web.Response:  # noqa: ARG001 - signature of a handler
-    """``GET /assets/pages.css``: the stylesheet of all pages, which they share with the sign-in site."""
+    """``GET /assets/pages.css``: the stylesheet of all pages."""
     return web.Response(body=_stylesheet(), content_type="text/css", charset="utf-8", headers=_headers())
