@@ -128,9 +128,28 @@ async def take_emulator(studio: Studio, url: str) -> None:
         await page.goto(await link_of(page))
         await page.get_by_role("button", name="Continue").click()
 
-    async def done(context: BrowserContext, page: Page) -> None:
+    async def wrong(_: BrowserContext, page: Page) -> None:
+        await page.goto((await link_of(page)).partition("?")[0])
+        await page.get_by_label("Code").fill("WRNG-CODE")
+        await page.get_by_role("button", name="Continue").click()
+
+    async def users(context: BrowserContext, page: Page) -> None:
+        studio.emulator.add_user("Grace", "Other", "grace@example.com")
+        await consent(context, page)
+
+    async def approved(context: BrowserContext, page: Page) -> None:
         await consent(context, page)
         await page.get_by_role("button", name="Approve").click()
+
+    async def denied(context: BrowserContext, page: Page) -> None:
+        await consent(context, page)
+        await page.get_by_role("button", name="Deny").click()
+
+    async def error(_: BrowserContext, page: Page) -> None:
+        await page.goto(f"{studio.emulator.base_url}/v2/authorize")
+
+    async def missing(_: BrowserContext, page: Page) -> None:
+        await page.goto(f"{studio.emulator.base_url}/nowhere")
 
     async def authorize(_: BrowserContext, page: Page) -> None:
         await page.get_by_role("button", name="Sign in with this browser").click()
@@ -140,7 +159,7 @@ async def take_emulator(studio: Studio, url: str) -> None:
         link = await page.get_by_role("link", name="Open Twilio").get_attribute("href")
         return str(link)
 
-    for steps in (enter, check, consent, done, authorize):
+    for steps in (enter, check, wrong, consent, authorize, approved, denied, error, missing, users):
         await studio.visit(url, f"emulator-{steps.__name__}", steps)
 
 
