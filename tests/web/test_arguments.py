@@ -53,7 +53,7 @@ def site(runner: Any = None, **arguments: Any) -> SignInSite:
         ({"code_flow": "flow"}, "code_flow must be an AuthorizationCodeFlow"),
         ({"templates": Path("/nowhere")}, "templates must be a folder"),
         ({"stylesheet": Path("/nowhere")}, "stylesheet cannot be read: No such file"),
-        ({"texts": {"start.titl": "x"}}, "no text of the name 'start.titel'; did you mean 'start.title'"),
+        ({"texts": {"start.titl": "x"}}, "no text of the name 'start.titl'; did you mean 'start.title'"),
         ({"texts": {"start.title": "{code}"}}, "has a field that does not exist there: code"),
         ({"starts_per_visitor": 0}, "starts_per_visitor must be at least 1"),
         ({"starts_per_address": 1.5}, "starts_per_address must be at least 1"),

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from twilio_oauth_async import ConfigurationError
-from twilio_oauth_async.web import limits, security
+from twilio_oauth_async.sign_in import rate_limit
+from twilio_oauth_async.web import security
 from twilio_oauth_async.web.cookies import Cookies
 from twilio_oauth_async.web.limits import StartLimits, network_of
 from twilio_oauth_async.web.security import is_navigation, origin_of, parse_site_url, return_path
@@ -150,13 +151,13 @@ def test_limit_follows_a_browser_with_a_new_secret() -> None:
 
 
 def test_limit_forgets_what_is_over_and_never_grows_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_KEYS", 10)
+    monkeypatch.setattr(rate_limit, "MAX_KEYS", 10)
     allowed = StartLimits(per_visitor=1, per_address=1)
     for number in range(100):
         assert allowed.start(f"visitor{number}", f"192.0.2.{number}", 0.0) == 0.0
-    assert len(allowed._visitors._starts) == len(allowed._addresses._starts) == 10
+    assert len(allowed._visitors._times) == len(allowed._addresses._times) == 10
     assert allowed.start("late", "198.51.100.1", 60.0) == 0.0
-    assert list(allowed._visitors._starts) == ["late"]
+    assert list(allowed._visitors._times) == ["late"]
 
 
 def test_cookies_of_two_sites_have_different_names() -> None:
