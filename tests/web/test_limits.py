@@ -105,6 +105,9 @@ async def test_form_of_another_origin_is_refused(new_visitor: Any, headers: dict
         "POST", "/connect", data={"csrf": ada.csrf}, headers=sent, allow_redirects=False
     ) as response:
         assert response.status == status
+        is_same_site = "Origin" in headers and "Sec-Fetch-Site" not in headers
+        if status == 403 and is_same_site:
+            assert f"Open {ada.url} instead" in await response.text()
 
 
 async def test_server_that_blocks_the_device_flow_leads_to_the_browser(new_visitor: Any, emulator: Any) -> None:

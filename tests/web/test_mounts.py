@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from tests.helpers.web_site import Visitor, approve, open_site, serving, serving_sites
+from tests.helpers.web_site import Visitor, approve, clock_of, open_site, serving, serving_sites
 from twilio_oauth_async import ConfigurationError, VirtualClock
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.web.aiohttp import sign_in_app
@@ -158,6 +158,30 @@ async def test_site_behind_a_proxy_uses_its_public_url(framework: str, emulator:
             )
         async with ada.request("POST", "/connect", data=data, headers=headers, allow_redirects=False) as response:
             assert response.headers["Location"] == "/account/twilio/"
+
+
+async def test_two_processes_serve_one_site(framework: str, emulator: Emulator, state: Path) -> None:
+    public = "http://127.0.0.1:1/twilio"  # of a proxy before both
+    async with (
+        serving(framework, emulator, state, url=public) as first,
+        serving(framework, emulator, state, url=public) as second,
+        Visitor(first) as ada,
+    ):
+        await ada.get()
+        async with ada.request("POST", "/connect", data={"csrf": ada.csrf}, allow_redirects=False) as response:
+            assert response.status == 303
+        await ada.get()
+        code, ada.url = ada.code, second  # a browser sends cookies to all ports
+        await ada.get()
+        assert ada.code == code
+        reading = asyncio.create_task(ada.read_events())
+        await emulator.approve(code)
+        async with asyncio.timeout(20):
+            while not reading.done():
+                clock_of(emulator).advance(1)
+                await asyncio.sleep(0.005)
+        assert reading.result()[-1]["state"] == "approved"
+        assert "Signed in as Ada Example" in await ada.get()
 
 
 async def test_middlewares_of_an_aiohttp_host_keep_working(

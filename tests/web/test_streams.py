@@ -121,6 +121,16 @@ async def collect(generator: AsyncGenerator[bytes]) -> list[bytes]:
     return [chunk async for chunk in generator]
 
 
+async def test_streams_that_are_opened_at_the_same_time_are_limited() -> None:
+    opened, _ = streams(per_visitor=3)
+    generators = [opened.chunks("ada", Source().states(), "") for _ in range(10)]
+    first = [await anext(generator, None) for generator in generators]
+    assert [chunk is not None for chunk in first] == [True] * 3 + [False] * 7
+    for generator in generators:
+        await generator.aclose()
+    assert len(opened) == 0
+
+
 async def test_error_of_the_store_ends_the_stream() -> None:
     opened, _ = streams()
     source = Source()

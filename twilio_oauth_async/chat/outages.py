@@ -7,6 +7,8 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
+import attrs
+
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.sign_in.base import SignIn
@@ -62,7 +64,9 @@ class Outages:
             await self._clock.sleep(LOOK_EVERY)
             now = self._clock.monotonic()
             for id_, (since, sign_in) in list(self._since.items()):
-                if now - since >= LONG and id_ not in self._reported:
+                if not sign_in.seconds_left(self._clock.now()):  # another process may have seen its end
+                    self._note(attrs.evolve(sign_in, state="expired"))
+                elif now - since >= LONG and id_ not in self._reported:
                     self._reported.add(id_)
                     try:
                         await self._report(sign_in)

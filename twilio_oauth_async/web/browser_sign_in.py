@@ -96,8 +96,13 @@ class BrowserSignIn:
     async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._completing.add(task)
-        task.add_done_callback(self._completing.discard)
+        task.add_done_callback(self._completed)
         await asyncio.shield(task)
+
+    def _completed(self, task: asyncio.Task[None]) -> None:
+        self._completing.discard(task)
+        if not task.cancelled():
+            task.exception()  # raised to the caller, unless the browser has gone away
 
     def _requests(self, request: Request) -> dict[str, RequestInCookie]:
         """Return the authorization requests in the cookies of `request`, by the name of the cookie."""

@@ -19,7 +19,7 @@ from twilio_oauth_async.web.http_messages import EventStream, Request, Response,
 from twilio_oauth_async.web.identification import Identification
 from twilio_oauth_async.web.pages import data_uri
 from twilio_oauth_async.web.parts import Parts
-from twilio_oauth_async.web.security import is_from_this_site, return_path
+from twilio_oauth_async.web.security import has_other_origin, is_from_another_site, return_path
 from twilio_oauth_async.web.streams import note_of
 from twilio_oauth_async.web.visitors import Visitor
 
@@ -45,6 +45,7 @@ class Routes:
         code_sign_in: CodeSignIn,
         browser_sign_in: BrowserSignIn | None,
         *,
+        url: str,
         origin: str,
         login_url: str | None,
         client_address: ClientAddress | None,
@@ -56,7 +57,8 @@ class Routes:
             identification: identifies the visitors.
             code_sign_in: the sign-in with a code.
             browser_sign_in: the sign-in in the browser, if there is one.
-            origin: the origin of the public URL.
+            url: the public URL.
+            origin: its origin.
             login_url: where users sign in to the host application.
             client_address: of the host application; None: the address in the request.
         """
@@ -64,6 +66,7 @@ class Routes:
         self._identification = identification
         self._code = code_sign_in
         self._browser = browser_sign_in
+        self._url = url
         self._origin = origin
         self._login_url = login_url
         self._client_address = client_address
@@ -116,13 +119,13 @@ class Routes:
         form = await request.form()
         if form is None:
             return self._parts.pages.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
-        if (
-            visitor is None
-            or not is_from_this_site(request, self._origin)
-            or not visitor.has_csrf(form.get("csrf", ""))
-        ):
-            _log.info("a form was refused: it has no valid CSRF token, or is from another origin than %s", self._origin)
+        is_forged = is_from_another_site(request)
+        if visitor is None or is_forged or not visitor.has_csrf(form.get("csrf", "")):
+            _log.info("a form was refused: its CSRF token is invalid (all processes need the same secret=)")
             return self._parts.pages.problem(HTTPStatus.FORBIDDEN, "out_of_date")
+        if has_other_origin(request, self._origin):  # for example localhost instead of 127.0.0.1
+            _log.info("a form was refused: it is from another origin than %s", self._origin)
+            return self._parts.pages.problem(HTTPStatus.FORBIDDEN, "other_address", url=self._url)
         next_ = return_path(form.get("next", ""))
         if request.path == "/cancel":
             return await self._code.cancel(visitor)

@@ -65,14 +65,17 @@ def security_headers(form_targets: tuple[str, ...]) -> tuple[tuple[str, str], ..
     )
 
 
-def is_from_this_site(request: Request, origin: str) -> bool:
-    """Return whether a form was not sent by a page of another site, as far as the browser says.
+def is_from_another_site(request: Request) -> bool:
+    """Return whether the browser says that a form was sent by a page of another site.
 
     The CSRF token decides in any case; this also refuses pages of another subdomain or port that have obtained one.
     """
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        return False
-    return request.headers.get("origin", origin) == origin
+    return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+
+
+def has_other_origin(request: Request, origin: str) -> bool:
+    """Return whether a form was sent by a page of another origin than the public one."""
+    return request.headers.get("origin", origin) != origin
 
 
 def is_navigation(method: str, headers: Mapping[str, str]) -> bool:

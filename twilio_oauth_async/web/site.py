@@ -138,6 +138,7 @@ class SignInSite:
             self._identification,
             CodeSignIn(shared, self._streams),
             self._browser,
+            url=self.url,
             origin=origin_of(parts),
             login_url=login_url,
             client_address=client_address,

@@ -65,7 +65,7 @@ class Streams:
             last_id: the ``Last-Event-ID`` of the browser. It has seen that state, which is not sent again.
         """
         closing = self._closing
-        if closing is None:
+        if closing is None or self.is_full(visitor):  # many may have been opened at the same time
             await states.aclose()
             return
         self._open[visitor] += 1

@@ -40,6 +40,7 @@ PAGE_TEXTS: Final[Mapping[str, str]] = {
     "ended.again": "You can try again.",
     "problem.title": "The request failed",
     "problem.out_of_date": "This page was out of date. Nothing was changed.",
+    "problem.other_address": "This page was opened at another address. Open {url} instead.",
     "problem.callback": "This browser has not started a sign-in, or has already completed it.",
     "problem.server": "Twilio did not respond as expected. Try again in a moment.",
     "problem.store": "The sign-in could not be stored. Try again in a moment.",
