@@ -93,16 +93,23 @@ async def serving_sites(framework: str, sites: dict[str, SignInSite], listener: 
         finally:
             await runner.cleanup()
     else:
-        config = uvicorn.Config(asgi_host(sites), access_log=False, log_level="warning", ws="none", lifespan="off")
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve([listener]))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
-        try:
+        async with serving_asgi(asgi_host(sites), listener, lifespan="off"):
             yield
-        finally:
-            server.should_exit = True
-            await task
+
+
+@asynccontextmanager
+async def serving_asgi(app: Any, listener: socket.socket, **options: Any) -> AsyncIterator[None]:
+    """Serve an ASGI application with uvicorn in this event loop until the block ends."""
+    config = uvicorn.Config(app, access_log=False, log_level="warning", ws="none", **options)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve([listener]))
+    while not server.started and not task.done():
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
 
 
 def aiohttp_host(sites: dict[str, SignInSite]) -> web.Application:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from aiohttp import web
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from tests.helpers.web_site import Visitor, approve, clock_of, open_site, serving, serving_sites
+from tests.helpers.web_site import Visitor, approve, clock_of, open_site, serving, serving_asgi, serving_sites
 from twilio_oauth_async import ConfigurationError, VirtualClock
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.web.aiohttp import sign_in_app
@@ -43,21 +40,6 @@ async def test_site_at_another_path(framework: str, emulator: Emulator, state: P
         async with ada.http.get(url) as response:  # without the slash at the end
             assert response.status == 200
             assert "Signed in as" in await response.text()
-
-
-@asynccontextmanager
-async def serving_asgi(app: Any, listener: socket.socket, **options: Any) -> AsyncIterator[None]:
-    """Serve an ASGI application with uvicorn in this event loop."""
-    config = uvicorn.Config(app, access_log=False, log_level="warning", ws="none", **options)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve([listener]))
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
 
 
 @pytest.fixture
