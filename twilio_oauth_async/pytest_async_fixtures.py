@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from twilio_oauth_async.client.session import OAuthSession
     from twilio_oauth_async.clock import VirtualClock
     from twilio_oauth_async.emulator import Emulator
+    from twilio_oauth_async.emulator.faults.faults import Faults
 
 
 def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
@@ -37,6 +38,7 @@ async def twilio_oauth_emulator(
     request: pytest.FixtureRequest,
     twilio_oauth_clock: VirtualClock,
     twilio_oauth_emulator_options: Mapping[str, Any],
+    twilio_oauth_report_unused_faults: bool,
 ) -> AsyncIterator[Emulator]:
     """A running `Emulator` for one test, on `twilio_oauth_clock`; see `twilio_oauth_emulator_options`."""
     _check_event_loop(request)
@@ -45,8 +47,10 @@ async def twilio_oauth_emulator(
             "twilio_oauth_emulator_options must not contain `clock`: override the fixture twilio_oauth_clock",
             pytrace=False,
         )
-    async with _load_emulator()(clock=twilio_oauth_clock, **twilio_oauth_emulator_options) as emulator:
+    async with load_emulator()(clock=twilio_oauth_clock, **twilio_oauth_emulator_options) as emulator:
         yield emulator
+        if twilio_oauth_report_unused_faults:
+            check_faults(emulator.faults)
 
 
 @_async_fixture
@@ -67,7 +71,22 @@ async def twilio_oauth_session(
         yield session
 
 
-def _load_emulator() -> type[Emulator]:
+def check_faults(faults: Faults) -> None:
+    """Fail the test if a fault did not fire as often as it was to, because the test then proves less than it seems."""
+    idle = [fault for fault in faults if not fault.has_effect]
+    if idle:
+        pytest.fail(f"faults without an effect, say what goes wrong: {', '.join(map(repr, idle))}", pytrace=False)
+    if faults.unused:
+        unused = ", ".join(map(repr, faults.unused))
+        pytest.fail(
+            f"faults that did not fire: {unused}. Remove them, or override the fixture "
+            "twilio_oauth_report_unused_faults to return False",
+            pytrace=False,
+        )
+
+
+def load_emulator() -> type[Emulator]:
+    """Return `Emulator`; fail the test with what to install if its extra is missing."""
     try:
         with from_extra("pytest", "jinja2", "joserfc", "cryptography"):
             from twilio_oauth_async.emulator import Emulator
@@ -86,7 +105,8 @@ def _check_event_loop(request: pytest.FixtureRequest) -> None:
     if marker is None:
         pytest.fail(
             "twilio_oauth_emulator needs a test that pytest-asyncio runs: make the test `async def`, "
-            "and in strict mode mark it with @pytest.mark.asyncio",
+            "and in strict mode mark it with @pytest.mark.asyncio; a synchronous test can use "
+            "twilio_oauth_emulator_in_thread",
             pytrace=False,
         )
     test_scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from twilio_oauth_async.clock import VirtualClock
+    from twilio_oauth_async.emulator.control.in_thread import EmulatorThread
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +60,30 @@ def twilio_oauth_emulator_options() -> Mapping[str, Any]:
     A fixed port can be used by one test at a time: with pytest-xdist, use a different port in each worker.
     """
     return {}
+
+
+@pytest.fixture
+def twilio_oauth_emulator_in_thread(
+    twilio_oauth_emulator_options: Mapping[str, Any], twilio_oauth_report_unused_faults: bool
+) -> Iterator[EmulatorThread]:
+    """A running emulator in a thread of its own, for synchronous tests: Django, Flask, FastAPI's test client, unittest.
+
+    It has the methods of `Emulator` without `async`, and runs on the system's clock: `interval` is 1 second unless
+    `twilio_oauth_emulator_options` says otherwise.
+    """
+    from twilio_oauth_async.pytest_async_fixtures import check_faults, load_emulator
+
+    options = {"interval": 1, **twilio_oauth_emulator_options}
+    with load_emulator().in_thread(**options) as emulator:
+        yield emulator
+        if twilio_oauth_report_unused_faults:
+            check_faults(emulator.faults)
+
+
+@pytest.fixture
+def twilio_oauth_report_unused_faults() -> bool:
+    """Whether a test fails at its end if a fault did not fire, or has no effect. Override it to return False."""
+    return True
 
 
 @pytest.fixture

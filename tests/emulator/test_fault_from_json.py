@@ -27,13 +27,13 @@ def test_json_has_all_methods_of_fault_in_the_same_order() -> None:
 
 
 EXAMPLES: list[tuple[dict[str, Any], Callable[[Fault], Fault]]] = [
-    ({"times": 2}, lambda fault: fault.times(2)),
-    ({"times": {"count": 2}}, lambda fault: fault.times(2)),
-    ({"always": True}, lambda fault: fault.always()),
-    ({"always": {}}, lambda fault: fault.always()),
-    ({"after": 3, "chance": 0.5}, lambda fault: fault.after(3).chance(0.5)),
-    ({"chance": 1}, lambda fault: fault.chance(1)),
-    ({"on_success": True}, lambda fault: fault.on_success()),
+    ({"times": 2, "delay": 1}, lambda fault: fault.times(2).delay(1)),
+    ({"times": {"count": 2}, "delay": 1}, lambda fault: fault.times(2).delay(1)),
+    ({"always": True, "delay": 1}, lambda fault: fault.always().delay(1)),
+    ({"always": {}, "delay": 1}, lambda fault: fault.always().delay(1)),
+    ({"after": 3, "chance": 0.5, "delay": 1}, lambda fault: fault.after(3).chance(0.5).delay(1)),
+    ({"chance": 1, "delay": 1}, lambda fault: fault.chance(1).delay(1)),
+    ({"on_success": True, "delay": 1}, lambda fault: fault.on_success().delay(1)),
     ({"respond": 503}, lambda fault: fault.respond(503)),
     ({"respond": {"status": 200, "json": None}}, lambda fault: fault.respond(200, json=None)),
     ({"respond": {"status": 200, "text": "é"}}, lambda fault: fault.respond(200, text="é")),
@@ -117,7 +117,10 @@ def parts(response: web.Response) -> tuple[int, dict[str, str], Any]:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"on": "token"}, "on must be a list of strings"),
+        ({"on": 7}, "on must be a list of strings"),
+        ({"on": "nonsense"}, "on must be a list with items from: discovery"),
+        ({}, "the fault has no effect: say what goes wrong, for example with respond or delay"),
+        ({"on": "poll", "times": 2, "on_success": True}, "the fault has no effect"),
         ({"on": ["nonsense"]}, "on must be a list with items from: discovery, metadata, certs, device_code"),
         ({"times": "2"}, "times: count must be an integer"),
         ({"times": True}, "times: count is missing"),
@@ -169,3 +172,9 @@ def test_invalid_member_raises_control_error_and_adds_no_fault(members: dict[str
         fault_from_json(faults, members)
     assert str(caught.value).startswith(message)
     assert list(faults) == []
+
+
+def test_one_endpoint_can_be_a_string() -> None:
+    faults = Faults()
+    one, several = (fault_from_json(faults, {"on": on, "respond": 503}) for on in ("poll", ["poll"]))
+    assert one.description == several.description

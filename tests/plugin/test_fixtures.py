@@ -61,6 +61,10 @@ async def test_expiry(twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_
 def test_each_test_has_its_own_emulator(auto_project):
     auto_project.run(
         """
+@pytest.fixture
+def twilio_oauth_report_unused_faults():
+    return False
+
 @pytest.mark.parametrize("turn", [1, 2])
 async def test_state(turn, twilio_oauth_emulator, twilio_oauth_session, twilio_oauth_clock):
     e = twilio_oauth_emulator

@@ -7,7 +7,7 @@ import secrets
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from twilio_oauth_async.clock import Clock, SystemClock
 from twilio_oauth_async.emulator.app import build_app
 from twilio_oauth_async.emulator.control.http_routes import CONTROL_PATH, HttpControl
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
+from twilio_oauth_async.emulator.control.in_thread import EmulatorThread
 from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.date_header import use_clock
 from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm, SigningKeys
@@ -151,6 +152,16 @@ class Emulator(InProcessControl):
         self._host, self._port, self._ssl_context = host, port, ssl_context
         self._control = None if control_token is None else HttpControl(self, control_token)
         self._runner: web.AppRunner | None = None
+
+    @classmethod
+    def in_thread(cls, **options: Any) -> EmulatorThread:
+        """Return an emulator that serves in a thread of its own, with synchronous methods: for synchronous tests.
+
+        Args:
+            options: as of `Emulator`.
+        """
+        emulator = cls(**options)
+        return EmulatorThread(emulator, emulator, emulator._backend)
 
     @property
     def control_url(self) -> str | None:

@@ -164,7 +164,8 @@ def fault_from_json(faults: Faults, members: Mapping[str, Any]) -> Fault:
         ControlError: a member is not valid. No fault is added.
     """
     _check_groups(members)
-    targets = texts("on", members.get("on", []))
+    on = members.get("on", [])
+    targets = (on,) if isinstance(on, str) else texts("on", on)
     try:
         fault = faults.on(*cast("tuple[Target, ...]", targets))
     except ValueError:
@@ -176,6 +177,9 @@ def fault_from_json(faults: Faults, members: Mapping[str, Any]) -> Fault:
     except ControlError:
         faults.remove(fault)
         raise
+    if not fault.has_effect:
+        faults.remove(fault)
+        raise ControlError("the fault has no effect: say what goes wrong, for example with respond or delay")
     return fault
 
 

@@ -1,109 +1,21 @@
-"""`InProcessControl`: properties and methods for a test in the emulator's process, without the network and faults."""
+"""`InProcessControl`: what a test in the emulator's process can do, without the network and faults."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
-from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.emulator.endpoints.backend import Backend
-from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH
-from twilio_oauth_async.emulator.faults.faults import Faults
+from twilio_oauth_async.emulator.control.properties import ServerProperties
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
-from twilio_oauth_async.emulator.messages.journal import Journal
 from twilio_oauth_async.emulator.pages.authorize import begin_authorization
 from twilio_oauth_async.emulator.rules.authorization_codes import RedirectErrorResponse
-from twilio_oauth_async.emulator.rules.model import App, Policy, User
+from twilio_oauth_async.emulator.rules.model import App, User
 from twilio_oauth_async.emulator.rules.redirect_uris import validate_redirect_uris
 
 
-class InProcessControl:
+class InProcessControl(ServerProperties):
     """Control of one server. `Emulator` inherits it; `control.http_routes` offers it to tests in other languages."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    @property
-    def base_url(self) -> str:
-        """Base URL of the server, without a trailing slash.
-
-        Raises:
-            RuntimeError: the emulator is not running.
-        """
-        if not self._backend.base_url:
-            raise RuntimeError("the emulator is not running; use `async with Emulator() as emulator:`")
-        return self._backend.base_url
-
-    @property
-    def activation_url(self) -> str:
-        """URL of the page where a user enters a user code. Raises as `base_url` does."""
-        return f"{self.base_url}/{ACTIVATE_PATH}"
-
-    @property
-    def issuer(self) -> str:
-        """The ``iss`` of all tokens."""
-        return self._backend.issuer
-
-    @property
-    def account_sid(self) -> str:
-        """SID of the account: the user name of the Basic credentials."""
-        return self._backend.account_sid
-
-    @property
-    def auth_token(self) -> str:
-        """Auth token of the account: the password of the Basic credentials."""
-        return self._backend.auth_token
-
-    @property
-    def client_sid(self) -> str:
-        """SID of the app that exists from the start."""
-        return self._backend.default_app.sid
-
-    @property
-    def client_secret(self) -> str | None:
-        """Secret of that app; None if it is public."""
-        return self._backend.default_app.secret
-
-    @property
-    def user(self) -> User:
-        """The default user: approves if no other user is given, and is the owner of the account."""
-        return self._backend.default_user
-
-    @property
-    def users(self) -> tuple[User, ...]:
-        """All users who can approve, in the order in which they were added."""
-        return tuple(self._backend.server.users.values())
-
-    @property
-    def clock(self) -> Clock:
-        """The clock that was given, or the system clock."""
-        return self._backend.clock
-
-    @property
-    def policy(self) -> Policy:
-        """Lifetimes and other settings. They can be changed while the emulator runs."""
-        return self._backend.server.policy
-
-    @property
-    def requests(self) -> Journal:
-        """The recorded requests, oldest first. The newest 10,000 are kept, until `clear`."""
-        return self._backend.journal
-
-    @property
-    def faults(self) -> Faults:
-        """Faults of this emulator. Add one with ``emulator.faults.on("token").respond(503)``."""
-        return self._backend.faults
-
-    @property
-    def pending_device_codes(self) -> int:
-        """Number of device codes that can still be approved. Reads every stored code."""
-        return self._backend.server.devices.count_pending(self._backend.now())
-
-    @property
-    def remembered_device_codes(self) -> int:
-        """Number of stored device codes, including approved, denied and expired ones that are not deleted yet."""
-        return len(self._backend.server.devices)
 
     def add_user(self, first_name: str, last_name: str, email: str) -> User:
         """Add a user who can approve. If there is more than one, the pages have a menu to select the user."""

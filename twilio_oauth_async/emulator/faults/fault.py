@@ -275,6 +275,11 @@ class Fault:
             self._left -= 1
 
     @property
+    def has_effect(self) -> bool:
+        """Whether one of the methods was called that say what goes wrong."""
+        return self.plan.has_effect
+
+    @property
     def is_used_up(self) -> bool:
         """Whether the fault has hit as often as configured. Always False after `always`."""
         return self._left == 0

@@ -46,6 +46,11 @@ class Plan:
     broken: Break | None = None
 
     @property
+    def has_effect(self) -> bool:
+        """Whether a request that is hit is responded to in another way."""
+        return self != Plan(success_only=self.success_only)
+
+    @property
     def processes(self) -> bool:
         """Whether the request is processed."""
         if self.success_only:
