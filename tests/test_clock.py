@@ -152,3 +152,25 @@ async def test_naive_start_and_negative_seconds_raise_value_error():
     for move in (VirtualClock().advance, VirtualClock().suspend):
         with pytest.raises(ValueError, match="never goes back"):
             move(-1)
+
+
+async def test_auto_can_be_switched_on_and_off_while_tasks_sleep():
+    clock = VirtualClock(auto=False)
+    sleeping = asyncio.create_task(clock.sleep(300))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not sleeping.done()
+    clock.auto = True
+    async with asyncio.timeout(5):
+        await sleeping
+    assert clock.monotonic() == 300
+    sleeping = asyncio.create_task(clock.sleep(300))
+    await asyncio.sleep(0)
+    clock.auto = False
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not sleeping.done()
+    assert clock.monotonic() == 300
+    clock.advance(300)
+    await sleeping
+    assert "auto=False" in repr(clock)

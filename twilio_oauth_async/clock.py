@@ -117,7 +117,7 @@ class VirtualClock:
         if getattr(start, "tzinfo", None) is None:  # also for a value that is no datetime
             raise ValueError("start must be an aware datetime, for example datetime(2026, 1, 1, tzinfo=UTC)")
         in_flight.start_counting()
-        self.auto = auto
+        self._auto = auto
         self._wall_start = start.astimezone(UTC)
         self._elapsed = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -126,6 +126,19 @@ class VirtualClock:
         self._next_iteration: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where the sleeps wait; None while there are none."""
+
+    @property
+    def auto(self) -> bool:
+        """Whether the clock advances by itself. It can be changed at any time, also while tasks wait in `sleep`."""
+        return self._auto
+
+    @auto.setter
+    def auto(self, auto: bool) -> None:
+        self._auto = auto
+        if auto:
+            self._start_watching()
+        else:
+            self._stop_watching()
 
     def monotonic(self) -> float:
         """Return virtual seconds since this clock was created."""
@@ -146,9 +159,7 @@ class VirtualClock:
         loop = asyncio.get_running_loop()
         wake_up = loop.create_future()
         heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), wake_up))
-        if self.auto and self._next_iteration is None:
-            self._loop = loop
-            self._next_iteration = loop.call_soon(self._watch, loop)
+        self._start_watching()
         try:
             await wake_up
         finally:
@@ -188,6 +199,18 @@ class VirtualClock:
 
     def __repr__(self) -> str:
         return f"VirtualClock(elapsed={self._elapsed}, sleepers={len(self._sleepers)}, auto={self.auto})"
+
+    def _start_watching(self) -> None:
+        """Watch the event loop of the sleeps, if there are any and the clock advances by itself."""
+        if self._auto and self._sleepers and self._next_iteration is None:
+            self._loop = loop = self._sleepers[0][2].get_loop()
+            self._next_iteration = loop.call_soon(self._watch, loop)
+
+    def _stop_watching(self) -> None:
+        self._loop = None
+        if self._next_iteration is not None:
+            self._next_iteration.cancel()
+            self._next_iteration = None
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Count iterations of the event loop without use of the clock, and advance after enough of them."""
@@ -233,10 +256,7 @@ class VirtualClock:
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
         if not self._sleepers:
-            self._loop = None
-            if self._next_iteration is not None:
-                self._next_iteration.cancel()
-                self._next_iteration = None
+            self._stop_watching()
 
 
 def _check_not_negative(seconds: float) -> None:
