@@ -57,6 +57,8 @@ def build_app(backend: Backend, control: HttpControl | None = None) -> web.Appli
     for method, _, handler, paths in routes:
         for path in paths:
             app.router.add_route(method, path, handler)
+            if method == "GET":  # RFC 9110 9.1: a server supports HEAD where it supports GET
+                app.router.add_route("HEAD", path, handler)
     return app
 
 

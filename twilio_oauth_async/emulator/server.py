@@ -33,6 +33,9 @@ from twilio_oauth_async.emulator.rules.user_codes import UserCodeRateLimit
 _BACKLOG = 1024
 """Thousands of device flows may connect at the same time."""
 
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the emulator listens there only where the test says so
+"""Addresses that mean all interfaces, and the one by which a client on this machine reaches them."""
+
 
 class Emulator(InProcessControl):
     """A strict emulation of Twilio's OAuth server.
@@ -74,7 +77,7 @@ class Emulator(InProcessControl):
         Identifiers and secrets that are not given are generated, from `seed` if it is given.
 
         Args:
-            host: address to listen on.
+            host: address to listen on. With 0.0.0.0, which means all interfaces, the base URL names 127.0.0.1.
             port: port to listen on; 0 chooses a free one.
             clock: source of time, also for the ``Date`` of all responses; with a `VirtualClock`, codes expire without
                 waiting.
@@ -183,6 +186,8 @@ class Emulator(InProcessControl):
             raise
         host, port = runner.addresses[0][:2]
         scheme = "http" if self._ssl_context is None else "https"
+        if host in _LOOPBACK:
+            host = _LOOPBACK[host]
         self._backend.base_url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         self._runner = runner
         return self

@@ -106,7 +106,7 @@ class SignInSite:
             ("streams_per_visitor", streams_per_visitor),
         ):
             check_count(name, count, 1)
-        self.url = parts.geturl()
+        self.url: str = parts.geturl()
         """The public URL, without a slash at its end."""
         if code_flow is not None:
             check_methods("code_flow", code_flow, ("start", "finish", "revoke"), "an AuthorizationCodeFlow")
