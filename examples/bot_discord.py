@@ -14,22 +14,20 @@ from _service import service
 from discord import app_commands
 
 from twilio_oauth_async import DeviceFlowPool, FileFlowStore, FileTokenStore
-from twilio_oauth_async.chat import ChatSignIn
+from twilio_oauth_async.chat import ChatGone, ChatSignIn
 
-STATE = Path(os.environ.get("BOT_STATE", "bot-state"))
+STATE = Path(os.environ.get("BOT_STATE", "discord-state"))
 HELP = {"login": "Sign in", "whoami": "Show your name", "cancel": "Cancel the sign-in", "logout": "Sign out"}
 
 
 def add_commands(tree: app_commands.CommandTree, commands: ChatSignIn) -> None:
     async def reply(interaction: discord.Interaction) -> None:
+        async def send(_: str, text: str) -> None:
+            await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
+
         name = interaction.command.name if interaction.command is not None else ""
         await interaction.response.defer(ephemeral=True)  # Discord waits for 3 s only
-        text = await getattr(commands, name)(str(interaction.user.id))
-        try:
-            await interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
-        except discord.DiscordException:
-            await commands.cancel(str(interaction.user.id))  # the user has not seen the code
-            raise
+        await commands.command(str(interaction.user.id), f"/{name}", send=send)
 
     for name, description in HELP.items():
         tree.add_command(app_commands.Command(name=name, description=description, callback=reply))
@@ -42,16 +40,16 @@ async def main() -> None:
         try:
             await (await client.fetch_user(int(chat))).send(text, suppress_embeds=True)
         except discord.Forbidden:
-            print("A user does not accept messages.", file=sys.stderr)
+            raise ChatGone from None
 
     token = os.environ.get("BOT_TOKEN") or sys.exit("Set BOT_TOKEN to the token of a bot.")
     async with service() as twilio, client:
         tokens, flows = FileTokenStore(STATE / "tokens.db"), FileFlowStore(STATE / "flows.db")
         pool = DeviceFlowPool(twilio.device_flow(["openid"]), tokens=tokens, flows=flows)
+        await client.login(token)
         async with ChatSignIn(pool, send=send, app_name="this bot") as commands:
             tree = app_commands.CommandTree(client)
             add_commands(tree, commands)
-            await client.login(token)
             await tree.sync()
             await client.connect()
 

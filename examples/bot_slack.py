@@ -17,8 +17,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from twilio_oauth_async import DeviceFlowPool, FileFlowStore, FileTokenStore
 from twilio_oauth_async.chat import ChatSignIn
 
-STATE = Path(os.environ.get("BOT_STATE", "bot-state"))
-COMMANDS = ("login", "whoami", "cancel", "logout")
+STATE = Path(os.environ.get("BOT_STATE", "slack-state"))
 
 
 def sign_in_of(client: Any, pool: DeviceFlowPool) -> ChatSignIn:
@@ -30,12 +29,14 @@ def sign_in_of(client: Any, pool: DeviceFlowPool) -> ChatSignIn:
 
 def add_command(app: Any, commands: ChatSignIn) -> None:
     async def serve(ack: AsyncAck, respond: AsyncRespond, command: dict[str, Any]) -> None:
+        async def send(_: str, text: str) -> None:
+            sent = await respond(text, response_type="ephemeral", unfurl_links=False)  # visible to this user only
+            if sent.status_code != 200:
+                raise ConnectionError(f"Slack returned {sent.status_code}")
+
         await ack()  # Slack waits for 3 s only
-        user, name = str(command["user_id"]), str(command.get("text", "")).strip()
-        text = await getattr(commands, name)(user) if name in COMMANDS else f"Use /twilio with {', '.join(COMMANDS)}."
-        replied = await respond(text, response_type="ephemeral", unfurl_links=False)  # visible to this user only
-        if replied.status_code != 200:
-            await commands.cancel(user)  # the user has not seen the code
+        if not await commands.command(str(command["user_id"]), f"/{command.get('text', '').strip()}", send=send):
+            await send("", "Use /twilio with login, whoami, cancel or logout.")
 
     app.command("/twilio")(serve)
 

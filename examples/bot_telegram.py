@@ -1,7 +1,4 @@
-"""A Telegram bot, with aiogram, whose users sign in to Twilio: /login, /whoami, /cancel, /logout in a private chat.
-
-Needs twilio-oauth-async[file,emulator] and aiogram. BOT_STATE is a folder; see _service.py for the OAuth server.
-"""
+"""A Telegram bot (aiogram) whose users sign in to Twilio. Needs twilio-oauth-async[file,emulator] and aiogram."""
 
 import asyncio
 import os
@@ -18,7 +15,7 @@ from aiogram.types import LinkPreviewOptions, Message
 from aiogram.utils.token import TokenValidationError
 
 from twilio_oauth_async import DeviceFlowPool, FileFlowStore, FileTokenStore, TwilioOAuthError
-from twilio_oauth_async.chat import ChatSignIn
+from twilio_oauth_async.chat import ChatGone, ChatSignIn
 
 API, STATE = os.environ.get("BOT_API_URL", "https://api.telegram.org"), Path(os.environ.get("BOT_STATE", "bot-state"))
 
@@ -32,6 +29,8 @@ async def main() -> None:
         except TelegramRetryAfter as limit:
             await asyncio.sleep(limit.retry_after)
             await send(chat, text)
+        except TelegramForbiddenError:  # the user has never written to the bot, or has blocked it
+            raise ChatGone from None
 
     async def serve(message: Message) -> None:
         if message.from_user is None or message.from_user.is_bot or message.sender_chat is not None:
@@ -39,7 +38,7 @@ async def main() -> None:
         try:
             if await commands.command(str(message.from_user.id), message.text or "") and message.chat.type != "private":
                 await message.reply("I have sent the reply to our private chat.")
-        except TelegramForbiddenError:  # the user has never written to the bot, or has blocked it
+        except ChatGone:
             await message.reply("I cannot send you a message. Open our private chat and press Start.")
 
     async with service() as twilio, Bot(token, session=AiohttpSession(api=TelegramAPIServer.from_base(API))) as bot:

@@ -27,7 +27,7 @@ PUBLIC_MODULES = {
     "stores.file": ["FileFlowStore", "FileTokenStore", "Keyring"],
     "stores.memory": ["MemoryFlowStore", "MemoryTokenStore"],
     "stores.redis": ["RedisClient", "RedisFlowStore", "RedisTokenStore"],
-    "chat": ["CHAT_TEXTS", "ChatSignIn"],
+    "chat": ["CHAT_TEXTS", "ChatGone", "ChatSignIn"],
     "web": ["PAGE_TEXTS", "SignInSite"],
     "web.aiohttp": ["require_sign_in", "sign_in_app"],
     "web.asgi": ["SignInApp", "require_sign_in"],

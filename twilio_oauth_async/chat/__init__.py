@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twilio_oauth_async.chat.outbox import ChatGone
     from twilio_oauth_async.chat.sign_in import ChatSignIn
     from twilio_oauth_async.chat.texts import CHAT_TEXTS
 
-__all__ = ["CHAT_TEXTS", "ChatSignIn"]
+__all__ = ["CHAT_TEXTS", "ChatGone", "ChatSignIn"]
 
-_MODULE_OF = {"ChatSignIn": "sign_in", "CHAT_TEXTS": "texts"}
+_MODULE_OF = {"ChatGone": "outbox", "ChatSignIn": "sign_in", "CHAT_TEXTS": "texts"}
 
 
 def __getattr__(name: str) -> object:

@@ -19,6 +19,9 @@ LONG = 60.0
 LOOK_EVERY = 10.0
 """Seconds between two looks at the sign-ins that make no progress."""
 
+SEND_TIMEOUT = 30.0
+"""Seconds that the chat service may take for one message about an outage."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,12 +66,19 @@ class Outages:
         while True:
             await self._clock.sleep(LOOK_EVERY)
             now = self._clock.monotonic()
+            due: list[SignIn] = []
             for id_, (since, sign_in) in list(self._since.items()):
                 if not sign_in.seconds_left(self._clock.now()):  # another process may have seen its end
                     self._note(attrs.evolve(sign_in, state="expired"))
                 elif now - since >= LONG and id_ not in self._reported:
                     self._reported.add(id_)
-                    try:
-                        await self._report(sign_in)
-                    except Exception as error:  # noqa: BLE001 - of the application
-                        _log.warning("a message about an outage was not sent: %s", type(error).__name__)
+                    due.append(sign_in)
+            # Beside each other: one chat that does not respond must not delay the others.
+            await asyncio.gather(*(self._tell(sign_in) for sign_in in due))
+
+    async def _tell(self, sign_in: SignIn) -> None:
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await self._report(sign_in)
+        except Exception as error:  # noqa: BLE001 - of the application
+            _log.warning("a message about an outage was not sent: %s", type(error).__name__)

@@ -1,4 +1,4 @@
-"""`Outbox`: the messages to users that no command asked for, a few at a time, and each end once."""
+"""`Outbox`: the messages to users that are not replies, a few at a time, and each end once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
+
+
+class ChatGone(Exception):  # noqa: N818 - says what is wrong
+    """Raised by `send`: the chat takes no messages any more, for example because the user has blocked the bot.
+
+    A message about the end of a sign-in is then dropped. Has no attributes.
+    """
+
 
 Send: TypeAlias = Callable[[str, str], Awaitable[None]]
 """Sends a text to a chat."""

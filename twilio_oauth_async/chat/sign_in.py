@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from twilio_oauth_async.chat.outages import Outages
-from twilio_oauth_async.chat.outbox import Outbox, Send
+from twilio_oauth_async.chat.outbox import MAX_REMEMBERED, ChatGone, Outbox, Send
 from twilio_oauth_async.chat.texts import CHAT_TEXTS
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import (
     ConfigurationError,
     LoginRequired,
+    StoreError,
     TooManySignIns,
     TwilioOAuthError,
-    UnauthorizedClientError,
-    UnsupportedGrantTypeError,
 )
 from twilio_oauth_async.protocol.argument_checks import check_callable, check_count, check_methods, is_printable
 from twilio_oauth_async.protocol.device_flow_policy import means_unavailable
 from twilio_oauth_async.protocol.sign_in_texts import SignInTexts
-from twilio_oauth_async.sign_in.base import DeviceFlowRunner, SignIn, clock_of_runner, close_runner, open_runner
+from twilio_oauth_async.sign_in.base import (
+    NOT_POLLED,
+    DeviceFlowRunner,
+    SignIn,
+    clock_of_runner,
+    close_runner,
+    open_runner,
+)
 from twilio_oauth_async.sign_in.rate_limit import RateLimit
+from twilio_oauth_async.stores.keyed_locks import KeyedLocks
 
 COMMANDS = ("login", "whoami", "cancel", "logout")
+
+LOGIN_TIMEOUT = 60.0  # seconds that a second /login of one user waits for the first
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +71,11 @@ class ChatSignIn:
         Args:
             runner: runs the sign-ins: a `DeviceFlowPool`, or another `DeviceFlowRunner` with an attribute `on_end`.
             send: a coroutine function that sends a text to a chat. If it raises when a sign-in has ended, it is called
-                again later, for a day; to drop a message, for example to a user who has blocked the bot, return.
+                again later, for a day. It raises `ChatGone` for a chat that takes no messages any more.
             app_name: the name by which the users know the bot.
             texts: texts by name that replace those in `CHAT_TEXTS`.
             bot_name: the name of the bot in commands such as ``/login@name``. Commands to another name are not served.
-            commands_per_minute: commands that one user may send; further ones are not served.
+            commands_per_minute: commands that one user may give; further ones are not served.
             clock: None: that of the runner.
 
         Raises:
@@ -88,7 +99,10 @@ class ChatSignIn:
         self._clock = clock_of_runner(runner, clock)
         self._limit = RateLimit(commands_per_minute)
         self._notices = RateLimit(1)
+        self._send = send
         self._outbox = Outbox(send)
+        self._logins = KeyedLocks()
+        self._chats: OrderedDict[str, str] = OrderedDict()
         self._outages = Outages(self._clock, self._report_outage)
         self._following: asyncio.Task[None] | None = None
         configured: Any = runner
@@ -120,18 +134,21 @@ class ChatSignIn:
     async def close(self) -> None:
         """Close the runner. Pending sign-ins stay stored, and the next process continues them."""
         following, self._following = self._following, None
-        if following is not None:
-            following.cancel()
-            await asyncio.wait({following})
-        await close_runner(self._runner)
+        try:
+            if following is not None:
+                following.cancel()
+                await asyncio.wait({following})
+        finally:
+            await close_runner(self._runner)
 
-    async def command(self, user: str, text: str, *, chat: str | None = None) -> bool:
+    async def command(self, user: str, text: str, *, chat: str | None = None, send: Send | None = None) -> bool:
         """Serve a command, and send the reply.
 
         Args:
             user: who sent it. The token is stored under this key.
             text: the message, for example ``/login``.
             chat: the private chat to reply in; None: the one with the id of the user.
+            send: sends this reply, for chat services in which a command has a reply of its own; None: as all messages.
 
         Returns:
             Whether `text` was one of the commands ``/login``, ``/whoami``, ``/cancel`` and ``/logout``.
@@ -142,47 +159,64 @@ class ChatSignIn:
         name = self._command_in(text)
         if name is None:
             return False
-        to = chat or user
-        wait = self._limit.seconds_to_wait(user, self._clock.monotonic())
-        if wait:
-            await self._refuse(user, to, wait)
-            return True
-        self._limit.count(user, self._clock.monotonic())
-        if name == "login":
-            await self._send_code(user, to)
+        to, reply = chat or user, send or self._send
+        refused = self._refusal(user)
+        if refused is not None:
+            now = self._clock.monotonic()
+            if not self._notices.seconds_to_wait(user, now):  # once in a minute
+                self._notices.count(user, now)
+                await reply(to, refused)
+        elif name == "login":
+            await self._send_code(user, to, reply)
         else:
-            await self._outbox.send(to, await getattr(self, name)(user, chat=chat))
+            await reply(to, await self._text_for(name, user))
         return True
 
     async def login(self, user: str, *, chat: str | None = None) -> str:
         """Start a sign-in, or join the pending one. Return the instructions with the code, or why there are none."""
-        return (await self._login(user, chat or user))[0]
+        refused = self._refusal(user)
+        if refused is not None:
+            return refused
+        text, sign_in, _ = await self._login(user, chat or user)
+        if sign_in is not None:
+            self._remember(sign_in, chat or user)
+        return text
 
     async def whoami(self, user: str, *, chat: str | None = None) -> str:  # noqa: ARG002 - as the other commands
         """Return the text that says as whom `user` is signed in."""
-        try:
-            info = await self._runner.manager(user).user_info()
-        except TwilioOAuthError as error:
-            return self._text_of(error)
-        return self._texts.fill("chat.whoami", name=info.friendly_name or info.email or info.user_sid or "?")
+        return self._refusal(user) or await self._text_for("whoami", user)
 
     async def cancel(self, user: str, *, chat: str | None = None) -> str:  # noqa: ARG002 - as the other commands
         """Cancel the pending sign-in of `user`. Return the text that says so."""
+        return await self._text_for("cancel", user)
+
+    async def logout(self, user: str, *, chat: str | None = None) -> str:  # noqa: ARG002 - as the other commands
+        """Cancel the pending sign-in of `user`, and revoke and delete the token. Return the text that says so."""
+        return self._refusal(user) or await self._text_for("logout", user)
+
+    async def _text_for(self, name: str, user: str) -> str:
+        """Carry out ``whoami``, ``cancel`` or ``logout``, and return the reply."""
+        actions = {"whoami": self._whoami, "cancel": self._cancel, "logout": self._logout}
         try:
-            state = await self._cancel_pending(user)
+            return await actions[name](user)
         except TwilioOAuthError as error:
             return self._text_of(error)
+
+    async def _whoami(self, user: str) -> str:
+        info = await self._runner.manager(user).user_info()
+        return self._texts.fill("chat.whoami", name=info.friendly_name or info.email or info.user_sid or "?")
+
+    async def _cancel(self, user: str) -> str:
+        state = await self._cancel_pending(user)
         if state is None:
             return self._texts["chat.nothing_pending"]
         return self._texts["chat.too_late" if state == "approved" else "chat.cancelled"]
 
-    async def logout(self, user: str, *, chat: str | None = None) -> str:  # noqa: ARG002 - as the other commands
-        """Cancel the pending sign-in of `user`, and revoke and delete the token. Return the text that says so."""
+    async def _logout(self, user: str) -> str:
         try:
             await self._cancel_pending(user)
+        finally:  # also if the store of the pending sign-ins fails
             await self._runner.manager(user).logout()
-        except TwilioOAuthError as error:
-            return self._text_of(error)
         return self._texts["chat.signed_out"]
 
     def _command_in(self, text: str) -> str | None:
@@ -193,41 +227,59 @@ class ChatSignIn:
         name, _, bot = words[0].removeprefix("/").lower().partition("@")
         return name if name in COMMANDS and bot in {"", self._bot_name} else None
 
-    async def _refuse(self, user: str, chat: str, seconds: float) -> None:
-        """Say once in a minute that there are too many commands."""
+    def _refusal(self, user: str) -> str | None:
+        """Count a command; return the text for a user who has given too many of them, or None."""
         now = self._clock.monotonic()
-        if self._notices.seconds_to_wait(user, now):
-            return
-        self._notices.count(user, now)
-        await self._outbox.send(chat, self._texts.fill("chat.too_often", seconds=math.ceil(seconds)))
+        wait = self._limit.seconds_to_wait(user, now)
+        if wait:
+            return self._texts.fill("chat.too_often", seconds=math.ceil(wait))
+        self._limit.count(user, now)
+        return None
 
-    async def _send_code(self, user: str, chat: str) -> None:
-        text, started = await self._login(user, chat)
-        try:
-            await self._outbox.send(chat, text)
-        except BaseException:
-            if started is not None:
-                await self._runner.cancel(started.id)  # the user has not seen the code
-            raise
+    async def _send_code(self, user: str, chat: str, reply: Send) -> None:
+        async with self._logins.hold(
+            user, LOGIN_TIMEOUT
+        ):  # a second /login waits, and joins the sign-in only if its code was sent
+            text, sign_in, is_new = await self._login(user, chat)
+            try:
+                await reply(chat, text)
+            except BaseException:
+                if sign_in is not None and is_new:
+                    await self._cancel_unseen(sign_in)
+                raise
+            if sign_in is not None:
+                self._remember(sign_in, chat)
 
-    async def _login(self, user: str, chat: str) -> tuple[str, SignIn | None]:
-        """Return the reply to ``/login``, and the sign-in if this call has started it."""
+    async def _cancel_unseen(self, sign_in: SignIn) -> None:
+        """Cancel a sign-in whose code the user has not seen."""
+        with contextlib.suppress(TwilioOAuthError):  # the error of `send` is raised
+            await self._runner.cancel(sign_in.id)
+
+    def _remember(self, sign_in: SignIn, chat: str) -> None:
+        """Remember where the code was shown: the sign-in may have been started elsewhere, for example on a page."""
+        self._chats[sign_in.id] = chat
+        if len(self._chats) > MAX_REMEMBERED:
+            self._chats.popitem(last=False)
+
+    def _chat_of(self, sign_in: SignIn) -> str | None:
+        return sign_in.context.get("chat") or self._chats.get(sign_in.id)
+
+    async def _login(self, user: str, chat: str) -> tuple[str, SignIn | None, bool]:
+        """Return the reply to ``/login``, the sign-in whose code it shows, and whether this call has started it."""
         try:
             await self._runner.manager(user).token()
-        except LoginRequired:
-            pass
         except TwilioOAuthError as error:
-            return self._text_of(error), None
+            if not isinstance(error, LoginRequired):
+                return self._text_of(error), None, False
         else:
-            return self._texts["chat.already"], None
+            return self._texts["chat.already"], None, False
         try:
             pending = await self._runner.find_user(user)
             context = {"chat": chat, "started_at": self._clock.now().isoformat()}
             sign_in = await self._runner.submit(user, context=context)
         except TwilioOAuthError as error:
-            return self._text_of(error), None
-        is_new = pending is None or pending.id != sign_in.id
-        return self._instructions(sign_in), sign_in if is_new else None
+            return self._text_of(error), None, False
+        return self._instructions(sign_in), sign_in, pending is None or pending.id != sign_in.id
 
     def _instructions(self, sign_in: SignIn) -> str:
         started = sign_in.context.get("started_at")
@@ -249,27 +301,50 @@ class ChatSignIn:
 
     async def _report_end(self, sign_in: SignIn) -> None:
         """Send the end of a sign-in to its chat. The runner calls this at least once, also after a restart."""
-        chat = sign_in.context.get("chat")
+        chat = self._chat_of(sign_in)
         if chat is None or sign_in.state == "cancelled":
-            return  # not started in a chat, or the reply to /cancel or /logout has said so
-        if sign_in.state != "approved" and await self._runner.find_user(sign_in.user) is not None:
-            return  # the user would think of the newer code
+            return  # not shown in a chat, or the reply to /cancel or /logout has said so
+        if await self._is_outdated(sign_in):
+            return
         name = "unavailable" if means_unavailable(sign_in.problem) else sign_in.state
         text = self._texts.fill(name, app_name=self._app_name, problem=sign_in.problem)
-        await self._outbox.send_once(sign_in.id, chat, text)
+        try:
+            await self._outbox.send_once(sign_in.id, chat, text)
+        except ChatGone:
+            _log.info("a chat takes no messages any more: the end of its sign-in was not sent")
+
+    async def _is_outdated(self, sign_in: SignIn) -> bool:
+        """Return whether there is a newer code, or the user has signed out: the message would be misunderstood."""
+        if sign_in.state != "approved":
+            return await self._runner.find_user(sign_in.user) is not None
+        try:
+            await self._runner.manager(sign_in.user).token()
+        except TwilioOAuthError as error:
+            return isinstance(error, LoginRequired) and error.reason == "signed_out"
+        return False
 
     async def _report_outage(self, sign_in: SignIn) -> None:
-        chat = sign_in.context.get("chat")
-        if chat is not None:
+        chat = self._chat_of(sign_in)
+        present = None if chat is None else await self._runner.find(sign_in.id)  # it may run in another process now
+        if (
+            chat is not None
+            and present is not None
+            and not present.is_over
+            and present.problem not in {None, NOT_POLLED}
+        ):
             await self._outbox.send(chat, self._texts.fill("unreachable", app_name=self._app_name))
 
     def _text_of(self, error: TwilioOAuthError) -> str:
         """Return the reply for an error."""
+        if isinstance(error, ConfigurationError):
+            raise error  # a mistake of the application, for example a bot that is not open
         if isinstance(error, LoginRequired):
             return self._texts["chat.not_signed_in"]
         if isinstance(error, TooManySignIns):
             return self._texts["chat.busy"]
-        if isinstance(error, (UnauthorizedClientError, UnsupportedGrantTypeError)):
+        if means_unavailable(str(error)):
             return self._texts.fill("unavailable", app_name=self._app_name)
         _log.warning("a command failed: %s", error)
-        return self._texts.fill("chat.error", error=error)
+        if isinstance(error, StoreError):  # its message has a path of the server
+            return self._texts["chat.store"]
+        return self._texts.fill("chat.error", error=str(error))

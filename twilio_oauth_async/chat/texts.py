@@ -25,6 +25,7 @@ CHAT_TEXTS: Final[Mapping[str, str]] = {
     "chat.signed_out": "You are signed out.",
     "chat.busy": "Too many sign-ins are pending. Try again in a moment.",
     "chat.too_often": "Too many commands. Try again in {seconds} seconds.",
+    "chat.store": "The bot cannot read its sign-ins at the moment. Try again later.",
     "chat.error": "The command failed: {error}",
 }
 """The default texts of a `ChatSignIn`, by name. The argument `texts` replaces some of them."""
