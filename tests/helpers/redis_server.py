@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,8 +31,9 @@ class RedisServer:
 
     def start(self):
         """Start it; another process may take the free port first, so several are tried."""
+        kept = self.port
         for _ in range(_ATTEMPTS):
-            port = self.port or free_port()
+            port = kept or free_port()
             self.process = subprocess.Popen(
                 [
                     *("redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(self.folder)),
@@ -90,9 +92,17 @@ class RedisServer:
 
 
 def free_port():
-    """Return a port that is free at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """Return a port that is free at this moment, and that no connection gets by chance.
+
+    Linux gives ports from 32768 up to connections and to servers that ask for any port. A server that is stopped and
+    started again would lose such a port to another test.
+    """
+    while True:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as server,
+        ):
+            return server.getsockname()[1]
 
 
 def need_redis():

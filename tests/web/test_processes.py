@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.helpers import shared_clock
+from tests.helpers.redis_server import free_port
 from tests.helpers.shared_clock import SharedClock
 from tests.helpers.web_site import MOUNT, TIMEOUT, Visitor, clock_of, serving
 from twilio_oauth_async.emulator import Emulator
@@ -68,11 +68,6 @@ async def running(
         if process.returncode is None:
             process.kill()
             await process.communicate()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 async def is_listening(port: int) -> bool:
