@@ -220,3 +220,15 @@ class TestErase:
         setup = ScriptedManagers()
         await setup.group.erase("ada")
         assert setup.grant.revoked == []
+
+
+async def test_managers_are_limited_in_number_and_those_asked_for_last_are_kept(monkeypatch):
+    monkeypatch.setattr("twilio_oauth_async.tokens.managers.MAX_MANAGERS", 3)
+    group = ScriptedManagers().group
+    first = group.get("0")
+    for number in range(1, 10):
+        group.get(str(number))
+        assert len(group) <= 3
+    assert group.in_use("9") is not None
+    assert group.in_use("0") is None
+    assert group.get("0") is not first

@@ -224,8 +224,7 @@ class TokenManager:
             StoreError: it could not be saved. It is in use, and it is saved in the background.
         """
         self._rounds.attach()
-        task = asyncio.create_task(self._verify_and_keep(token, epoch, signed_in_at))
-        self._keeping.add(task)
+        self._keeping.add(task := asyncio.create_task(self._verify_and_keep(token, epoch, signed_in_at)))
         task.add_done_callback(self._keeping.discard)
         await asyncio.shield(task)
 
@@ -246,6 +245,10 @@ class TokenManager:
         error = self._worker.state.logout_error
         if error is not None:
             raise copy_of(error)
+
+    async def is_deleted(self) -> bool:
+        """Return whether a logout, also in another process, has deleted the stored token; raises `StoreError`."""
+        return await self._worker.store.is_deleted(self._worker.key)
 
     def invalidate(self, access_token: str) -> None:
         """Say that a resource server has rejected `access_token` (RFC 6750 3.1): the next `token` refreshes, once.

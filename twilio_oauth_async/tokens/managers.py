@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 OnUserLoginRequired: TypeAlias = Callable[[str, LoginReason], Awaitable[None] | None]
 
+MAX_MANAGERS = 10_000
+"""Managers that are kept at the same time. A web site asks for one for each cookie, also for one that a client has made
+up. Beyond that, those that were not asked for the longest are dropped."""
+
 KEEP_ALIVE_USER = "twilio-oauth-async keep-alive"
 """The lock of this name makes sure that one process of many refreshes idle sign-ins. No token is stored under it."""
 
@@ -220,7 +224,7 @@ class TokenManagers:
         """Look only at those that were asked for longest ago: the cost does not depend on their number."""
         for _ in range(min(len(self._managers), 2)):
             key = next(iter(self._managers))
-            if now - self._asked_at[key] <= self._max_idle:
+            if now - self._asked_at[key] <= self._max_idle and len(self._managers) < MAX_MANAGERS:
                 return
             if self._managers[key].is_busy:
                 self._managers.move_to_end(key)
