@@ -212,6 +212,22 @@ class Visitor:
         return html.unescape(re.search(r'<a class="button decision" href="([^"]+)"', self.text)[1])  # type: ignore[index]
 
     @property
+    def leads_to(self) -> str:
+        """The URL to which the last page leads on by itself."""
+        return html.unescape(re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', self.text)[1])  # type: ignore[index]
+
+    async def start_browser_sign_in(self, next_: str = "", **options: Any) -> str:
+        """Start a sign-in in the browser, and return the URL to which the browser goes."""
+        await self.get(**options)
+        return await self.start_browser_sign_in_from_page(next_, **options)
+
+    async def start_browser_sign_in_from_page(self, next_: str = "", **options: Any) -> str:
+        """As `start_browser_sign_in`, from the last page."""
+        await self.submit("/login", data={"next": next_}, **options)
+        assert self.status == 200, "a redirect of a form would be subject to form-action"
+        return self.leads_to
+
+    @property
     def cookies(self) -> dict[str, str]:
         return {cookie.key: cookie.value for cookie in self.http.cookie_jar}
 

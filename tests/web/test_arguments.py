@@ -17,6 +17,7 @@ from twilio_oauth_async import (
     OAuthSession,
 )
 from twilio_oauth_async.web import PAGE_TEXTS, SignInSite
+from twilio_oauth_async.web.http_messages import Request, Response
 
 URL = "https://app.example/twilio"
 
@@ -46,6 +47,14 @@ def site(runner: Any = None, **arguments: Any) -> SignInSite:
         ({"client_address": "header"}, "client_address must be a function that takes a request"),
         ({"login_url": ""}, "login_url must be a URL or a path"),
         ({"login_url": "/a\r\nSet-Cookie: x=y"}, "login_url must be a URL or a path"),
+        ({"login_url": "javascript:alert(1)"}, "login_url must be a URL or a path, in ASCII"),
+        ({"login_url": "/\u30ed"}, "login_url must be a URL or a path, in ASCII"),
+        ({"templates": 5}, "templates must be a folder"),
+        ({"stylesheet": 5}, "stylesheet must be the path of a file"),
+        ({"texts": ["a"]}, "texts must map names to texts"),
+        ({"texts": {"problem.too_often": "{seconds:d}"}}, "must have its fields without a format"),
+        ({"texts": {"problem.too_often": "{seconds!r}"}}, "must have its fields without a format"),
+        ({"clock": "x"}, "clock must be a Clock"),
         ({"secret": b"short"}, "secret must have at least 32 random bytes"),
         ({"secret": "a" * 32}, "secret must have at least 32 random bytes"),
         ({"code_flow": code_flow(f"{URL}/other")}, f"the redirect_uri of code_flow must be {URL}/callback"),
@@ -63,6 +72,31 @@ def site(runner: Any = None, **arguments: Any) -> SignInSite:
 def test_wrong_argument_is_reported(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem.replace(".", r"\.")):
         site(**arguments)
+
+
+def test_code_flow_of_another_client_is_refused() -> None:
+    session = OAuthSession("AC1", "secret")
+    flow = AuthorizationCodeFlow(session, client_sid="OQ2", redirect_uri=f"{URL}/callback")
+    with pytest.raises(ConfigurationError, match="code_flow must have the same client and server as the runner"):
+        site(code_flow=flow)
+
+
+def test_requests_and_responses_show_no_secrets() -> None:
+    async def read(_: int) -> bytes | None:
+        return None
+
+    request = Request(
+        method="GET",
+        path="/callback",
+        query="code=canary",
+        headers={"cookie": "canary"},
+        cookies={"a": "canary"},
+        address="",
+        host_request="canary",
+        read_body=read,
+    )
+    response = Response(headers=(("Set-Cookie", "canary"),))
+    assert "canary" not in f"{request!r} {response!r}"
 
 
 def test_repr_and_url_of_a_site() -> None:

@@ -164,6 +164,21 @@ async def test_first_button_signs_in_at_twilio_and_returns(new_browser: NewBrows
 
 
 @once
+async def test_twilio_may_lead_to_the_sign_in_of_a_company(new_browser: NewBrowser, emulator: Emulator) -> None:
+    async with Emulator() as company:  # another origin
+        page = await (await new_browser()).new_page()
+
+        async def lead_on(route: Route) -> None:
+            await route.fulfill(status=302, headers={"Location": company.activation_url})
+
+        await page.route(f"{emulator.base_url}/**", lead_on)
+        await page.goto(".")
+        await page.get_by_role("button", name="Sign in with this browser").click()
+        await shows(page, "Connect a device")
+        assert page.url == company.activation_url
+
+
+@once
 async def test_failed_poll_is_shown(new_browser: NewBrowser, emulator: Emulator) -> None:
     page = await (await new_browser()).new_page()
     await start(page)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import warnings
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -101,15 +102,47 @@ async def test_browser_without_a_user_of_the_host_is_sent_to_its_login(
 
 async def test_callback_of_another_user_is_rejected(framework: str, emulator: Emulator, state: Any) -> None:
     async with serving(framework, emulator, state, identify=by_header) as url, Visitor(url) as browser:
-        await browser.get(headers=HEADERS["ada"])
-        data = {"csrf": browser.csrf}
-        async with browser.request(
-            "POST", "/login", data=data, headers=HEADERS["ada"], allow_redirects=False
-        ) as response:
-            back = await emulator.authorize(response.headers["Location"])
+        back = await emulator.authorize(await browser.start_browser_sign_in(headers=HEADERS["ada"]))
         callback = back.removeprefix(url)
         assert "has not started a sign-in" in await browser.get(callback, headers=HEADERS["eve"])
         assert "Signed in as" in await browser.get(callback, headers=HEADERS["ada"])
+
+
+async def test_errors_of_identify_are_those_of_the_application(framework: str, emulator: Emulator, state: Any) -> None:
+    for wrong in (lambda _: 42, lambda _: 1 / 0):
+        async with serving(framework, emulator, state, identify=wrong) as url, Visitor(url) as ada:
+            await ada.get()
+            assert ada.status == 500
+            assert "Twilio" not in ada.text
+
+
+async def test_user_that_the_handler_changes_is_identified_again(emulator: Emulator, state: Any) -> None:
+    async with open_site(emulator, state, "http://127.0.0.1:1/twilio", identify=lambda request: request.user) as site:
+        request = FakeRequest("ada")
+        await site.user(request)
+        request.user = "eve"
+        assert site.manager(request) is site._runner.manager("eve")
+
+
+@pytest.mark.parametrize("origin", ["cross-site", "same-origin"])
+async def test_callback_without_the_cookie_of_the_application_leads_to_itself_once(
+    framework: str, emulator: Emulator, state: Any, origin: str
+) -> None:
+    async with (
+        serving(framework, emulator, state, identify=by_header, login_url="/login-here") as url,
+        Visitor(url) as ada,
+    ):
+        back = await emulator.authorize(await ada.start_browser_sign_in(headers=HEADERS["ada"]))
+        callback = back.removeprefix(url)
+        # A cookie with SameSite=Strict is not sent when another site leads here.
+        async with ada.request("GET", callback, headers={"Sec-Fetch-Site": origin}, allow_redirects=False) as response:
+            ada.text = await response.text()
+            assert (response.status, response.headers.get("Location")) == (
+                (200, None) if origin == "cross-site" else (303, "/login-here")
+            )
+        if origin == "cross-site":
+            assert unquote(ada.leads_to) == unquote(back)
+            assert "Signed in as" in await ada.get(callback, headers=HEADERS["ada"])
 
 
 class FakeRequest:

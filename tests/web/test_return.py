@@ -42,10 +42,7 @@ async def test_page_keeps_the_path_to_return_to(new_visitor: Any) -> None:
 
 async def test_browser_returns_after_a_sign_in_in_the_browser(new_visitor: Any, emulator: Any) -> None:
     ada = new_visitor()
-    await ada.get()
-    data = {"csrf": ada.csrf, "next": "/private/twilio"}
-    async with ada.request("POST", "/login", data=data, allow_redirects=False) as response:
-        back = await emulator.authorize(response.headers["Location"])
+    back = await emulator.authorize(await ada.start_browser_sign_in("/private/twilio"))
     assert await ada.get(back.removeprefix(ada.url)) == "private page of Ada Example"
 
 

@@ -121,6 +121,18 @@ async def collect(generator: AsyncGenerator[bytes]) -> list[bytes]:
     return [chunk async for chunk in generator]
 
 
+async def test_streams_of_another_server_are_accepted_after_one_has_stopped() -> None:
+    opened, _ = streams()
+    reading = asyncio.create_task(collect(opened.chunks("ada", Source().states(), "")))
+    await settle()
+    opened.end()
+    assert len(await reading) == 1
+    assert not opened.is_full("ada")
+    source = Source()
+    source.send(PENDING, None)
+    assert len(await collect(opened.chunks("ada", source.states(), ""))) == 2
+
+
 async def test_streams_that_are_opened_at_the_same_time_are_limited() -> None:
     opened, _ = streams(per_visitor=3)
     generators = [opened.chunks("ada", Source().states(), "") for _ in range(10)]

@@ -150,6 +150,7 @@ async def test_every_response_has_the_security_headers(new_visitor):
         ("GET", "/static/..%2fpages.css", 404),
         ("POST", "/static/pages.css", 405),
         ("DELETE", "/", 405),
+        ("HEAD", "/callback", 405),
         ("GET", "/callback", 400),
         ("POST", "/connect", 403),
         ("GET", "/events", 200),
@@ -160,10 +161,25 @@ async def test_every_response_has_the_security_headers(new_visitor):
             assert "default-src 'none'" in policy
             assert "frame-ancestors 'none'" in policy
             assert "unsafe" not in policy
+            assert "form-action 'self';" in policy
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             assert response.headers["Referrer-Policy"] == "same-origin"
-            cached = path.startswith("/static/") and status == 200
-            assert response.headers.getall("Cache-Control") == ["public, max-age=86400" if cached else "no-store"]
+            assert response.headers.getall("Cache-Control") == ["no-store"]
+
+
+async def test_file_is_kept_by_the_browser_only_in_its_present_version(new_visitor):
+    ada = new_visitor()
+    url = re.search(r'href="/twilio(/static/pages\.css\?v=\w+)"', await ada.get())[1]
+    for path, kept in ((url, True), (url[:-1] + "x", False), (url.partition("?")[0], False)):
+        await ada.get(path)
+        assert ada.headers["Cache-Control"] == ("public, max-age=86400" if kept else "no-store")
+
+
+async def test_cookie_is_prolonged_by_each_visit_of_a_signed_in_user(new_visitor, emulator):
+    ada = new_visitor()
+    await approve(emulator, await ada.connect())
+    await ada.wait_for("Signed in as")
+    assert f"={ada.cookie};" in ada.headers["Set-Cookie"]
 
 
 async def test_no_secret_is_logged_or_shown(new_visitor, emulator, state, caplog):
@@ -182,8 +198,7 @@ async def test_no_secret_is_logged_or_shown(new_visitor, emulator, state, caplog
     secrets |= set(re.findall(r'"(?:device_code|access_token|refresh_token|id_token)": ?"([^"]+)"', flow + token))
     csrf = ada.csrf
     await ada.submit("/sign-out")
-    async with ada.request("POST", "/login", data={"csrf": ada.csrf}, allow_redirects=False) as response:
-        back = await emulator.authorize(response.headers["Location"])
+    back = await emulator.authorize(await ada.start_browser_sign_in())
     seen.append(await ada.get(back.removeprefix(ada.url)))
     assert "Signed in as" in ada.text
     secrets |= {ada.cookie.split(".")[0], re.search("code=([^&]+)", back)[1]}

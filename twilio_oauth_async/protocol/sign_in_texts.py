@@ -45,6 +45,9 @@ TEXTS: Final[Mapping[str, str]] = {
 }
 """The default texts by name. What stands in braces is filled in; a replacement may use the same names, or fewer."""
 
+_FORMATS: Final = frozenset({"02"})
+"""Formats that a text may have: of hours and minutes."""
+
 
 class SignInTexts:
     """The texts of a sign-in: the default ones, and those that the application has replaced or translated."""
@@ -63,6 +66,8 @@ class SignInTexts:
             ConfigurationError: a name does not exist, a text is not a string, or it has a field in braces that the
                 default text does not have.
         """
+        if replaced is not None and not isinstance(replaced, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{what} must map names to texts")
         self._texts = dict(defaults)
         for name, text in (replaced or {}).items():
             default = defaults.get(name, defaults.get("scope") if str(name).startswith("scope.") else None)
@@ -105,6 +110,10 @@ def _fields(name: str, text: object, what: str) -> set[str]:
     if not isinstance(text, str):
         raise ConfigurationError(problem)
     try:
-        return {field for _, field, _, _ in string.Formatter().parse(text) if field is not None}
+        parsed = [part for part in string.Formatter().parse(text) if part[1] is not None]
     except ValueError:
         raise ConfigurationError(problem) from None
+    # A format such as {seconds:d} may not fit the value; the default texts have one for numbers.
+    if any((format_ and format_ not in _FORMATS) or conversion for _, _, format_, conversion in parsed):
+        raise ConfigurationError(f"{what}[{name!r}] must have its fields without a format, as in {{link}}")
+    return {str(field) for _, field, _, _ in parsed}

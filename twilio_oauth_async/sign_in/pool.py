@@ -13,6 +13,7 @@ from typing import Self
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, DeviceFlowError, SignInNotFound
+from twilio_oauth_async.grants.base import GrantIdentity
 from twilio_oauth_async.grants.device_flow import DeviceFlow
 from twilio_oauth_async.protocol.argument_checks import check_count, check_methods, check_seconds
 from twilio_oauth_async.sign_in import closing
@@ -106,6 +107,11 @@ class DeviceFlowPool:
     def clock(self) -> Clock:
         """The clock of the session, by which codes expire."""
         return self._shared.clock
+
+    @property
+    def identity(self) -> GrantIdentity:
+        """The client, the server, and what all sign-ins ask for."""
+        return self._shared.flow.identity
 
     @property
     def on_end(self) -> OnEnd | None:

@@ -71,6 +71,9 @@ def require_sign_in(site: SignInSite) -> Callable[[web.Request], Awaitable[Token
 
 def _request_of(request: web.Request) -> Request:
     async def read_body(limit: int) -> bytes | None:
+        if request.content.at_eof():  # a middleware has read it, and aiohttp has kept it
+            kept = await request.read()
+            return kept if len(kept) <= limit else None
         body = bytearray()
         async for chunk in request.content.iter_any():
             body += chunk

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.tokens.manager import TokenManager
@@ -105,7 +106,8 @@ def require_sign_in(site: SignInSite) -> Callable[[Request], Awaitable[TokenMana
         if await site.user(request) is not None:
             return site.manager(request)
         if is_navigation(request.method, request.headers):
-            path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            path = request.scope.get("raw_path", b"").decode("ascii", "replace") or quote(request.url.path)
+            path += f"?{request.url.query}" if request.url.query else ""
             raise HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": site.sign_in_url(path)})
         raise HTTPException(HTTPStatus.UNAUTHORIZED, f"Sign in first: {site.sign_in_url()}")
 

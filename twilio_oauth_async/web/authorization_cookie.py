@@ -25,6 +25,10 @@ _NONCE = 12
 """Bytes (NIST SP 800-38D 5.2.1.1)."""
 
 
+MAX_SKEW = 60.0
+"""Seconds by which the clock of the process that has made a cookie may be ahead."""
+
+
 @attrs.frozen(kw_only=True)
 class RequestInCookie:
     """An authorization request that waits for its callback, and what belongs to it."""
@@ -52,8 +56,14 @@ class RequestCipher:
         """
         with from_extra("web", "cryptography"):
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        self._site_key = site_key
         self._cipher = AESGCM(hmac.digest(site_key, b"authorization request", "sha256"))
         self._cookie = cookie.encode()
+
+    def visitor_secret(self, state: str, callback_url: str) -> str:
+        """Return the secret of the visitor who signs in with this callback: only who has the code can repeat it."""
+        digest = hmac.digest(self._site_key, f"visitor:{state}:{callback_url}".encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def encrypt(self, kept: RequestInCookie) -> str:
         """Return the value of the cookie."""
@@ -79,4 +89,5 @@ class RequestCipher:
             )
         except (InvalidTag, binascii.Error, ValueError, TypeError, ConfigurationError):
             return None
-        return kept if 0 <= (now - kept.started_at).total_seconds() <= REQUEST_AGE else None
+        # The clocks of two processes may differ a little.
+        return kept if -MAX_SKEW <= (now - kept.started_at).total_seconds() <= REQUEST_AGE else None

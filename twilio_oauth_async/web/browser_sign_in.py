@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any
 
 import attrs
 
@@ -15,7 +13,7 @@ from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
 from twilio_oauth_async.protocol.authorization_response import state_matches
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.web.authorization_cookie import RequestCipher, RequestInCookie
-from twilio_oauth_async.web.http_messages import Request, Response, redirect
+from twilio_oauth_async.web.http_messages import Request, Response
 from twilio_oauth_async.web.parts import Parts
 from twilio_oauth_async.web.visitors import Visitor
 
@@ -30,12 +28,13 @@ class BrowserSignIn:
         self._parts = parts
         self._flow = flow
         self._cipher = cipher
-        self._completing: set[asyncio.Task[None]] = set()
+        self._completing: dict[str, asyncio.Task[None]] = {}
+        """The exchanges under way, by the ``state`` of the callback."""
 
     async def close(self) -> None:
         """Wait until the sign-ins whose code is being exchanged are completed."""
         if self._completing:
-            await asyncio.wait(self._completing)
+            await asyncio.wait(self._completing.values())
 
     async def start(self, request: Request, visitor: Visitor, next_: str, address: str) -> Response:
         """``POST /login``: send the browser to Twilio."""
@@ -54,7 +53,7 @@ class BrowserSignIn:
             started_at=parts.clock.now(),
         )
         cookie = parts.cookies.set_request(self._free_cookie(request), self._cipher.encrypt(kept))
-        return redirect(pending.url).with_headers(cookie)
+        return parts.pages.page("continue", url=pending.url).with_headers(cookie)
 
     async def finish(self, request: Request, visitor: Visitor | None) -> Response:
         """``GET /callback``: complete the sign-in, if it was started in this browser by the same visitor."""
@@ -67,40 +66,58 @@ class BrowserSignIn:
 
     async def _complete(self, kept: RequestInCookie, visitor: Visitor, callback: str) -> Response:
         parts = self._parts
-        # As a new visitor: a cookie that an attacker has planted gets no access (session fixation).
-        renewed = visitor.renewed()
+        # As a new visitor: a cookie that an attacker has planted gets no access (session fixation). Its secret follows
+        # from the code: if the response is lost, the same callback leads to the same visitor again.
+        renewed = visitor.renewed(self._cipher.visitor_secret(kept.pending.state, callback))
         try:
-            # In a task of its own: a token that has arrived must be saved, even if the browser has gone away.
-            await self._to_the_end(self._exchange(kept, callback, renewed.key))
+            if not await parts.is_signed_in(renewed):
+                await self._exchange_once(kept, callback, renewed.key)
         except AuthorizationError as error:
             if error.error == "access_denied":
                 return parts.pages.page("ended", **parts.form_of(visitor, kept.next), state="denied", problem=None)
             return parts.pages.problem(HTTPStatus.BAD_REQUEST, "refused", error=str(error))
+        await self._cancel_code_of(visitor)
         return parts.home(renewed, kept.next)
+
+    async def _cancel_code_of(self, visitor: Visitor) -> None:
+        """Cancel a code that waits for approval: the user has signed in in the other way."""
+        try:
+            await self._parts.cancel_pending(visitor)
+        except TwilioOAuthError as error:
+            _log.warning("a code that is not needed any more was not cancelled: %s", error)
 
     async def _exchange(self, kept: RequestInCookie, callback: str, user: str) -> None:
         token = await self._flow.finish(kept.pending, callback)
         try:
             await self._parts.runner.manager(user).adopt(token)
-        except StoreError:
+        except StoreError as error:
+            # Fault 24: it is in use, and is saved in the background. The user is signed in.
+            _log.error("the token of a sign-in is not saved yet: %s", error)
+        except TwilioOAuthError:
             await self._revoke(token)
             raise
 
     async def _revoke(self, token: Token) -> None:
-        """Revoke a token that could not be saved, so that it is not valid without an owner."""
+        """Revoke a token that was not accepted, so that it is not valid without an owner."""
         try:
             await self._flow.revoke(token)
         except TwilioOAuthError as error:
-            _log.warning("a token that could not be saved was not revoked: %s", error)
+            _log.warning("a token that was not accepted was not revoked: %s", error)
 
-    async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._completing.add(task)
-        task.add_done_callback(self._completed)
+    async def _exchange_once(self, kept: RequestInCookie, callback: str, user: str) -> None:
+        """Exchange the code, once also for callbacks that arrive together.
+
+        In a task of its own: a token that has arrived must be saved, even if the browser has gone away.
+        """
+        state = kept.pending.state
+        task = self._completing.get(state)
+        if task is None:
+            task = self._completing[state] = asyncio.create_task(self._exchange(kept, callback, user))
+            task.add_done_callback(lambda task: self._completed(state, task))
         await asyncio.shield(task)
 
-    def _completed(self, task: asyncio.Task[None]) -> None:
-        self._completing.discard(task)
+    def _completed(self, state: str, task: asyncio.Task[None]) -> None:
+        del self._completing[state]
         if not task.cancelled():
             task.exception()  # raised to the caller, unless the browser has gone away
 

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult
 
 from twilio_oauth_async.web.visitors import COOKIE_AGE
 
-REQUEST_SLOTS = 4
+REQUEST_SLOTS = 3
 """Sign-ins at Twilio that one browser may have begun at the same time, for example in several tabs."""
 
 REQUEST_AGE = 600

@@ -28,14 +28,14 @@ class Request:
     path: str = attrs.field(converter=_normal_path)
     """Below the path at which the site is mounted, for example ``/connect``. A slash at its end, which Litestar adds,
     is removed."""
-    query: str
+    query: str = attrs.field(repr=False)
     """The query string, as it was sent."""
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=False)
     """Their names are in lower case, or compare without regard to case."""
-    cookies: Mapping[str, str]
+    cookies: Mapping[str, str] = attrs.field(repr=False)
     address: str
     """The address of the client, or of the proxy before the server; empty if it is not known."""
-    host_request: Any
+    host_request: Any = attrs.field(repr=False)
     """The request object of the web framework, for functions of the application."""
     read_body: Callable[[int], Awaitable[bytes | None]] = attrs.field(repr=False)
     """Reads the body, at most so many bytes; None: it is longer."""
@@ -68,7 +68,7 @@ class Response:
     status: int = HTTPStatus.OK
     content_type: str = "text/html; charset=utf-8"
     body: bytes = attrs.field(default=b"", repr=False)
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     """Further headers; ``Set-Cookie`` may occur several times."""
 
     def with_headers(self, *headers: tuple[str, str]) -> Response:

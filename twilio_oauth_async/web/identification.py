@@ -54,7 +54,7 @@ class Identification:
         user = self._identify(request)
         if inspect.isawaitable(user):
             user = await user
-        self._remember(request, user)
+            self._remember(request, user)
         return self._of_user(user, cookie)
 
     def visitor_now(self, request: HostRequest) -> Visitor:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
 
 from twilio_oauth_async.sign_in.rate_limit import RateLimit
+
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+"""IPv4 addresses as IPv6 clients see them (RFC 6052 2.1)."""
 
 
 class StartLimits:
@@ -46,12 +51,15 @@ def network_of(address: str) -> str:
 
     A client has at least such a network to itself, and could use an address of it only once.
     """
+    host = urlsplit(f"//{address}").hostname if address.count(":") == 1 or "]" in address else address  # with a port
     try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address((host or "").partition("%")[0])
     except ValueError:
         return address
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
+    if parsed in _NAT64:
+        return str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF))
     return str(ipaddress.ip_network((parsed, 64), strict=False))

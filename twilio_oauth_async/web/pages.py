@@ -51,8 +51,7 @@ class Pages:
             self._files["custom.css"] = _read(stylesheet)
         loaders: list[jinja2.BaseLoader] = [jinja2.PackageLoader("twilio_oauth_async.web", "templates")]
         if templates is not None:
-            if not Path(templates).is_dir():
-                raise ConfigurationError("templates must be a folder")
+            _check_folder(templates)
             # Beside its own name, so that a template of the application can extend the one that it replaces.
             loaders = [jinja2.FileSystemLoader(templates), *loaders, jinja2.PrefixLoader({"default": loaders[0]})]
         self._environment = jinja2.Environment(
@@ -86,17 +85,26 @@ class Pages:
         """Return the page that says why a request failed, with the text of the name ``problem.`` and `text`."""
         return self.page("problem", status, problem=f"problem.{text}", values=values)
 
-    def file(self, name: str) -> Response | None:
-        """Return a file that the pages use; None if there is none of this name."""
+    def file(self, name: str, version: str) -> Response | None:
+        """Return a file that the pages use; None if there is none of this name.
+
+        Args:
+            name: of the file.
+            version: in the URL. Only the present one is kept by browsers: during an update, the page may be from a
+                process with another version than the file.
+        """
         content = self._files.get(name)
         if content is None:
             return None
-        headers = (("Cache-Control", f"public, max-age={FILE_AGE}"),)
+        is_present = version == self._version_of(name)
+        headers = (("Cache-Control", f"public, max-age={FILE_AGE}"),) if is_present else ()
         return Response(content_type=_TYPES[name.rpartition(".")[2]], body=content, headers=headers)
 
     def _url_of(self, name: str) -> str:
-        version = hashlib.sha256(self._files[name]).hexdigest()[:8]
-        return f"{self._path}/static/{name}?v={version}"
+        return f"{self._path}/static/{name}?v={self._version_of(name)}"
+
+    def _version_of(self, name: str) -> str:
+        return hashlib.sha256(self._files[name]).hexdigest()[:8]
 
 
 def data_uri(svg: str) -> str:
@@ -104,8 +112,16 @@ def data_uri(svg: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
+def _check_folder(templates: object) -> None:
+    """Raise `ConfigurationError` if `templates` is not the path of a folder."""
+    if not isinstance(templates, str | Path) or not Path(templates).is_dir():
+        raise ConfigurationError("templates must be a folder")
+
+
 def _read(stylesheet: Path) -> bytes:
     try:
         return Path(stylesheet).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"stylesheet cannot be read: {error.strerror}") from None
+    except TypeError:
+        raise ConfigurationError("stylesheet must be the path of a file") from None

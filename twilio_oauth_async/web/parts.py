@@ -40,13 +40,28 @@ class Parts:
         Raises:
             StoreError: the token store failed.
         """
+        manager = self.runner.manager(visitor.key)
         try:
-            await self.runner.manager(visitor.key).token()
+            token = await manager.token()
+            if await manager.is_deleted():  # the user has signed out in another process
+                manager.invalidate(token.access_token)
+                await manager.token()
         except LoginRequired:
             return False
         except (TransportError, ProtocolError, ApiError):
             return True  # the token has to be refreshed, which is not possible at the moment
         return True
+
+    async def cancel_pending(self, visitor: Visitor) -> SignIn | None:
+        """Cancel the pending sign-in of `visitor`, so that a later approval has no effect. Return the last sign-in.
+
+        Raises:
+            StoreError: the flow store failed.
+        """
+        sign_in = await self.sign_in_of(visitor)
+        if sign_in is not None and not sign_in.is_over:
+            await self.runner.cancel(sign_in.id)
+        return sign_in
 
     async def sign_in_of(self, visitor: Visitor) -> SignIn | None:
         """Return the last sign-in of `visitor`; None if there is none, or it belongs to another one.

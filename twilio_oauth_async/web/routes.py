@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
-from twilio_oauth_async.errors import LoginRequired, StoreError, TwilioOAuthError
+from twilio_oauth_async.errors import (
+    ApiError,
+    ConfigurationError,
+    LoginRequired,
+    ProtocolError,
+    StoreError,
+    TransportError,
+    TwilioOAuthError,
+)
 from twilio_oauth_async.protocol.device_flow_policy import means_unavailable
 from twilio_oauth_async.protocol.models import UserInfo
 from twilio_oauth_async.sign_in.base import SignIn
@@ -19,18 +28,25 @@ from twilio_oauth_async.web.http_messages import EventStream, Request, Response,
 from twilio_oauth_async.web.identification import Identification
 from twilio_oauth_async.web.pages import data_uri
 from twilio_oauth_async.web.parts import Parts
-from twilio_oauth_async.web.security import has_other_origin, is_from_another_site, return_path
+from twilio_oauth_async.web.security import comes_from_another_site, has_other_origin, is_from_another_site, return_path
 from twilio_oauth_async.web.streams import note_of
 from twilio_oauth_async.web.visitors import Visitor
 
-ClientAddress: TypeAlias = Callable[[Any], str]
-"""Returns the address of the client who sent a request to the host application."""
+ClientAddress: TypeAlias = Callable[[Any], str | None]
+"""Returns the address of the client who sent a request to the host application; None: it is not known."""
 
 USER_INFO_TIMEOUT: Final = 5.0
 """Seconds that the page waits for the name of the user."""
 
-_GET: Final = frozenset({"/", "/events", "/callback"})
-_POST: Final = frozenset({"/connect", "/cancel", "/login", "/sign-out"})
+_METHODS: Final = {
+    "/": ("GET", "HEAD"),
+    "/events": ("GET", "HEAD"),
+    "/callback": ("GET",),  # HEAD would use up the code
+    "/connect": ("POST",),
+    "/cancel": ("POST",),
+    "/login": ("POST",),
+    "/sign-out": ("POST",),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -73,25 +89,30 @@ class Routes:
 
     async def respond(self, request: Request) -> Response | EventStream:
         """Return the response to a request. An error of this package is logged, and becomes a page."""
+        if request.path.startswith("/static/"):
+            return self._file(request)
+        methods = _METHODS.get(request.path)
+        if methods is None or (self._browser is None and request.path in {"/login", "/callback"}):
+            return self._parts.pages.problem(HTTPStatus.NOT_FOUND, "not_found")
+        if request.method not in methods:
+            return self._wrong_method(", ".join(methods))
+        # Its errors are those of the application, which the web framework reports.
+        visitor = await self._identification.visitor(request.host_request)
+        if visitor is None and self._identification.is_by_host:
+            return self._unidentified(request)
         try:
-            if request.path.startswith("/static/"):
-                return self._file(request)
-            if request.path in _GET:
-                return (
-                    await self._get(request) if request.method in {"GET", "HEAD"} else self._wrong_method("GET, HEAD")
-                )
-            if request.path in _POST and (request.path != "/login" or self._browser is not None):
-                return await self._post(request) if request.method == "POST" else self._wrong_method("POST")
+            return await (self._get(request, visitor) if "GET" in methods else self._post(request, visitor))
+        except ConfigurationError:
+            raise  # a mistake of the application
         except StoreError as error:
             _log.error("%s failed: %s", request.path, error)
             return self._parts.pages.problem(HTTPStatus.SERVICE_UNAVAILABLE, "store")
         except TwilioOAuthError as error:
             _log.warning("%s failed: %s", request.path, error)
             return self._parts.pages.problem(HTTPStatus.SERVICE_UNAVAILABLE, "server")
-        return self._parts.pages.problem(HTTPStatus.NOT_FOUND, "not_found")
 
     def _file(self, request: Request) -> Response:
-        file = self._parts.pages.file(request.path.removeprefix("/static/"))
+        file = self._parts.pages.file(request.path.removeprefix("/static/"), request.parameter("v"))
         if file is None:
             return self._parts.pages.problem(HTTPStatus.NOT_FOUND, "not_found")
         return file if request.method in {"GET", "HEAD"} else self._wrong_method("GET, HEAD")
@@ -100,22 +121,14 @@ class Routes:
         page = self._parts.pages.problem(HTTPStatus.METHOD_NOT_ALLOWED, "method")
         return page.with_headers(("Allow", allowed))
 
-    async def _get(self, request: Request) -> Response | EventStream:
-        visitor = await self._identification.visitor(request.host_request)
-        if visitor is None and self._identification.is_by_host:
-            return self._unidentified()
+    async def _get(self, request: Request, visitor: Visitor | None) -> Response | EventStream:
         if request.path == "/events":
             return await self._code.events(request, visitor)
-        if request.path == "/callback":
-            if self._browser is None:
-                return self._parts.pages.problem(HTTPStatus.NOT_FOUND, "not_found")
+        if request.path == "/callback" and self._browser is not None:
             return await self._browser.finish(request, visitor)
         return await self._home(request, visitor)
 
-    async def _post(self, request: Request) -> Response:
-        visitor = await self._identification.visitor(request.host_request)
-        if visitor is None and self._identification.is_by_host:
-            return self._unidentified()
+    async def _post(self, request: Request, visitor: Visitor | None) -> Response:
         form = await request.form()
         if form is None:
             return self._parts.pages.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
@@ -136,9 +149,15 @@ class Routes:
         return await self._code.start(visitor, next_, self._address_of(request))
 
     def _address_of(self, request: Request) -> str:
-        return request.address if self._client_address is None else self._client_address(request.host_request)
+        if self._client_address is None:
+            return request.address
+        return self._client_address(request.host_request) or ""
 
-    def _unidentified(self) -> Response:
+    def _unidentified(self, request: Request) -> Response:
+        if request.path == "/callback" and comes_from_another_site(request):
+            # The cookie of the application may be one that browsers do not send on the way back from Twilio
+            # (SameSite=Strict). They do when the page leads to itself.
+            return self._parts.pages.page("continue", url=f"{self._url}/callback?{request.query}")
         if self._login_url is not None:
             return redirect(self._login_url)
         return self._parts.pages.problem(HTTPStatus.UNAUTHORIZED, "unidentified")
@@ -149,10 +168,12 @@ class Routes:
         visitor = known or Visitor.new()
         sign_in = None if known is None else await parts.sign_in_of(visitor)
         if known is not None and await parts.is_signed_in(visitor):
-            stored = sign_in.context.get("next", "") if sign_in is not None and sign_in.state == "approved" else ""
-            if return_path(stored):
+            # A sign-in whose token was saved a moment ago is still pending.
+            is_done = sign_in is not None and sign_in.state in {"approved", "pending"}
+            stored = return_path(sign_in.context.get("next", "")) if sign_in is not None and is_done else ""
+            if stored:
                 # Once only: a later visit shows the page, on which the user can sign out.
-                return parts.home(visitor.with_sign_in(""), next_ or return_path(stored))
+                return parts.home(visitor.with_sign_in(""), next_ or stored)
             return redirect(next_) if next_ else await self._approved(visitor)
         form = parts.form_of(visitor, next_)
         if sign_in is not None and not sign_in.is_over:
@@ -160,7 +181,7 @@ class Routes:
         if sign_in is not None and sign_in.state != "approved":
             form["next"] = next_ or return_path(sign_in.context.get("next", ""))
             if means_unavailable(sign_in.problem):
-                return parts.unavailable(visitor, next_)
+                return parts.unavailable(visitor, form["next"])
             return parts.pages.page("ended", **form, state=sign_in.state, problem=sign_in.problem)
         page = parts.pages.page("start", **form)
         if known is None:
@@ -168,7 +189,9 @@ class Routes:
         return page
 
     def _pending(self, visitor: Visitor, sign_in: SignIn) -> Response:
-        started = sign_in.context.get("started_at")
+        started = None
+        with contextlib.suppress(ValueError):  # the application may keep something else under this name
+            started = datetime.fromisoformat(sign_in.context.get("started_at", ""))
         return self._parts.pages.page(
             "pending",
             csrf=visitor.csrf,
@@ -176,7 +199,7 @@ class Routes:
             note=note_of(sign_in),
             qr=data_uri(sign_in.qr_svg()),
             seconds_left=round(sign_in.seconds_left(self._parts.clock.now())),
-            started_at=None if started is None else datetime.fromisoformat(started),
+            started_at=started,
             place=sign_in.context.get("started_from"),
         )
 
@@ -189,9 +212,17 @@ class Routes:
         except (TwilioOAuthError, TimeoutError) as error:
             _log.warning("the name of a user could not be fetched: %s", str(error) or "timeout")
             user = UserInfo()
-        return self._parts.pages.page("approved", csrf=visitor.csrf, user=user)
+        page = self._parts.pages.page("approved", csrf=visitor.csrf, user=user)
+        if not visitor.secret:
+            return page
+        return page.with_headers(self._parts.cookies.set_visitor(visitor.cookie))  # for another month
 
     async def _sign_out(self, visitor: Visitor) -> Response:
         """``POST /sign-out``: revoke the token, and forget the browser."""
-        await self._parts.runner.manager(visitor.key).logout()
+        await self._parts.cancel_pending(visitor)  # approved later, it would sign the user in again
+        try:
+            await self._parts.runner.manager(visitor.key).logout()
+        except (TransportError, ProtocolError, ApiError) as error:
+            _log.warning("a user could not be signed out: %s", error)
+            return self._parts.pages.problem(HTTPStatus.SERVICE_UNAVAILABLE, "sign_out")
         return self._parts.home(visitor.renewed())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -9,8 +10,15 @@ from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.protocol import endpoints
 from twilio_oauth_async.web.http_messages import Request
 
-MAX_RETURN_PATH = 1_024
-"""Characters of a path to return to. It travels in a form, in a cookie, and with the stored sign-in."""
+MAX_RETURN_PATH = 256
+"""Characters of a path to return to. It travels in a cookie, of which a browser sends several at once: servers refuse
+requests with more than 8 KiB of headers."""
+
+
+_WRONG_URL = (
+    "url must be the public URL of the site, for example https://app.example/twilio: https, or http on loopback, with "
+    "a host in ASCII (xn--), without escapes in the path, and without a query and a fragment"
+)
 
 
 def parse_site_url(url: object) -> SplitResult:
@@ -26,33 +34,31 @@ def parse_site_url(url: object) -> SplitResult:
     except ValueError:
         parts = urlsplit("")
     path = parts.path.rstrip("/")
-    plain = text.isprintable() and quote(path, safe="/-._~!$&'()*+,;=:@%") == path and "//" not in path
-    if not (plain and endpoints.is_secure(text)) or parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(
-            "url must be the public URL of the site, for example https://app.example/twilio: https, or http on "
-            "loopback, without a query and a fragment"
-        )
+    segments = path.removeprefix("/").split("/") if path else []
+    plain = text.isascii() and text.isprintable() and quote(path, safe="/-._~!$&'()*+,;=:@") == path
+    if not plain or {"", ".", ".."} & set(segments) or not endpoints.is_secure(text):
+        raise ConfigurationError(_WRONG_URL)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(_WRONG_URL)
     return parts._replace(path=path)
 
 
 def origin_of(parts: SplitResult) -> str:
     """Return scheme, host and port, as a browser writes them in ``Origin`` (RFC 6454 6.1)."""
     default = {"https": 443, "http": 80}[parts.scheme]
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{ipaddress.ip_address(host).compressed}]"
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in {None, default} else "")
 
 
-def security_headers(form_targets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the security headers of every response.
-
-    Args:
-        form_targets: origins to which a form may lead. Browsers apply ``form-action`` also to a redirect after a form.
-    """
-    # Only files of the site: no inline scripts and styles, and no frames around a page with buttons.
-    targets = " ".join(("'self'", *form_targets))
+def security_headers() -> tuple[tuple[str, str], ...]:
+    """Return the security headers of every response."""
+    # Only files of the site: no inline scripts and styles, and no frames around a page with buttons. Browsers apply
+    # form-action to each redirect after a form, also to those of Twilio: so no form of the site leads away from it.
     policy = (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        f"font-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
+        "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return (
         ("Content-Security-Policy", policy),
@@ -71,6 +77,11 @@ def is_from_another_site(request: Request) -> bool:
     The CSRF token decides in any case; this also refuses pages of another subdomain or port that have obtained one.
     """
     return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+
+
+def comes_from_another_site(request: Request) -> bool:
+    """Return whether another site has sent the browser here. It does not send cookies with ``SameSite=Strict`` then."""
+    return request.headers.get("sec-fetch-site") == "cross-site"
 
 
 def has_other_origin(request: Request, origin: str) -> bool:

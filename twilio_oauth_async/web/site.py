@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,8 +32,6 @@ from twilio_oauth_async.web.texts import PAGE_TEXTS
 
 MIN_SECRET = 32
 """Bytes of `secret`, at least."""
-
-_log = logging.getLogger(__name__)
 
 
 class SignInSite:
@@ -95,7 +93,10 @@ class SignInSite:
             ConfigurationError: an argument is invalid.
             MissingExtraError: the extra ``web`` is not installed.
         """
-        check_methods("runner", runner, ("submit", "events", "find", "cancel", "manager"), "a DeviceFlowRunner")
+        methods = ("submit", "events", "find", "find_user", "cancel", "manager")
+        check_methods("runner", runner, methods, "a DeviceFlowRunner")
+        if clock is not None:
+            check_methods("clock", clock, ("monotonic", "now", "sleep"), "a Clock")
         parts = parse_site_url(url)
         _check_texts(app_name, secret, login_url)
         for name, function in (("identify", identify), ("client_address", client_address)):
@@ -109,9 +110,7 @@ class SignInSite:
         self.url: str = parts.geturl()
         """The public URL, without a slash at its end."""
         if code_flow is not None:
-            check_methods("code_flow", code_flow, ("start", "finish", "revoke"), "an AuthorizationCodeFlow")
-        if code_flow is not None and code_flow.redirect_uri != f"{self.url}/callback":
-            raise ConfigurationError(f"the redirect_uri of code_flow must be {self.url}/callback")
+            _check_code_flow(code_flow, runner, self.url)
         own_clock = clock_of_runner(runner, clock)
         site_key = secret or secrets.token_bytes(MIN_SECRET)
         cookies = Cookies(parts)
@@ -133,20 +132,20 @@ class SignInSite:
         self._browser = (
             None if code_flow is None else BrowserSignIn(shared, code_flow, RequestCipher(site_key, cookies.visitor))
         )
+        self._code = CodeSignIn(shared, self._streams)
         self._routes = Routes(
             shared,
             self._identification,
-            CodeSignIn(shared, self._streams),
+            self._code,
             self._browser,
             url=self.url,
             origin=origin_of(parts),
             login_url=login_url,
             client_address=client_address,
         )
-        # Twilio's pages, to which the form of a sign-in in the browser leads.
-        targets = () if code_flow is None else (code_flow.session.base_url, "https://*.twilio.com")
-        self._headers = security_headers(targets)
+        self._headers = security_headers()
         self._is_open = False
+        self._changing = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"SignInSite(url={self.url!r})"
@@ -171,32 +170,30 @@ class SignInSite:
         Raises:
             StoreError: as the runner raises.
         """
-        if self._is_open:
-            return
-        self._is_open = True
-        try:
-            await open_runner(self._runner)
-        except BaseException:
-            self._is_open = False
-            raise
-        self._streams.open()
+        async with self._changing:
+            if not self._is_open:
+                await open_runner(self._runner)
+                self._streams.open()
+                self._is_open = True
 
     async def close(self) -> None:
         """End all event streams, complete what is under way, and close the runner. Pending sign-ins stay stored."""
-        if not self._is_open:
-            return
-        self._is_open = False
-        self._streams.close()
-        try:
-            if self._browser is not None:
-                await self._browser.close()
-            await self._streams.wait_closed()
-        finally:
-            await close_runner(self._runner)
+        async with self._changing:
+            if not self._is_open:
+                return
+            self._is_open = False
+            self._streams.close()
+            try:
+                if self._browser is not None:
+                    await self._browser.close()
+                await self._streams.wait_closed()
+            finally:
+                await close_runner(self._runner)  # which also ends the requests for codes
+                await self._code.close()
 
     def end_streams(self) -> None:
-        """End all event streams, because the server shuts down. The adapters call it; `close` does it too."""
-        self._streams.close()
+        """End the open event streams, because a server shuts down. The adapters call it; `close` does it too."""
+        self._streams.end()
 
     async def user(self, request: HostRequest) -> str | None:
         """Return the user who is signed in to Twilio with this browser; None if no user is.
@@ -247,11 +244,24 @@ class SignInSite:
         return response.with_headers(*(header for header in self._headers if header[0] not in own))
 
 
+def _check_code_flow(code_flow: AuthorizationCodeFlow, runner: DeviceFlowRunner, url: str) -> None:
+    """Raise `ConfigurationError` if `code_flow` does not belong to this site and runner."""
+    check_methods("code_flow", code_flow, ("start", "finish", "revoke"), "an AuthorizationCodeFlow")
+    if code_flow.redirect_uri != f"{url}/callback":
+        raise ConfigurationError(f"the redirect_uri of code_flow must be {url}/callback")
+    identity = getattr(runner, "identity", None)
+    own = code_flow.identity
+    if identity is not None and (identity.client_sid, identity.server) != (own.client_sid, own.server):
+        # The runner's grant refreshes the tokens of both.
+        raise ConfigurationError("code_flow must have the same client and server as the runner")
+
+
 def _check_texts(app_name: object, secret: object, login_url: object) -> None:
     """Raise `ConfigurationError` if one of these arguments of `SignInSite` is invalid."""
     if not is_printable(app_name):
         raise ConfigurationError("app_name must be a text that is not empty")
-    if login_url is not None and not is_printable(login_url):
-        raise ConfigurationError("login_url must be a URL or a path")
+    is_url = isinstance(login_url, str) and login_url.isascii() and login_url.startswith(("/", "https://", "http://"))
+    if login_url is not None and not (is_url and is_printable(login_url)):
+        raise ConfigurationError("login_url must be a URL or a path, in ASCII")
     if secret is not None and not (isinstance(secret, bytes) and len(secret) >= MIN_SECRET):
         raise ConfigurationError(f"secret must have at least {MIN_SECRET} random bytes, as secrets.token_bytes returns")

@@ -45,11 +45,16 @@ class Streams:
         """Allow streams in the running event loop."""
         self._closing = asyncio.get_running_loop().create_future()
 
+    def end(self) -> None:
+        """End all streams that are open."""
+        if self._closing is not None:
+            self._closing.set_result(None)
+            self.open()
+
     def close(self) -> None:
         """End all streams, and refuse new ones until `open`."""
-        closing, self._closing = self._closing, None
-        if closing is not None and not closing.done():
-            closing.set_result(None)
+        self.end()
+        self._closing = None
 
     async def wait_closed(self) -> None:
         """Wait until nothing of the streams is left whose responses have ended."""

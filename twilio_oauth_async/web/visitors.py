@@ -34,9 +34,9 @@ class Visitor:
     """The `SignIn.id` that this browser has started last."""
 
     @classmethod
-    def new(cls) -> Self:
-        """Return a browser with a new secret."""
-        return cls._of_browser(secrets.token_urlsafe(32), "")
+    def new(cls, secret: str | None = None) -> Self:
+        """Return a browser with a new secret: `secret`, or a random one."""
+        return cls._of_browser(secret or secrets.token_urlsafe(32), "")
 
     @classmethod
     def from_cookie(cls, cookie: str | None) -> Self | None:
@@ -71,13 +71,16 @@ class Visitor:
         """Return the same visitor with another last sign-in."""
         return attrs.evolve(self, sign_in=sign_in)
 
-    def renewed(self) -> Visitor:
+    def renewed(self, secret: str | None = None) -> Visitor:
         """Return the visitor after a sign-in was started or completed, or after the sign-out; it has no last sign-in.
 
         A browser gets a new secret: a secret that an attacker has planted or stolen gets no access to what follows
         (session fixation).
+
+        Args:
+            secret: the new secret; None: a random one.
         """
-        return Visitor.new() if self.secret else self.with_sign_in("")
+        return Visitor.new(secret) if self.secret else self.with_sign_in("")
 
     def has_csrf(self, csrf: str) -> bool:
         """Return whether `csrf` is the CSRF token of this visitor. The comparison takes constant time."""
