@@ -55,7 +55,7 @@ def call(url, token=None, **arguments):
 def test_output_can_be_sourced_by_a_shell(tmp_path):
     lines = []
     with start("emulator", **{CONTROL_TOKEN_VARIABLE: TOKEN}) as process:
-        while not (lines and lines[-1].startswith("export TWILIO_CLIENT_SECRET")):
+        while not (lines and lines[-1].startswith("export TWILIO_OAUTH_CONTROL_TOKEN")):
             lines.append(process.stdout.readline())
         script = tmp_path / "emulator.env"
         script.write_text("".join(lines))
@@ -72,14 +72,15 @@ def test_output_can_be_sourced_by_a_shell(tmp_path):
         assert credentials == [state[name] for name in ("account_sid", "auth_token", "client_sid", "client_secret")]
         comments = "".join(line for line in lines if line.startswith("# "))
         assert f"{url}/v1/oauth2/device/activate" in comments
-        assert f"{url}/_control/" in comments
-        assert TOKEN not in "".join(lines)
+        assert f"all codes, users, tokens, faults and requests: {url}/\n" in comments
+        assert f"export TWILIO_OAUTH_CONTROL_URL={url}/_control/\n" in lines
+        assert f"export TWILIO_OAUTH_CONTROL_TOKEN={TOKEN}\n" in lines
         _, code, out, err = stop(process, signal.SIGTERM)
     assert (code, out, err) == (0, "", [])
 
 
 def test_options_are_passed_to_the_server():
-    args = ["--seed", "7", "--errors", "twilio", "--dates", "iso8601", "--interval", "2", "--expires-in", "60"]
+    args = ["--random-seed", "7", "--errors", "twilio", "--dates", "iso8601", "--interval", "2", "--expires-in", "60"]
     with serve(*args, "--virtual-clock", "--control-token", TOKEN) as (process, ready):
         control = ready["control_url"]
         assert control == ready["base_url"] + "/_control/"
@@ -92,10 +93,11 @@ def test_options_are_passed_to_the_server():
         assert call(control)[0] == 401
         assert stop(process, signal.SIGTERM)[1:] == (0, "", [])
     names = ("account_sid", "auth_token", "client_sid", "client_secret")
-    with serve("--seed", "7", without=[CONTROL_TOKEN_VARIABLE]) as (process, again):
+    with serve("--random-seed", "7", without=[CONTROL_TOKEN_VARIABLE]) as (process, again):
         assert [again[name] for name in names] == [ready[name] for name in names]
-        assert again["control_url"] is None
-        assert call(again["base_url"] + "/_control/")[0] == 404
+        assert len(again["control_token"]) >= 32  # generated, and another one in each run
+        assert call(again["control_url"])[0] == 401
+        assert call(again["control_url"], again["control_token"])[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -185,10 +187,16 @@ def test_loopback_host_needs_no_option(host, capsys, monkeypatch):
         (["--port", "65536"], "65536 is not in the range"),
         (["--interval", "0"], "0 is not in the range"),
         (["--expires-in", "0"], "0 is not in the range"),
-        (["--seed", "x"], "'x' is not a valid integer"),
+        (["--random-seed", "x"], "'x' is not a valid integer"),
+        (["--seed", "missing.toml"], "File 'missing.toml' does not exist"),
         (["--errors", "other"], "'other' is not one of 'oauth', 'twilio'"),
         (["--dates", "other"], "'other' is not one of 'rfc2822', 'iso8601'"),
-        (["--virtual-clock"], "--virtual-clock needs --control-token"),
+        (["--public", "--client-secret", "canary"], "a public app has no client_secret."),
+        (["--redirect-uri", "callback"], "a redirect URI must be an absolute URI"),
+        (["--key", __file__], "--key needs --certificate."),
+        (["--certificate", __file__], "--certificate and --key are not a certificate and its private key in PEM."),
+        (["--json", "--", "true"], "--json prints to the output of the command; use --env-file with a command."),
+        (["--env-file", "missing/emulator.env"], "--env-file cannot be written: No such file or directory."),
         (["--control-token", "canary token"], "a control token can contain only letters"),
         (["--control-token", ""], "a control token can contain only letters"),
     ],
@@ -207,9 +215,16 @@ def test_help_lists_options_and_exit_codes(capsys):
     assert "emulator" in capsys.readouterr().out
     assert main(["emulator", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "0 stopped by SIGTERM, 2 wrong usage or cannot listen on the address, 130 stopped with Ctrl-C" in out
+    assert "that of COMMAND; without one 0 stopped by SIGTERM, 2 wrong usage or cannot listen on the address" in out
     assert CONTROL_TOKEN_VARIABLE in out
-    for option in ("--host ADDRESS", "--port PORT", "--control-token TOKEN", "--seed NUMBER", "--interval SECONDS"):
+    for option in (
+        "--host ADDRESS",
+        "--port PORT",
+        "--control-token TOKEN",
+        "--seed FILE",
+        "--random-seed NUMBER",
+        "--interval SECONDS",
+    ):
         assert option in out
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import aiohttp
 import pytest
 
@@ -12,8 +10,6 @@ from tests.helpers.emulator_caller import CONTROL_TOKEN as TOKEN
 from tests.helpers.emulator_caller import Remote
 from twilio_oauth_async.clock import SystemClock
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.control import http_routes
-from twilio_oauth_async.emulator.control.http_commands import COMMANDS
 from twilio_oauth_async.emulator.control.http_routes import HttpControl
 
 pytestmark = pytest.mark.asyncio
@@ -88,19 +84,6 @@ async def test_root_command_counts_device_codes(remote: Remote) -> None:
     await remote.command("approve", user_code=codes[0])
     await remote.command("expire", user_code=codes[1])
     assert (await remote.command(""))["device_codes"] == {"pending": 2, "remembered": 4}
-
-
-async def test_docstring_table_lists_all_commands_and_their_arguments() -> None:
-    # The columns have the width of the rulers. Continuation lines have an empty first column.
-    rows = [line for line in str(http_routes.__doc__).splitlines() if re.match(r"(GET |POST) /_control/", line)]
-    documented = {re.sub(r"\s+", " ", row[:27]).strip(): row[28:81] for row in rows}
-    assert list(documented) == [f"{command.method} /_control/{name}" for name, command in COMMANDS.items()]
-    for (_, arguments), (name, command) in zip(documented.items(), COMMANDS.items(), strict=True):
-        if name != "add_fault":  # its arguments are documented in `fault_from_json`
-            names = set(re.findall(r"\w+", arguments.partition(":")[0].partition("=")[0]))
-            assert names == {*command.required, *command.optional}, name
-            optional = set(re.findall(r"(\w+)\?", arguments))
-            assert optional == (set(command.optional) if command.method == "POST" else set()), name
 
 
 async def test_commands_approve_advance_and_revoke(remote: Remote) -> None:

@@ -155,5 +155,5 @@ async def test_another_user_can_be_selected(caller: Caller) -> None:
 async def test_texts_are_those_of_the_client() -> None:
     texts = SignInTexts()
     scopes = ["openid", "profile", "email", "offline_access", "calls:read"]
-    assert permissions(scopes, ["https://api.example"]) == texts.allowed(scopes, ["https://api.example"])
+    assert permissions(scopes, ["https://api.example"], {}) == texts.allowed(scopes, ["https://api.example"])
     assert texts["warning"] == WARNING

@@ -42,8 +42,8 @@ async def send_raw_request(
     port = int(caller.emulator.base_url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
-        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {caller.basic}\r\nContent-Length: {len(body)}\r\n"
-        f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {caller.basic}\r\n"
+        f"Content-Length: {len(body)}\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
     )
     response = RawResponse()
     try:

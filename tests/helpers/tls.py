@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 class Tls:
     ca: Path
     server: ssl.SSLContext
+    certificate: Path
+    """With its private key, in PEM."""
 
 
 def make(folder: Path, *, expired: bool = False) -> Tls:
@@ -72,4 +74,4 @@ def make(folder: Path, *, expired: bool = False) -> Tls:
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(chain)
-    return Tls(ca, context)
+    return Tls(ca, context, chain)

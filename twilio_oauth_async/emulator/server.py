@@ -22,6 +22,7 @@ from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm, Signin
 from twilio_oauth_async.emulator.endpoints.token_issuer import TokenIssuer
 from twilio_oauth_async.emulator.faults.faults import Faults
 from twilio_oauth_async.emulator.messages.credentials import Accounts
+from twilio_oauth_async.emulator.messages.hosts import AllowedHosts
 from twilio_oauth_async.emulator.messages.journal import Journal
 from twilio_oauth_async.emulator.messages.response_formats import DateFormat, ErrorFormat, ResponseFormat
 from twilio_oauth_async.emulator.rules.authorization_server import AuthorizationServer
@@ -69,6 +70,9 @@ class Emulator(InProcessControl):
         dates: DateFormat = "rfc2822",
         signing_algorithm: Algorithm = "ES256",
         ssl_context: ssl.SSLContext | None = None,
+        hosts: Sequence[str] = (),
+        journal_size: int = 10_000,
+        journal_bytes: int = 32 << 20,
         seed: int | None = None,
         control_token: str | None = None,
     ) -> None:
@@ -101,13 +105,17 @@ class Emulator(InProcessControl):
             dates: format of dates: ``rfc2822`` or ``iso8601``.
             signing_algorithm: algorithm of the signatures of access and ID tokens.
             ssl_context: if given, the emulator serves HTTPS.
+            hosts: host names by which clients may reach an emulator that listens on loopback; addresses and names of
+                loopback are always accepted. All others get 421, because a website could send them (DNS rebinding).
+            journal_size: number of requests that `requests` keeps.
+            journal_bytes: bytes of the requests that `requests` keeps.
             seed: makes random values the same in each run, except signing keys, signatures and the pages' CSRF tokens.
             control_token: enables control over HTTP (see `control.http_routes`); requests send it as a Bearer token.
                 None: disabled.
 
         Raises:
-            ValueError: `public` and `client_secret` are both given, a redirect URI is not absolute, or `control_token`
-                contains characters that a Bearer token cannot have.
+            ValueError: `public` and `client_secret` are both given, a redirect URI is not absolute, a setting of the
+                policy is invalid, or `control_token` contains characters that a Bearer token cannot have.
         """
         if public and client_secret is not None:
             raise ValueError("a public app has no client_secret")
@@ -141,9 +149,10 @@ class Emulator(InProcessControl):
             token_issuer=TokenIssuer(server, keys, issuer, signing_algorithm),
             accounts=Accounts({account_sid: auth_token}),
             response_format=ResponseFormat(errors, dates),
-            journal=Journal(),
+            journal=Journal(journal_size, journal_bytes),
             faults=Faults(seed or 0),
             user_code_limit=UserCodeRateLimit(policy),
+            hosts=AllowedHosts(host, hosts),
             issuer=issuer,
             account_sid=account_sid,
             auth_token=auth_token,
@@ -153,7 +162,7 @@ class Emulator(InProcessControl):
         )
         super().__init__(backend)
         self._host, self._port, self._ssl_context = host, port, ssl_context
-        self._control = None if control_token is None else HttpControl(self, control_token)
+        self._control = None if control_token is None else HttpControl(self, control_token, backend.hosts)
         self._runner: web.AppRunner | None = None
 
     @classmethod

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn, cast
+from urllib.parse import parse_qsl
 
 _MAX_DEPTH = 64
 """Levels of nesting. No command needs more, and `json` fails to encode values that are nested much deeper."""
@@ -41,6 +42,33 @@ def read_object(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict) or not _is_encodable(cast("dict[str, Any]", content)):
         raise ControlError("the body must be a JSON object in UTF-8")
     return cast("dict[str, Any]", content)
+
+
+def read_form(body: bytes, schemas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the arguments in a form, converted to the types of `schemas`: a list has its items separated by spaces.
+
+    Raises:
+        ControlError: the body is not a form, or an argument is repeated.
+    """
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise ControlError("the body must be a form in UTF-8, or a JSON object") from None
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise ControlError("an argument of the form is repeated")
+    return {name: _from_text(value, schemas.get(name, {}).get("type")) for name, value in given.items()}
+
+
+def _from_text(value: str, kind: Any) -> Any:
+    if kind == "array":
+        return value.split()
+    if kind in {"integer", "number", "boolean"}:
+        try:
+            return json.loads(value, parse_constant=_reject_constant)
+        except ValueError:
+            return value  # the command says which type it expects
+    return value
 
 
 def _reject_constant(constant: str) -> NoReturn:
@@ -138,6 +166,7 @@ class Arguments:
         Raises:
             ControlError: a required argument is missing, or the command has no argument of a given name.
         """
+        self.command = command
         self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         allowed = (*required, *optional)
         if not self.given.keys() <= set(allowed):

@@ -153,8 +153,42 @@ METHODS: Mapping[str, _Method] = {
     "drop_response": _Method(Fault.drop_response, {}, group="connection"),
 }
 
+_SCHEMAS: Mapping[Read, dict[str, Any]] = {
+    anything: {},
+    flag: {"type": "boolean"},
+    integer: {"type": "integer"},
+    json_object: {"type": "object"},
+    not_negative: {"type": "number", "minimum": 0},
+    number: {"type": "number"},
+    text: {"type": "string"},
+    texts: {"type": "array", "items": {"type": "string"}},
+    _base64: {"type": "string", "contentEncoding": "base64"},
+    _byte_count: {"type": "integer", "minimum": 0, "maximum": _MAX_BYTES},
+    _date: {"type": "string", "format": "date-time"},
+    _headers: {"type": "object", "additionalProperties": {"type": "string"}},
+    _number_or_text: {"type": ["number", "string"]},
+}
+"""The JSON Schema of what each of these functions reads."""
+
 FAULT_MEMBERS = ("on", *METHODS)
 """Names of all members of a fault."""
+
+
+def fault_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema of each member of a fault."""
+    on = {"enum": sorted(get_args(Target))}
+    schemas: dict[str, dict[str, Any]] = {"on": {"anyOf": [on, {"type": "array", "items": on}]}}
+    for name, method in METHODS.items():
+        first = next(iter(method.parameters.values()), None)
+        forms = [] if first is None else [_SCHEMAS[first]]
+        if not method.whole:
+            parameters = {parameter: _SCHEMAS[read] for parameter, read in method.parameters.items()}
+            required = list(parameters)[: method.required]
+            forms.append({"type": "object", "properties": parameters, "required": required})
+            if not required:
+                forms.append({"const": True})
+        schemas[name] = {"anyOf": forms}
+    return schemas
 
 
 def fault_from_json(faults: Faults, members: Mapping[str, Any]) -> Fault:

@@ -1,38 +1,14 @@
 """Control over HTTP, for tests in other languages: `InProcessControl` as an API. Enabled only with a control token.
 
-Each request needs ``Authorization: Bearer <control token>``. Bodies of requests and responses are JSON objects; a
-command without arguments needs no body. These requests are not recorded in the journal, and no fault hits them.
-
-=========================== ===================================================== ===================================
-request                     arguments (? marks optional ones)                     response
-=========================== ===================================================== ===================================
-GET  /_control/                                                                   settings and state: base_url,
-                                                                                  issuer, account_sid, auth_token,
-                                                                                  client_sid, client_secret, users,
-                                                                                  policy, clock, device_codes
-GET  /_control/requests     ?endpoint=, for example poll                          requests, oldest first; secrets are
-                                                                                  replaced by their lengths
-GET  /_control/faults                                                             faults: id, fault, hits, unused
-POST /_control/approve      user_code, user?, scopes?
-POST /_control/deny         user_code
-POST /_control/expire       user_code
-POST /_control/revoke       token
-POST /_control/authorize    url, user?, approve?, scopes?                         location
-POST /_control/advance      seconds                                               clock; 409 if it is not virtual
-POST /_control/rotate_keys  keep?
-POST /_control/add_user     first_name, last_name, email                          sid
-POST /_control/add_app      name, public?, scopes?, audiences?, redirect_uris?    sid, secret
-POST /_control/add_api_key                                                        sid, secret
-POST /_control/add_fault    on?, and the methods of `Fault`: `fault_from_json`    id, fault
-POST /_control/remove_fault id
-POST /_control/poll_gaps    device_code?, interval?                               gaps, interval, polled_faster
-POST /_control/clear        only?: list of requests, faults; default: everything
-=========================== ===================================================== ===================================
+Each request needs ``Authorization: Bearer <control token>``. Bodies of requests and responses are JSON objects; a form
+(``application/x-www-form-urlencoded``) is accepted too, in which the items of a list are separated by spaces. A command
+without arguments needs no body. These requests are not recorded in the journal, and no fault hits them.
+``GET /_control/openapi.json`` describes the commands in OpenAPI 3.1, and docs/emulator.md in a table.
 
 ``user`` is the ``sid`` of a user. Durations are seconds. An error is ``{"error": message}`` with the status 400 (the
 request is not valid; the message says what is expected), 401 (the control token is missing or wrong), 404 (no such
 path, code, token, user or fault), 405, 409 (the code has expired or was already approved or denied; the clock is not
-virtual) or 413.
+virtual; the journal has forgotten requests) or 413.
 """
 
 from __future__ import annotations
@@ -43,20 +19,25 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from twilio_oauth_async.emulator.control.arguments import Arguments, ControlError, read_object
+from twilio_oauth_async.emulator.control.arguments import Arguments, ControlError, read_form, read_object
 from twilio_oauth_async.emulator.control.http_commands import COMMANDS
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
+from twilio_oauth_async.emulator.control.openapi import arguments_of, describe_api
 from twilio_oauth_async.emulator.endpoints.middleware import json_response
 from twilio_oauth_async.emulator.messages.credentials import BEARER_TOKEN, same_secret
+from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
+from twilio_oauth_async.emulator.messages.forms import FORM_TYPE
+from twilio_oauth_async.emulator.messages.hosts import AllowedHosts
 
 CONTROL_PATH = "/_control/"
+OPENAPI = "openapi.json"
 
 
 class HttpControl:
     """Runs the commands that are sent to `CONTROL_PATH`."""
 
-    def __init__(self, control: InProcessControl, token: str) -> None:
-        """Serve `control` to clients that send `token`.
+    def __init__(self, control: InProcessControl, token: str, hosts: AllowedHosts) -> None:
+        """Serve `control` to clients that send `token`, and that name one of `hosts`.
 
         Raises:
             ValueError: `token` contains characters that a Bearer token cannot have.
@@ -65,6 +46,7 @@ class HttpControl:
             raise ValueError("a control token can contain only letters, digits and -._~+/, and = at its end")
         self._control = control
         self._token = token
+        self._hosts = hosts
 
     def middleware(self) -> Middleware:
         """Return the middleware as an aiohttp function."""
@@ -79,10 +61,13 @@ class HttpControl:
 
     async def _respond(self, request: web.Request) -> web.Response:
         try:
+            self._hosts.check(request.headers.get("Host", ""))
             self._check_token(request)
             return json_response(await self._run(request))
         except ControlError as error:
             response = json_response({"error": str(error)}, status=error.status)
+        except ErrorResponse as error:
+            response = json_response({"error": error.description}, status=error.status)
         except web.HTTPRequestEntityTooLarge:
             response = json_response({"error": "the request is too large"}, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except web.RequestPayloadError:
@@ -100,13 +85,22 @@ class HttpControl:
 
     async def _run(self, request: web.Request) -> dict[str, Any]:
         name = _name(request)
+        if name == OPENAPI and request.method == "GET":
+            return describe_api(self._control.base_url, CONTROL_PATH)
         command = COMMANDS.get(name)
         if command is None:
             commands = ", ".join(f"{each.method} {CONTROL_PATH}{path}" for path, each in COMMANDS.items())
+            commands += f", GET {CONTROL_PATH}{OPENAPI}"
             raise ControlError(f"no such path; use {commands}", HTTPStatus.NOT_FOUND)
         if request.method != command.method:
             raise ControlError(f"method not allowed; use {command.method}", HTTPStatus.METHOD_NOT_ALLOWED)
-        given = dict(request.query) if command.method == "GET" else read_object(await request.read())
+        if command.method == "GET":
+            given: dict[str, Any] = dict(request.query)
+        else:
+            body = await request.read()
+            # curl -d sends JSON as a form, unless it is told otherwise.
+            is_form = request.content_type == FORM_TYPE and not body.lstrip().startswith(b"{")
+            given = read_form(body, arguments_of(name, command)) if is_form else read_object(body)
         arguments = Arguments(name or CONTROL_PATH, given, command.required, command.optional)
         return await command.run(self._control, arguments)
 

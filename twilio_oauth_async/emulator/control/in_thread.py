@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
 from twilio_oauth_async.emulator.control.properties import ServerProperties
 from twilio_oauth_async.emulator.endpoints.backend import Backend
-from twilio_oauth_async.emulator.rules.model import App, User
+from twilio_oauth_async.emulator.faults.fault import Fault
+from twilio_oauth_async.emulator.rules.model import App, Policy, User
 
 T = TypeVar("T")
 
@@ -106,20 +108,46 @@ class EmulatorThread(ServerProperties):
         """As `Emulator.revoke`."""
         self._wait(self._control.revoke(token))
 
+    def revoke_user(self, user: User | None = None) -> int:
+        """As `Emulator.revoke_user`."""
+        return self._wait(self._control.revoke_user(user))
+
+    def expire_access_tokens(self) -> int:
+        """As `Emulator.expire_access_tokens`."""
+        return self._wait(self._control.expire_access_tokens())
+
+    def fail_refreshes(self, count: int = 1, *, error: str = "invalid_grant") -> Fault:
+        """As `Emulator.fail_refreshes`."""
+        return self.call(self._control.fail_refreshes, count, error=error)
+
+    def introspect(self, token: str) -> dict[str, Any]:
+        """As `Emulator.introspect`."""
+        return self.call(self._control.introspect, token)
+
+    def set_policy(self, **settings: Any) -> Policy:
+        """As `Emulator.set_policy`."""
+        return self.call(self._control.set_policy, **settings)
+
     def authorize(
         self, url: str, user: User | None = None, *, approve: bool = True, scopes: Iterable[str] | None = None
     ) -> str:
         """As `Emulator.authorize`."""
         return self._wait(self._control.authorize(url, user, approve=approve, scopes=scopes))
 
-    def add_user(self, first_name: str, last_name: str, email: str) -> User:
+    def load_seed(self, seed: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+        """As `Emulator.load_seed`."""
+        self.call(self._control.load_seed, seed)
+
+    def add_user(self, first_name: str, last_name: str, email: str, *, sid: str | None = None) -> User:
         """As `Emulator.add_user`."""
-        return self.call(self._control.add_user, first_name, last_name, email)
+        return self.call(self._control.add_user, first_name, last_name, email, sid=sid)
 
     def add_app(
         self,
         name: str,
         *,
+        sid: str | None = None,
+        secret: str | None = None,
         public: bool = False,
         scopes: Iterable[str] | None = None,
         audiences: Iterable[str] | None = None,
@@ -127,7 +155,7 @@ class EmulatorThread(ServerProperties):
     ) -> App:
         """As `Emulator.add_app`."""
         options: dict[str, Any] = {"scopes": scopes, "audiences": audiences, "redirect_uris": redirect_uris}
-        return self.call(self._control.add_app, name, public=public, **options)
+        return self.call(self._control.add_app, name, sid=sid, secret=secret, public=public, **options)
 
     def add_api_key(self) -> tuple[str, str]:
         """As `Emulator.add_api_key`."""

@@ -7,7 +7,7 @@ from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH
 from twilio_oauth_async.emulator.faults.faults import Faults
 from twilio_oauth_async.emulator.messages.journal import Journal
-from twilio_oauth_async.emulator.rules.model import Policy, User
+from twilio_oauth_async.emulator.rules.model import DeviceCode, Policy, User
 
 
 class ServerProperties:
@@ -78,8 +78,13 @@ class ServerProperties:
         return self._backend.server.policy
 
     @property
+    def scope_texts(self) -> dict[str, str]:
+        """What each scope allows, as the pages say it; for scopes without a text they name the scope."""
+        return self._backend.scope_texts
+
+    @property
     def requests(self) -> Journal:
-        """The recorded requests, oldest first. The newest 10,000 are kept, until `clear`."""
+        """The newest of the recorded requests, oldest first; `journal_size` and `journal_bytes` limit them."""
         return self._backend.journal
 
     @property
@@ -88,9 +93,14 @@ class ServerProperties:
         return self._backend.faults
 
     @property
+    def device_codes(self) -> tuple[DeviceCode, ...]:
+        """The device codes that can still be approved, oldest first. Reads every stored code."""
+        return tuple(self._backend.server.devices.pending(self._backend.now()))
+
+    @property
     def pending_device_codes(self) -> int:
         """Number of device codes that can still be approved. Reads every stored code."""
-        return self._backend.server.devices.count_pending(self._backend.now())
+        return len(self.device_codes)
 
     @property
     def remembered_device_codes(self) -> int:

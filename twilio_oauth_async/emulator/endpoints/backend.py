@@ -12,6 +12,7 @@ from twilio_oauth_async.emulator.endpoints.token_issuer import TokenIssuer
 from twilio_oauth_async.emulator.faults.faults import Faults
 from twilio_oauth_async.emulator.messages.credentials import Accounts
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
+from twilio_oauth_async.emulator.messages.hosts import AllowedHosts
 from twilio_oauth_async.emulator.messages.journal import Journal
 from twilio_oauth_async.emulator.messages.response_formats import ResponseFormat
 from twilio_oauth_async.emulator.rules.authorization_server import AuthorizationServer
@@ -32,6 +33,7 @@ class Backend:
     journal: Journal
     faults: Faults
     user_code_limit: UserCodeRateLimit
+    hosts: AllowedHosts
     issuer: str
     account_sid: str
     auth_token: str = field(repr=False)
@@ -39,6 +41,8 @@ class Backend:
     """The app that exists from the start."""
     default_user: User
     """The user who approves if no other user is given; the owner of the account."""
+    scope_texts: dict[str, str] = field(factory=dict[str, str])
+    """What each scope allows in words, beside the scopes of OpenID Connect."""
     csrf_key: bytes = field(repr=False)
     """Key of the CSRF tokens in the pages' forms."""
     base_url: str = ""

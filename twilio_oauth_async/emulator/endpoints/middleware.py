@@ -104,7 +104,7 @@ class EndpointMiddleware:
 
     async def _read_body(self, request: web.Request, record: RecordedRequest) -> web.HTTPException | None:
         try:
-            record.body = await request.read()
+            self._backend.journal.add_body(record, await request.read())
         except web.HTTPException as problem:  # too large
             return problem
         except web.RequestPayloadError:  # the body does not match its Content-Encoding
@@ -126,6 +126,7 @@ class EndpointMiddleware:
         self, request: web.Request, handler: AnyHandler, record: RecordedRequest, problem: web.HTTPException | None
     ) -> web.Response:
         try:
+            self._backend.hosts.check(request.headers.get("Host", ""))
             if problem is not None:
                 raise problem
             response = await handler(request)

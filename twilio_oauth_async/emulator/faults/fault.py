@@ -135,6 +135,8 @@ class Fault:
     def error(self, code: str, *, status: int = 400, description: str = "Emulated fault.") -> Self:
         """Send an OAuth error response. Example of repeated ``slow_down``: ``times(20).error("slow_down")``."""
         checks.final_status(status)
+        if not code:
+            raise ValueError("code must not be empty")
         self.plan.processed = False
         return self._replace(
             f"error({code!r})", lambda response_format: responses.error(response_format, code, status, description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -109,26 +110,67 @@ class RecordedRequest:
         }
 
 
-class Journal(Sequence[RecordedRequest]):
-    """Requests in the order in which they were received. At most `limit` are kept; the oldest are deleted."""
+class ForgottenRequestsError(RuntimeError):
+    """A question about all requests cannot be answered, because the journal has forgotten the oldest ones."""
 
-    def __init__(self, limit: int = 10_000) -> None:
-        self._requests: deque[RecordedRequest] = deque(maxlen=limit)
+
+class Journal(Sequence[RecordedRequest]):
+    """Requests in the order in which they were received. Beyond a number or size, the oldest are forgotten."""
+
+    def __init__(self, max_requests: int = 10_000, max_bytes: int = 32 << 20) -> None:
+        """Create an empty journal.
+
+        Args:
+            max_requests: number of requests that are kept.
+            max_bytes: bytes of the requests that are kept, as they were received. The newest one is always kept.
+        """
+        self._max_requests, self._max_bytes = max_requests, max_bytes
+        self._requests: deque[RecordedRequest] = deque()
+        self._sizes: dict[RecordedRequest, int] = {}
+        self._bytes = 0
+        self.forgotten: int = 0
+        """Number of requests that were received and are not kept any more, since the start or the last `clear`."""
 
     def add(self, request: RecordedRequest) -> None:
-        """Append `request`."""
+        """Append `request`, whose body is not read yet."""
         self._requests.append(request)
+        headers = sum(len(name) + len(value) for name, value in request.headers.items())
+        self._add_size(request, len(request.path) + headers)
+
+    def add_body(self, request: RecordedRequest, body: bytes) -> None:
+        """Set the body of `request`, which was added before."""
+        request.body = body
+        if request in self._sizes:  # it is not forgotten yet
+            self._add_size(request, len(body))
 
     def clear(self) -> None:
         """Delete all requests."""
         self._requests.clear()
+        self._sizes.clear()
+        self._bytes = self.forgotten = 0
+
+    def _add_size(self, request: RecordedRequest, size: int) -> None:
+        self._sizes[request] = self._sizes.get(request, 0) + size
+        self._bytes += size
+        while len(self._requests) > min(self._max_requests, 1 if self._bytes > self._max_bytes else math.inf):
+            self._bytes -= self._sizes.pop(self._requests.popleft())
+            self.forgotten += 1
 
     def to(self, endpoint: str) -> list[RecordedRequest]:
         """Return the requests to one endpoint or of one kind, for example ``token`` or ``refresh``."""
         return [request for request in self._requests if endpoint in {request.endpoint, request.kind}]
 
     def poll_gaps(self, device_code: str | None = None) -> list[float]:
-        """Return the seconds between successive polls of `device_code`, or of each device code if it is None."""
+        """Return the seconds between successive polls of `device_code`, or of each device code if it is None.
+
+        Raises:
+            ForgottenRequestsError: the oldest requests are not kept any more, so gaps would be missing.
+        """
+        if self.forgotten:
+            raise ForgottenRequestsError(
+                f"the journal has forgotten the {self.forgotten} oldest requests, so not all gaps are known; "
+                "clear it earlier, or give the emulator a larger journal_size and journal_bytes"
+            )
         last: dict[str, float] = {}
         gaps: list[float] = []
         for request in self.to("poll"):
@@ -141,7 +183,11 @@ class Journal(Sequence[RecordedRequest]):
         return gaps
 
     def polled_faster_than(self, interval: float, device_code: str | None = None) -> bool:
-        """Whether two successive polls of one device code were less than `interval` seconds apart (see `poll_gaps`)."""
+        """Whether two successive polls of one device code were less than `interval` seconds apart.
+
+        Raises:
+            ForgottenRequestsError: as `poll_gaps`.
+        """
         # Tolerance for rounding: times are floating-point numbers.
         return any(gap < interval - 1e-6 for gap in self.poll_gaps(device_code))
 
@@ -161,4 +207,5 @@ class Journal(Sequence[RecordedRequest]):
         return len(self._requests)
 
     def __repr__(self) -> str:
-        return f"<Journal of {len(self)} requests>"
+        forgotten = f", {self.forgotten} older ones forgotten" if self.forgotten else ""
+        return f"<Journal of {len(self)} requests{forgotten}>"

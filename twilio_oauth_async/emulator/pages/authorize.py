@@ -43,7 +43,7 @@ class AuthorizePages:
             action=AUTHORIZE_CONSENT_PATH,
             hidden=("request_id", pending.id),
             app_name=pending.app.name,
-            permissions=permissions(pending.scopes, pending.audiences),
+            permissions=permissions(pending.scopes, pending.audiences, self._backend.scope_texts),
             started=time_of_day(now.wall),
             expires=f"You can decide until {time_of_day(now.wall, pending.expires_at - now.seconds)}.",
             host=request.host,

@@ -5,7 +5,7 @@ The sign-in site and the chats say the same. The emulator has a copy, because it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,10 +23,11 @@ _PERMISSIONS: Final = {
 }
 
 
-def permissions(scopes: Iterable[str], audiences: Iterable[str]) -> list[str]:
-    """Return in words what each scope and each audience allows."""
+def permissions(scopes: Iterable[str], audiences: Iterable[str], texts: Mapping[str, str]) -> list[str]:
+    """Return in words what each scope and each audience allows; `texts` has the words of more scopes."""
+    known = {**_PERMISSIONS, **texts}
     return [
-        *(_PERMISSIONS.get(scope, f"use the permission {scope}") for scope in scopes),
+        *(known.get(scope, f"use the permission {scope}") for scope in scopes),
         *(f"use the API {audience}" for audience in audiences),
     ]
 

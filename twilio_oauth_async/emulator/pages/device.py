@@ -53,7 +53,7 @@ class DevicePages:
             action=CONSENT_PATH,
             app_name=found.app.name,
             user_code=found.user_code,
-            permissions=permissions(found.requested_scopes, found.audiences),
+            permissions=permissions(found.requested_scopes, found.audiences, self._backend.scope_texts),
             started=time_of_day(found.requested_on),
             expires=f"The code expires at {time_of_day(now.wall, found.expires_at - now.seconds)}.",
             host=request.host,

@@ -37,12 +37,13 @@ class DeviceCodes:
         """Return the number of stored codes, including expired ones that are not deleted yet."""
         return len(self._by_device_code)
 
-    def count_pending(self, now: Now) -> int:
-        """Return the number of codes that can still be approved. Reads every stored code."""
-        return sum(
-            entry.decision is Decision.PENDING and entry.expires_at > now.seconds
+    def pending(self, now: Now) -> list[DeviceCode]:
+        """Return the codes that can still be approved, oldest first. Reads every stored code."""
+        return [
+            entry
             for entry in self._by_device_code.values()
-        )
+            if entry.decision is Decision.PENDING and entry.expires_at > now.seconds
+        ]
 
     def issue(self, app: App, scopes: tuple[str, ...], audiences: tuple[str, ...], now: Now) -> DeviceCode:
         """Return a new pending code for `app`."""

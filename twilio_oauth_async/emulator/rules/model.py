@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from attrs import define, field, frozen
+from attrs import Attribute, define, field, frozen
 
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_MAX_SECONDS = 1e9
+"""About 30 years. Dates of tokens must stay before the year 9999."""
 
 
 @frozen
@@ -24,28 +26,51 @@ class Now:
     """Wall clock, aware UTC: for the dates in tokens and responses."""
 
 
+def _seconds(_: Policy, attribute: Attribute[float], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_SECONDS:
+        raise ValueError(f"{attribute.name} must be a positive number of seconds")
+
+
+def _whole_number(_: Policy, attribute: Attribute[int], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _MAX_SECONDS:
+        raise ValueError(f"{attribute.name} must be a positive integer")
+
+
+def _true_or_false(_: Policy, attribute: Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{attribute.name} must be true or false")  # noqa: TRY004 - as for the other settings
+
+
+def _name(_: Policy, attribute: Attribute[str], value: object) -> None:
+    if not isinstance(value, str) or not value.isprintable() or not value:
+        raise ValueError(f"{attribute.name} must be a string")
+
+
 @define(kw_only=True)
 class Policy:
-    """Settings of the server. They can be changed while it runs; issued codes and tokens keep their lifetimes."""
+    """Settings of the server. They can be changed while it runs; issued codes and tokens keep their lifetimes.
 
-    interval: int = 5
+    An invalid value raises `ValueError`, also when it is set later.
+    """
+
+    interval: int = field(default=5, validator=_whole_number)
     """Minimum seconds between two polls."""
-    expires_in: int = 299
+    expires_in: int = field(default=299, validator=_whole_number)
     """Lifetime of a device code in seconds."""
-    access_token_lifetime: float = 3600.0
-    refresh_token_lifetime: float = 30 * 86400.0
-    authorization_code_lifetime: float = 300.0
-    rotate_refresh_tokens: bool = True
+    access_token_lifetime: float = field(default=3600.0, validator=_seconds)
+    refresh_token_lifetime: float = field(default=30 * 86400.0, validator=_seconds)
+    authorization_code_lifetime: float = field(default=300.0, validator=_seconds)
+    rotate_refresh_tokens: bool = field(default=True, validator=_true_or_false)
     """Whether each refresh returns a new refresh token and invalidates the old one (RFC 9700 4.14.2)."""
-    device_grant_type: str = DEVICE_CODE_GRANT
+    device_grant_type: str = field(default=DEVICE_CODE_GRANT, validator=_name)
     """The ``GrantType`` of the device grant."""
-    pkce_required: bool = True
+    pkce_required: bool = field(default=True, validator=_true_or_false)
     """Whether confidential apps need PKCE too (RFC 9700 2.1.1). Public apps always need it."""
-    guess_limit: int = 10
+    guess_limit: int = field(default=10, validator=_whole_number)
     """Wrong user codes that one client may enter within `guess_window` (RFC 8628 5.1)."""
-    guess_window: float = 60.0
+    guess_window: float = field(default=60.0, validator=_seconds)
     """Seconds."""
-    device_secret_required: bool = False
+    device_secret_required: bool = field(default=False, validator=_true_or_false)
     """Whether a confidential app must send its secret in the device grant too.
 
     False by default, because RFC 8628 5.6 treats software on a device as a public client. A secret that is sent is
@@ -168,6 +193,8 @@ class IssuedToken:
 
     grant: Grant
     scopes: tuple[str, ...]
+    issued_on: datetime
+    """UTC."""
     expires_at: float
     used: bool = False
     """Whether this refresh token was replaced by rotation."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections import Counter
 from datetime import datetime
+from typing import Literal
 
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.rules.ids import Ids
 from twilio_oauth_async.emulator.rules.model import App, Grant, IssuedToken, Now, Policy, User
+
+TokenKind = Literal["access", "refresh"]
+TokenState = Literal["valid", "replaced", "expired", "revoked"]
+"""``replaced``: a refresh token that rotation has replaced."""
 
 
 class Tokens:
@@ -51,14 +57,16 @@ class Tokens:
 
     def add_access_token(self, token: str, grant: Grant, scopes: tuple[str, ...], now: Now) -> None:
         """Store `token`; it is valid for the lifetime that the policy sets."""
-        issued = IssuedToken(grant=grant, scopes=scopes, expires_at=now.seconds + self._policy.access_token_lifetime)
+        expires_at = now.seconds + self._policy.access_token_lifetime
+        issued = IssuedToken(grant=grant, scopes=scopes, issued_on=now.wall, expires_at=expires_at)
         self._add(self._access, token, issued)
 
     def issue_refresh_token(self, grant: Grant, now: Now) -> str:
         """Return a new refresh token of `grant`."""
         token = self._ids.text(48)
         expires_at = now.seconds + self._policy.refresh_token_lifetime
-        self._add(self._refresh, token, IssuedToken(grant=grant, scopes=grant.scopes, expires_at=expires_at))
+        issued = IssuedToken(grant=grant, scopes=grant.scopes, issued_on=now.wall, expires_at=expires_at)
+        self._add(self._refresh, token, issued)
         return token
 
     def requires_secret(self, refresh_token: str) -> bool:
@@ -104,9 +112,35 @@ class Tokens:
         """Return the data of an access token, or None if it is unknown, expired or revoked."""
         self.delete_expired(now)
         issued = self._access.get(_digest(token))
-        if issued is None or issued.revoked or issued.grant.revoked or issued.expires_at <= now.seconds:
-            return None
-        return issued
+        return issued if issued is not None and _state(issued, now) == "valid" else None
+
+    def find_refresh_token(self, token: str, now: Now) -> IssuedToken | None:
+        """Return the data of a refresh token, or None if it cannot be used: unknown, replaced, expired or revoked."""
+        self.delete_expired(now)
+        issued = self._refresh.get(_digest(token))
+        return issued if issued is not None and _state(issued, now) == "valid" else None
+
+    def count(self, now: Now) -> dict[TokenKind, dict[TokenState, int]]:
+        """Return the number of tokens by kind and state. Reads every stored token; expired ones are soon deleted."""
+        return {
+            "access": dict(Counter(_state(issued, now) for issued in self._access.values())),
+            "refresh": dict(Counter(_state(issued, now) for issued in self._refresh.values())),
+        }
+
+    def expire_access_tokens(self, now: Now) -> int:
+        """Make all access tokens expire now, and return the number of those that were valid."""
+        valid = [issued for issued in self._access.values() if _state(issued, now) == "valid"]
+        for issued in valid:
+            issued.expires_at = now.seconds
+        return len(valid)
+
+    def revoke_user(self, user: User) -> int:
+        """Revoke all grants of `user`, and return the number of those that were not revoked."""
+        grants = {issued.grant for tokens in (self._access, self._refresh) for issued in tokens.values()}
+        revoked = [grant for grant in grants if grant.user is user and not grant.revoked]
+        for grant in revoked:
+            grant.revoked = True
+        return len(revoked)
 
     def grant_of(self, token: str) -> Grant | None:
         """Return the grant of an access or refresh token, even if the token or grant is revoked; None if unknown."""
@@ -144,6 +178,14 @@ class Tokens:
         digest = _digest(token)
         tokens[digest] = issued
         heapq.heappush(self._deletions, (issued.expires_at, digest))
+
+
+def _state(issued: IssuedToken, now: Now) -> TokenState:
+    if issued.revoked or issued.grant.revoked:
+        return "revoked"
+    if issued.expires_at <= now.seconds:
+        return "expired"
+    return "replaced" if issued.used else "valid"
 
 
 def _digest(token: str) -> bytes:
