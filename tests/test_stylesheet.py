@@ -1,4 +1,4 @@
-"""The stylesheet that the sign-in site and the emulator share: it has what their pages use, and nothing else."""
+"""The stylesheets of the sign-in site and the emulator: they have what their pages use, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "twilio_oauth_async"
-STYLESHEET = re.sub(r"/\*.*?\*/", "", (PACKAGE / "stylesheets" / "pages.css").read_text("utf-8"), flags=re.DOTALL)
+STYLESHEETS = [PACKAGE / "stylesheets" / "pages.css", PACKAGE / "emulator" / "pages" / "overview.css"]
+STYLESHEET = re.sub(r"/\*.*?\*/", "", "".join(path.read_text("utf-8") for path in STYLESHEETS), flags=re.DOTALL)
 TEMPLATES = [*(PACKAGE / "web" / "templates").glob("*.html"), *(PACKAGE / "emulator" / "pages").glob("*.html")]
 STATES = {"approved", "denied", "cancelled", "expired", "failed", "unavailable"}
 """Classes of icons: the states of a sign-in. Some have the colour of `icon`."""

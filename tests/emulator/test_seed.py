@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.emulator_caller import Caller
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.emulator.control import seed as module
 
@@ -61,19 +60,6 @@ def test_seed_replaces_the_first_app_and_user_and_adds_the_others(tmp_path: Path
     path.write_text(json.dumps(content) if kind == "json" else TOML)
     emulator.load_seed(content if kind == "content" else str(path))
     check(emulator)
-
-
-@pytest.mark.asyncio
-async def test_texts_of_scopes_are_on_the_page(caller: Caller) -> None:
-    caller.emulator.load_seed({"scopes": {"messages.read": "read your <messages>"}})
-    code = await caller.device_code("messages.read", "other")
-    async with caller.http.get(caller.emulator.activation_url) as response:
-        csrf = (await response.text()).partition('name="csrf" value="')[2].partition('"')[0]
-    form = {"csrf": csrf, "user_code": code["user_code"]}
-    async with caller.http.post(caller.emulator.activation_url, data=form) as response:
-        page = await response.text()
-    assert "read your &lt;messages&gt;" in page
-    assert "use the permission other" in page
 
 
 def test_empty_seed_changes_nothing() -> None:

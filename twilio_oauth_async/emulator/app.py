@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from twilio_oauth_async.emulator.control.http_routes import HttpControl
+from twilio_oauth_async.emulator.control.overview import Overview
 from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.middleware import EndpointMiddleware, Handler
 from twilio_oauth_async.emulator.endpoints.v1 import ACTIVATE_PATH, Api
@@ -20,8 +21,8 @@ from twilio_oauth_async.emulator.pages.rendering import STYLESHEET_PATH, error_p
 _MAX_REQUEST_BYTES = 64 * 1024
 
 
-def build_app(backend: Backend, control: HttpControl | None = None) -> web.Application:
-    """Return the application that serves `backend`, and `control` if it is given."""
+def build_app(backend: Backend, overview: Overview, control: HttpControl | None = None) -> web.Application:
+    """Return the application that serves `backend`, `overview`, and `control` if it is given."""
     csrf = CsrfProtection(backend.csrf_key)
     api, api_v2 = Api(backend), ApiV2(backend)
     device, authorize = DevicePages(backend, csrf), AuthorizePages(backend, csrf)
@@ -48,8 +49,12 @@ def build_app(backend: Backend, control: HttpControl | None = None) -> web.Appli
     endpoints = {path: endpoint for _, endpoint, _, paths in routes for path in paths}
     endpoint_middleware = EndpointMiddleware(backend, lambda path: endpoints.get(path, ""), error_page)
     app = web.Application(
-        # Control is first: its requests are not recorded in the journal and not hit by faults.
-        middlewares=[*([] if control is None else [control.middleware()]), endpoint_middleware.middleware()],
+        # Control and the overview are first: their requests are not recorded in the journal and not hit by faults.
+        middlewares=[
+            *([] if control is None else [control.middleware()]),
+            overview.middleware(),
+            endpoint_middleware.middleware(),
+        ],
         client_max_size=_MAX_REQUEST_BYTES,
         # By default, aiohttp takes over the debug mode of the event loop. Responses would then contain tracebacks.
         handler_args={"debug": False, "logger": _http_logger()},

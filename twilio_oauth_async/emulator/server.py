@@ -16,6 +16,7 @@ from twilio_oauth_async.emulator.app import build_app
 from twilio_oauth_async.emulator.control.http_routes import CONTROL_PATH, HttpControl
 from twilio_oauth_async.emulator.control.in_process import InProcessControl
 from twilio_oauth_async.emulator.control.in_thread import EmulatorThread
+from twilio_oauth_async.emulator.control.overview import Overview
 from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.date_header import use_clock
 from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm, SigningKeys
@@ -163,6 +164,7 @@ class Emulator(InProcessControl):
         super().__init__(backend)
         self._host, self._port, self._ssl_context = host, port, ssl_context
         self._control = None if control_token is None else HttpControl(self, control_token, backend.hosts)
+        self._overview = Overview(self, backend, control_token)
         self._runner: web.AppRunner | None = None
 
     @classmethod
@@ -184,7 +186,9 @@ class Emulator(InProcessControl):
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
         self._backend.closing = asyncio.Event()  # a new one: an event is bound to one event loop
-        runner = web.AppRunner(build_app(self._backend, self._control), access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            build_app(self._backend, self._overview, self._control), access_log=None, shutdown_timeout=0.1
+        )
         await runner.setup()
         assert runner.server is not None
         use_clock(runner.server, self._backend.clock)

@@ -17,11 +17,12 @@ from twilio_oauth_async.emulator.pages.consent_texts import WARNING
 STYLESHEET_PATH = "/assets/pages.css"
 
 
-def _headers(form_target: str = "") -> dict[str, str]:
+def _headers(form_target: str = "", *, scripts: bool = False) -> dict[str, str]:
     form_action = f"form-action 'self' {form_target}".rstrip()
+    own_scripts = "script-src 'self'; connect-src 'self'; " if scripts else ""
     return {
-        # No inline styles, no resources from other sites, no scripts, and no framing of a page with an Approve button.
-        "Content-Security-Policy": f"default-src 'none'; style-src 'self'; img-src data:; {form_action}; "
+        # No inline styles and scripts, no resources from other sites, and no framing of a page with an Approve button.
+        "Content-Security-Policy": f"default-src 'none'; style-src 'self'; img-src data:; {own_scripts}{form_action}; "
         "base-uri 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
@@ -47,10 +48,16 @@ def _stylesheet() -> bytes:
     return resources.files("twilio_oauth_async").joinpath("stylesheets", "pages.css").read_bytes()
 
 
-def render(template: str, *, status: int = 200, form_target: str = "", **values: Any) -> web.Response:
-    """Return the page `template`, filled with `values`. Its forms can be sent only to this server or `form_target`."""
+def render(
+    template: str, *, status: int = 200, form_target: str = "", scripts: bool = False, **values: Any
+) -> web.Response:
+    """Return the page `template`, filled with `values`.
+
+    Its forms can be sent only to this server or `form_target`. It can use scripts of this server if `scripts` is set.
+    """
     text = _templates().get_template(template).render(stylesheet=STYLESHEET_PATH, warning=WARNING, **values)
-    return web.Response(text=text, status=status, content_type="text/html", headers=_headers(form_target))
+    headers = _headers(form_target, scripts=scripts)
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
 
 
 def redirect(location: str, status: HTTPStatus = HTTPStatus.SEE_OTHER) -> web.Response:
@@ -73,3 +80,9 @@ def error_page(request: web.Request, error: ErrorResponse) -> web.Response:  # n
 async def stylesheet(request: web.Request) -> web.Response:  # noqa: ARG001 - signature of a handler
     """``GET /assets/pages.css``: the stylesheet of all pages."""
     return web.Response(body=_stylesheet(), content_type="text/css", charset="utf-8", headers=_headers())
+
+
+def asset(name: str, content_type: str) -> web.Response:
+    """Return a file that lies beside the templates."""
+    body = resources.files("twilio_oauth_async.emulator").joinpath("pages", name).read_bytes()
+    return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_headers())
