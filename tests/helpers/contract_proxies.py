@@ -128,6 +128,8 @@ class RfcProxy(Proxy):
         # The emulator's revocation endpoint follows RFC 7009, so the request is forwarded as it is.
         client = {name: request.headers[name] for name in ("Authorization",) if name in request.headers}
         status, body, headers = await self.forward("POST", "/oauth2/revoke", await form_of(request), client)
+        if body is None:
+            return web.Response(status=status, headers=headers)  # RFC 7009 2.2: the client ignores the body
         return web.json_response(body, status=status, headers=headers)
 
     async def _post(self, path: str, request: web.Request) -> tuple[int, Any, dict[str, str]]:
