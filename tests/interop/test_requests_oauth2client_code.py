@@ -67,7 +67,9 @@ def v2(discover, emulator):
 
 
 async def sign_in(client, emulator, *, approve=True, **changes):
-    request = client.authorization_request(scope=SCOPE)
+    # RFC 9207 2.4: if the metadata says so, each response must have `iss`. The client leaves that to its caller.
+    has_issuer = client.authorization_response_iss_parameter_supported
+    request = client.authorization_request(scope=SCOPE, authorization_response_iss_parameter_supported=has_issuer)
     response = request.validate_callback(await emulator.authorize(request.uri, approve=approve))
     return await asyncio.to_thread(client.authorization_code, response, **changes)
 
@@ -92,7 +94,7 @@ async def test_authorization_code_of_v2_signs_in_and_refreshes_by_itself(emulato
     It refreshes before a request if its token expires soon; it reads the real clock.
     """
     client = await v2()
-    assert client.authorization_response_iss_parameter_supported  # RFC 9207: `validate_callback` requires it
+    assert client.authorization_response_iss_parameter_supported
     token = await sign_in(client, emulator, validate=False)
     auth = OAuth2AccessTokenAuth(client, token, leeway=4000)
     user = await asyncio.to_thread(http.get, emulator.base_url + "/v1/userinfo", auth=auth)
