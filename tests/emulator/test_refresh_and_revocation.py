@@ -100,6 +100,30 @@ async def test_revocation_requires_client_or_account_credentials(
     assert (await caller.call("POST", "/oauth2/revoke", filled, authorization=authorization))[0] == status
 
 
+@pytest.mark.parametrize(
+    ("password", "status"),
+    [("a+b%3Ac%252F%26", 200), ("a%20b:c%252F&", 200), ("a b:c%2F&", 401), ("%FF", 401), ("", 401)],
+)
+async def test_revocation_form_decodes_the_basic_credentials_of_a_client(
+    clock: VirtualClock, password: str, status: int
+) -> None:
+    """RFC 6749 2.3.1 and appendix B."""
+    async with Emulator(clock=clock, client_secret="a b:c%2F&") as emulator, aiohttp.ClientSession() as http:
+        authorization = aiohttp.encode_basic_auth(emulator.client_sid, password)
+        form = {"token": "unknown"}
+        response = await Caller(emulator, http).call("POST", "/oauth2/revoke", form, authorization=authorization)
+        assert response[0] == status
+
+
+async def test_public_client_revokes_with_an_empty_basic_password(clock: VirtualClock) -> None:
+    """RFC 6749 2.3.1: an empty secret is the same as none. Some clients send one."""
+    async with Emulator(clock=clock, public=True) as emulator, aiohttp.ClientSession() as http:
+        authorization = aiohttp.encode_basic_auth(emulator.client_sid, "")
+        form = {"token": "unknown"}
+        response = await Caller(emulator, http).call("POST", "/oauth2/revoke", form, authorization=authorization)
+        assert response[0] == 200
+
+
 async def test_emulator_revoke_ends_the_grant(caller: Caller) -> None:
     token = await caller.sign_in()
     await caller.emulator.revoke(token["refresh_token"])

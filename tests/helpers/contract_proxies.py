@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from tests.helpers import contract_names as names
+from tests.helpers.client_secret_basic import ClientAuthenticationError, client_in_form
 from twilio_oauth_async.emulator import Emulator
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -58,7 +59,9 @@ async def form_of(request: web.Request) -> names.Pairs:
 class RfcProxy(Proxy):
     """An authorization server with the names of the RFCs, in front of the emulator's v1 API.
 
-    It adds the account's Basic credentials, which the RFCs do not have.
+    It adds the account's Basic credentials, which the RFCs do not have. A client may use ``client_secret_basic``,
+    ``client_secret_post`` or no secret. The device authorization endpoint of the contract has no parameter for the
+    secret, so a wrong secret fails only at the token endpoint.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -91,6 +94,7 @@ class RfcProxy(Proxy):
         }
         algorithms = document["id_token_signing_alg_values_supported"]
         document["id_token_signing_alg_values_supported"] = [names.ALGORITHMS[name] for name in algorithms]
+        document["token_endpoint_auth_methods_supported"] = ["client_secret_basic", "client_secret_post", "none"]
         return web.json_response(document)
 
     async def jwks(self, _: web.Request) -> web.Response:
@@ -121,11 +125,19 @@ class RfcProxy(Proxy):
         return web.json_response(names.renamed(body, names.USER), status=status, headers=headers)
 
     async def revoke(self, request: web.Request) -> web.Response:
-        status, body, headers = await self.forward("POST", "/oauth2/revoke", await form_of(request), {})
+        # The emulator's revocation endpoint follows RFC 7009, so the request is forwarded as it is.
+        client = {name: request.headers[name] for name in ("Authorization",) if name in request.headers}
+        status, body, headers = await self.forward("POST", "/oauth2/revoke", await form_of(request), client)
+        if body is None:
+            return web.Response(status=status, headers=headers)  # RFC 7009 2.2: the client ignores the body
         return web.json_response(body, status=status, headers=headers)
 
     async def _post(self, path: str, request: web.Request) -> tuple[int, Any, dict[str, str]]:
-        return await self.forward("POST", path, names.to_contract(await form_of(request)), self._account)
+        try:
+            form = client_in_form(request.headers.get("Authorization"), await form_of(request))
+        except ClientAuthenticationError as error:
+            return error.status, error.body, error.headers
+        return await self.forward("POST", path, names.to_contract(form), self._account)
 
 
 class ContractProxy(Proxy):

@@ -7,13 +7,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
+
+from tests.helpers.virtual_sleep import VirtualSleep
 
 SCRIPTS = Path(__file__).parents[1] / "interop"
 REQUIRED = os.environ.get("TWILIO_OAUTH_REQUIRE_NODE") == "1"
@@ -66,6 +68,21 @@ class Script:
     def reply(self, value: Any = None) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(value).encode() + b"\n")
+
+    async def result(
+        self, user: Callable[[dict[str, Any]], Awaitable[Any]], sleep: VirtualSleep | None = None
+    ) -> dict[str, Any]:
+        """Reply to messages until the script reports its result: its waits go to `sleep`, other messages to `user`."""
+        while True:
+            message = await self.receive()
+            if {"done", "failed"} & set(message):
+                self.reply()
+                return message
+            if "wait" in message and sleep is not None:
+                await sleep.wait(message["wait"])
+                self.reply()
+            else:
+                self.reply(await user(message))
 
 
 @asynccontextmanager

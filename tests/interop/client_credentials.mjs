@@ -7,7 +7,7 @@ await reportResult(async () => {
   const response = await oauth.clientCredentialsGrantRequest(
     as,
     client,
-    options.basic ? oauth.ClientSecretBasic(options.clientSecret) : authentication,
+    authentication,
     new URLSearchParams({ scope: options.scope }),
     http,
   )

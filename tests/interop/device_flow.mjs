@@ -1,4 +1,4 @@
-// RFC 8628 with oauth4webapi: request a code, poll, check the ID token, use the token, refresh it.
+// RFC 8628 with oauth4webapi: request a code, poll, check the ID token, use the token, refresh it, revoke it.
 import * as oauth from 'oauth4webapi'
 import { ask, authentication, client, discover, options, http, reportResult } from './conversation.mjs'
 
@@ -16,6 +16,16 @@ async function poll(as, { device_code, interval = 5 }) {
       else if (error.error !== 'authorization_pending') throw error
     }
   }
+}
+
+// RFC 7009: revokes the refresh token, and returns the error of its next use.
+async function revoke(as, token) {
+  await oauth.processRevocationResponse(await oauth.revocationRequest(as, client, authentication, token, http))
+  const response = await oauth.refreshTokenGrantRequest(as, client, authentication, token, http)
+  return oauth.processRefreshTokenResponse(as, client, response).then(
+    () => undefined,
+    (error) => error.error,
+  )
 }
 
 await reportResult(async () => {
@@ -39,5 +49,6 @@ await reportResult(async () => {
   const response = await oauth.refreshTokenGrantRequest(as, client, authentication, token.refresh_token, http)
   const refreshed = await oauth.processRefreshTokenResponse(as, client, response)
   await oauth.validateApplicationLevelSignature(as, response, http)
-  return { token, claims, user, refreshed, refreshedClaims: oauth.getValidatedIdTokenClaims(refreshed) }
+  const revoked = options.revoke && (await revoke(as, refreshed.refresh_token))
+  return { token, claims, user, refreshed, refreshedClaims: oauth.getValidatedIdTokenClaims(refreshed), revoked }
 })

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from twilio_oauth_async.emulator.endpoints.backend import Backend
 from twilio_oauth_async.emulator.endpoints.middleware import form_of, json_response
-from twilio_oauth_async.emulator.messages.credentials import read_basic, read_bearer
+from twilio_oauth_async.emulator.messages.credentials import client_credentials, read_basic, read_bearer
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 from twilio_oauth_async.emulator.messages.forms import Form
 from twilio_oauth_async.emulator.rules.authorization_server import Issuance
@@ -199,9 +199,10 @@ class Api:
         basic = read_basic(request.headers.get("Authorization"))
         if basic is not None and not self._backend.accounts.matches(*basic):
             # The client's own credentials, with Basic (RFC 6749 2.3.1). It must not use a second method as well (2.3).
-            if secret is not None or client_sid not in {None, basic[0]}:
+            basic_sid, basic_secret = client_credentials(*basic)
+            if secret is not None or client_sid not in {None, basic_sid}:
                 raise ErrorResponse("invalid_request", "The client used more than one authentication method.")
-            return authenticate_client(server.apps, *basic)[0]
+            return authenticate_client(server.apps, basic_sid, basic_secret)[0]
         if client_sid is None:
             raise ErrorResponse("invalid_request", "The parameter client_id is missing.")
         # The account owns its apps, so its credentials are accepted in place of the app's secret.

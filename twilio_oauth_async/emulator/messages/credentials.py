@@ -7,6 +7,7 @@ import binascii
 import hmac
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote_plus
 
 from twilio_oauth_async.emulator.messages.error_response import ErrorResponse
 
@@ -52,6 +53,22 @@ def read_basic(authorization: str | None) -> tuple[str, str] | None:
             "invalid_client", "The Basic credentials are malformed.", status=401, challenge=BASIC_CHALLENGE
         )
     return username, password
+
+
+def client_credentials(username: str, password: str) -> tuple[str, str | None]:
+    """Return ``client_id`` and ``client_secret`` of a client that sends them with Basic, form-encoded.
+
+    RFC 6749 2.3.1: an empty secret is the same as none.
+
+    Raises:
+        ErrorResponse: the Basic credentials are malformed.
+    """
+    try:
+        return unquote_plus(username, errors="strict"), unquote_plus(password, errors="strict") or None
+    except ValueError:
+        raise ErrorResponse(
+            "invalid_client", "The Basic credentials are malformed.", status=401, challenge=CLIENT_CHALLENGE
+        ) from None
 
 
 def read_bearer(authorization: str | None) -> str | None:
