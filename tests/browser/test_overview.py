@@ -1,4 +1,4 @@
-"""The emulator's page for people in a browser: it updates itself, and it is accessible."""
+"""The emulator's overview page in a browser: it updates itself, and it is accessible."""
 
 from __future__ import annotations
 

@@ -3,11 +3,13 @@
 import inspect
 import json
 import os
+import shutil
 import signal
 import ssl
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import click
 import pytest
@@ -60,6 +62,23 @@ def test_command_that_was_killed_has_the_exit_code_of_a_shell():
 def test_command_that_cannot_be_run_is_reported(tmp_path):
     assert run("no-such-command") == (127, "", ["Error: The command no-such-command was not found."])
     assert run(str(tmp_path)) == (126, "", [f"Error: The command {tmp_path} cannot be run: Permission denied."])
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_requests_in_the_documentation_work(tmp_path):
+    documentation = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
+    script = documentation.partition("## Control over HTTP")[2].partition("```sh\n")[2].partition("```")[0]
+    path = tmp_path / "script"
+    path.write_text(f"cd {tmp_path}\n{script}")
+    code, out, err = run("sh", "-eu", str(path))
+    assert (code, err) == (0, [])
+    responses = [json.loads(part) for part in out.replace("}{", "}\n{").splitlines()]
+    assert responses[0] == {}
+    assert responses[1]["policy"]["access_token_lifetime"] == 60
+    assert responses[2]["fault"] == "on('refresh').times(2).respond(503)"
+    assert (responses[3], responses[4]["polled_faster"]) == ({"expired": 0}, False)
+    assert [request["status"] for request in responses[5]["requests"]] == [201]
+    assert responses[6] == {}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 3), (signal.SIGHUP, 3), (signal.SIGINT, 4)])

@@ -1,4 +1,4 @@
-"""The page at ``/`` for people: who may see it, what it shows, and what its buttons do."""
+"""The overview page at ``/``: who may see it, what it shows, and what its buttons do."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from twilio_oauth_async.emulator import Emulator
 pytestmark = pytest.mark.asyncio
 
 
-class Person(Caller):
-    """A person with a browser that keeps cookies."""
+class Tester(Caller):
+    """A user of the emulator with a browser that keeps cookies."""
 
     async def get(self, path: str = "/", **options: object) -> str:
         async with self.http.get(self.emulator.base_url + path, **options) as response:  # type: ignore[arg-type]
@@ -42,24 +42,24 @@ class Person(Caller):
 
 
 @pytest_asyncio.fixture
-async def visitor(clock: VirtualClock) -> AsyncIterator[Person]:
-    """A person who has not entered the control token."""
+async def visitor(clock: VirtualClock) -> AsyncIterator[Tester]:
+    """A user who has not entered the control token."""
     jar = aiohttp.CookieJar(unsafe=True)  # also cookies of addresses
     async with (
         Emulator(clock=clock, control_token=CONTROL_TOKEN) as emulator,
         aiohttp.ClientSession(cookie_jar=jar) as http,
     ):
-        yield Person(emulator, http)
+        yield Tester(emulator, http)
 
 
 @pytest_asyncio.fixture
-async def person(visitor: Person) -> Person:
+async def tester(visitor: Tester) -> Tester:
     await visitor.get()
     assert await visitor.press("sign_in", control_token=CONTROL_TOKEN) == 200
     return visitor
 
 
-async def test_page_needs_the_control_token(visitor: Person) -> None:
+async def test_page_needs_the_control_token(visitor: Tester) -> None:
     await visitor.device_code()
     page = await visitor.get()
     assert (visitor.status, "Control token" in page) == (200, True)
@@ -77,7 +77,7 @@ async def test_page_needs_the_control_token(visitor: Person) -> None:
     assert CONTROL_TOKEN not in str(list(visitor.http.cookie_jar))
 
 
-async def test_cookie_is_hidden_from_scripts_and_other_sites(visitor: Person) -> None:
+async def test_cookie_is_hidden_from_scripts_and_other_sites(visitor: Tester) -> None:
     await visitor.get()
     csrf = re.search(r'name="csrf" value="(\w+)"', visitor.text)[1]  # type: ignore[index]
     form = {"csrf": csrf, "action": "sign_in", "control_token": CONTROL_TOKEN}
@@ -89,103 +89,103 @@ async def test_cookie_is_hidden_from_scripts_and_other_sites(visitor: Person) ->
     assert "SameSite=Strict" in cookie
 
 
-async def test_cookie_of_another_emulator_is_not_accepted(person: Person) -> None:
+async def test_cookie_of_another_emulator_is_not_accepted(tester: Tester) -> None:
     async with Emulator(control_token=CONTROL_TOKEN) as other:
-        person.emulator = other
-        assert "Control token" in await person.get()
+        tester.emulator = other
+        assert "Control token" in await tester.get()
 
 
 async def test_emulator_without_a_control_token_says_how_to_get_one() -> None:
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
-        person = Person(emulator, http)
-        page = await person.get()
+        tester = Tester(emulator, http)
+        page = await tester.get()
         assert "Emulator(control_token=...)" in page
         assert "<form" not in page
 
 
-async def test_form_of_another_site_is_refused(person: Person) -> None:
-    code = await person.device_code()
-    url = person.emulator.base_url + "/"
+async def test_form_of_another_site_is_refused(tester: Tester) -> None:
+    code = await tester.device_code()
+    url = tester.emulator.base_url + "/"
     for form, headers in (
         ({"action": "clear"}, {}),
         ({"action": "clear", "csrf": "0" * 64}, {}),
         (
-            {"action": "clear", "csrf": re.search(r'name="csrf" value="(\w+)"', person.text)[1]},
+            {"action": "clear", "csrf": re.search(r'name="csrf" value="(\w+)"', tester.text)[1]},
             {"Sec-Fetch-Site": "cross-site"},
         ),  # type: ignore[index]
     ):
-        async with person.http.post(url, data=form, headers=headers) as response:
+        async with tester.http.post(url, data=form, headers=headers) as response:
             assert response.status == 403
-    assert [each.user_code for each in person.emulator.device_codes] == [code["user_code"]]
+    assert [each.user_code for each in tester.emulator.device_codes] == [code["user_code"]]
 
 
-async def test_page_shows_codes_users_tokens_faults_and_requests(person: Person, clock: VirtualClock) -> None:
-    e = person.emulator
+async def test_page_shows_codes_users_tokens_faults_and_requests(tester: Tester, clock: VirtualClock) -> None:
+    e = tester.emulator
     e.load_seed({"scopes": {"messages.read": "read your <messages>"}})
-    await person.refresh((await person.sign_in())["refresh_token"])
-    code = await person.device_code("openid", "messages.read")
+    await tester.refresh((await tester.sign_in())["refresh_token"])
+    code = await tester.device_code("openid", "messages.read")
     e.faults.on("refresh").times(2).respond(503)
-    await person.refresh("canary-token")
-    page = await person.get()
-    assert person.section("codes").startswith(
+    await tester.refresh("canary-token")
+    page = await tester.get()
+    assert tester.section("codes").startswith(
         f"Codes that wait for a user {code['user_code']} Example App asks to: see which Twilio user you are "
         "read your <messages> Started at 00:00 UTC. Expires at 00:04 UTC."
     )
-    assert f"Ada Example (ada@example.com) {e.user.sid}" in person.section("users")
-    assert person.section("tokens").startswith(
+    assert f"Ada Example (ada@example.com) {e.user.sid}" in tester.section("users")
+    assert tester.section("tokens").startswith(
         "Tokens Kind valid replaced expired revoked access 2 0 0 0 refresh 1 1 0 0"
     )
-    assert "on('refresh').times(2).respond(503) 1 request hit." in person.section("faults")
-    shown = person.section("requests")
+    assert "on('refresh').times(2).respond(503) 1 request hit." in tester.section("faults")
+    shown = tester.section("requests")
     assert "00:00:00 POST /v1/token refresh 503 <Fault on('refresh').times(2).respond(503), 1 hits>" in shown
     assert shown.index("503") < shown.index("device_code"), "the newest is first"
     assert "0 older. Times are in UTC." in shown
-    assert "Virtual clock 00:00 UTC" in person.section("server")
+    assert "Virtual clock 00:00 UTC" in tester.section("server")
     for secret in ("canary-token", CONTROL_TOKEN, e.auth_token, str(e.client_secret)):
         assert secret not in page
     assert [request.path for request in e.requests if request.path == "/"] == [], "the page is not in the journal"
 
 
-async def test_buttons_decide_about_a_code(person: Person) -> None:
-    grace = person.emulator.add_user("Grace", "Other", "grace@example.com")
-    codes = [await person.device_code() for _ in range(3)]
+async def test_buttons_decide_about_a_code(tester: Tester) -> None:
+    grace = tester.emulator.add_user("Grace", "Other", "grace@example.com")
+    codes = [await tester.device_code() for _ in range(3)]
     for code, action in zip(codes, ("approve", "deny", "expire"), strict=True):
-        await person.get()
-        assert await person.press(action, user_code=code["user_code"], user=grace.sid) == 200
-    assert "No code waits." in person.section("codes")
-    results = [await person.poll(code["device_code"]) for code in codes]
+        await tester.get()
+        assert await tester.press(action, user_code=code["user_code"], user=grace.sid) == 200
+    assert "No code waits." in tester.section("codes")
+    results = [await tester.poll(code["device_code"]) for code in codes]
     assert [body.get("error") for _, body in results] == [None, "access_denied", "expired_token"]
     bearer = f"Bearer {results[0][1]['access_token']}"
-    assert (await person.call("GET", "/v1/userinfo", authorization=bearer))[1]["user_sid"] == grace.sid
+    assert (await tester.call("GET", "/v1/userinfo", authorization=bearer))[1]["user_sid"] == grace.sid
 
 
-async def test_decision_that_comes_too_late_is_reported(person: Person) -> None:
-    code = await person.device_code()
-    await person.get()
-    await person.emulator.approve(code["user_code"])
-    assert await person.press("deny", user_code=code["user_code"]) == 409
-    assert "Nothing was changed: " in person.text
-    assert await person.press("deny", user_code="") == 409
-    assert await person.press("deny", user_code=code["user_code"], user="US0") == 400
-    await person.get()
-    assert await person.press("explode") == 400
+async def test_decision_that_comes_too_late_is_reported(tester: Tester) -> None:
+    code = await tester.device_code()
+    await tester.get()
+    await tester.emulator.approve(code["user_code"])
+    assert await tester.press("deny", user_code=code["user_code"]) == 409
+    assert "Nothing was changed: " in tester.text
+    assert await tester.press("deny", user_code="") == 409
+    assert await tester.press("deny", user_code=code["user_code"], user="US0") == 400
+    await tester.get()
+    assert await tester.press("explode") == 400
 
 
-async def test_other_buttons(person: Person) -> None:
-    token = await person.sign_in()
-    await person.get()
-    await person.press("expire_access_tokens")
-    assert await person.userinfo_status(token["access_token"]) == 401
-    await person.press("fail_refreshes")
-    assert (await person.refresh(token["refresh_token"]))[1]["error"] == "invalid_grant"
-    assert "1 request hit, used up." in re.sub(r"\s+", " ", await person.get())
-    await person.press("remove_fault", id="0")
-    assert list(person.emulator.faults) == []
-    await person.press("revoke_user", user=person.emulator.user.sid)
-    assert (await person.refresh(token["refresh_token"]))[1]["error"] == "invalid_grant"
-    await person.press("clear")
-    assert len(person.emulator.requests) == 0
-    assert "No request was received." in person.section("requests")
+async def test_other_buttons(tester: Tester) -> None:
+    token = await tester.sign_in()
+    await tester.get()
+    await tester.press("expire_access_tokens")
+    assert await tester.userinfo_status(token["access_token"]) == 401
+    await tester.press("fail_refreshes")
+    assert (await tester.refresh(token["refresh_token"]))[1]["error"] == "invalid_grant"
+    assert "1 request hit, used up." in re.sub(r"\s+", " ", await tester.get())
+    await tester.press("remove_fault", id="0")
+    assert list(tester.emulator.faults) == []
+    await tester.press("revoke_user", user=tester.emulator.user.sid)
+    assert (await tester.refresh(token["refresh_token"]))[1]["error"] == "invalid_grant"
+    await tester.press("clear")
+    assert len(tester.emulator.requests) == 0
+    assert "No request was received." in tester.section("requests")
 
 
 async def test_number_of_requests_that_are_not_shown() -> None:
@@ -193,12 +193,12 @@ async def test_number_of_requests_that_are_not_shown() -> None:
         Emulator(control_token=CONTROL_TOKEN, journal_size=103) as emulator,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
     ):
-        person = Person(emulator, http)
+        tester = Tester(emulator, http)
         for _ in range(105):
-            await person.call("GET", "/v1/certs")
-        await person.get()
-        await person.press("sign_in", control_token=CONTROL_TOKEN)
-        assert "3 older. 2 were forgotten." in person.section("requests")
+            await tester.call("GET", "/v1/certs")
+        await tester.get()
+        await tester.press("sign_in", control_token=CONTROL_TOKEN)
+        assert "3 older. 2 were forgotten." in tester.section("requests")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ async def test_number_of_requests_that_are_not_shown() -> None:
         ("POST", "/assets/overview.js", 405),
     ],
 )
-async def test_security_headers_and_methods(visitor: Person, method: str, path: str, status: int) -> None:
+async def test_security_headers_and_methods(visitor: Tester, method: str, path: str, status: int) -> None:
     found, _, response = await visitor.call(method, path)
     assert found == status
     policy = response.headers["Content-Security-Policy"]
@@ -221,6 +221,6 @@ async def test_security_headers_and_methods(visitor: Person, method: str, path: 
     assert len(visitor.emulator.requests) == 0
 
 
-async def test_other_host_is_refused(person: Person) -> None:
-    await person.get(headers={"Host": "evil.example"})
-    assert person.status == 421
+async def test_other_host_is_refused(tester: Tester) -> None:
+    await tester.get(headers={"Host": "evil.example"})
+    assert tester.status == 421

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from twilio_oauth_async.emulator import Emulator
-from twilio_oauth_async.emulator.control import seed as module
 
 TOML = """
 [policy]
@@ -121,7 +120,8 @@ def test_missing_file_raises() -> None:
 
 
 def test_example_in_the_documentation_is_valid() -> None:
-    example = str(module.__doc__).partition("::\n")[2]
+    documentation = Path(__file__).parents[2] / "docs" / "emulator.md"
+    example = documentation.read_text().partition("```toml\n")[2].partition("```")[0]
     emulator = Emulator()
     emulator.load_seed(tomllib.loads(example))
     assert emulator.user.first_name == "Grace"

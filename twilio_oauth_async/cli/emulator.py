@@ -171,7 +171,7 @@ _CONTROL = _options(
         "--control-token",
         metavar="TOKEN",
         envvar=CONTROL_TOKEN_VARIABLE,
-        help=f"Bearer token of /_control/ and of the page for people. Setting {CONTROL_TOKEN_VARIABLE} is safer: other "
+        help=f"Bearer token of /_control/ and of the overview page. Setting {CONTROL_TOKEN_VARIABLE} is safer: other "
         "processes on this machine can read the command line. [default: generated]",
     ),
     click.option("--virtual-clock", is_flag=True, help="Use a clock that only /_control/advance moves."),
@@ -226,8 +226,8 @@ def emulator(
 
     When it is ready, it prints its address and its test credentials as lines that a shell can source, with the variable
     names that the examples of this package use. A test in any language can approve and deny sign-ins, add faults and
-    more, through /_control/ and with the control token; docs/emulator.md describes each request. For people there is a
-    page at the address itself.
+    more, through /_control/ and with the control token; docs/emulator.md describes each request. The overview page,
+    with all codes, tokens and requests, is at the address itself.
 
     \b
     twilio-oauth emulator --port 8080 --seed seed.toml

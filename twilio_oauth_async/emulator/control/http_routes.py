@@ -98,7 +98,7 @@ class HttpControl:
             given: dict[str, Any] = dict(request.query)
         else:
             body = await request.read()
-            # curl -d sends JSON as a form, unless it is told otherwise.
+            # curl -d sends JSON with the content type of a form, unless it gets the option -H.
             is_form = request.content_type == FORM_TYPE and not body.lstrip().startswith(b"{")
             given = read_form(body, arguments_of(name, command)) if is_form else read_object(body)
         arguments = Arguments(name or CONTROL_PATH, given, command.required, command.optional)

@@ -1,4 +1,4 @@
-"""The page at ``/`` for people: codes, users, tokens, faults and requests, with buttons. Needs the control token."""
+"""The overview page at ``/``: codes, users, tokens, faults and requests, with buttons. Needs the control token."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Overview:
             return self._closed(session, "Enter the control token first.")
         try:
             await self._act(action, form)
-        except (LookupError, ValueError) as error:  # another person, or a test, was faster
+        except (LookupError, ValueError) as error:  # another user, or a test, was faster
             return self._page(session, f"Nothing was changed: {error}.")
         return redirect(PATH)
 

@@ -1,28 +1,6 @@
 """Seed files: apps, users, texts of scopes, policy and faults that an emulator has from the start.
 
-In TOML, for example::
-
-    [policy]
-    interval = 1
-
-    [scopes]
-    "messages.read" = "read your messages"
-
-    [[apps]]                       # the first app and the first user replace those that an emulator has by itself
-    sid = "OQ00000000000000000000000000000001"
-    secret = "an example, not a secret"
-    name = "Example"
-    scopes = ["openid", "messages.read"]
-
-    [[users]]
-    first_name = "Grace"
-    last_name = "Example"
-    email = "grace@example.com"
-
-    [[faults]]                     # as for POST /_control/add_fault
-    on = "poll"
-    times = 2
-    respond = { status = 503 }
+docs/emulator.md has an example.
 """
 
 from __future__ import annotations

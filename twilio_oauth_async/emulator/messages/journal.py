@@ -111,7 +111,7 @@ class RecordedRequest:
 
 
 class ForgottenRequestsError(RuntimeError):
-    """A question about all requests cannot be answered, because the journal has forgotten the oldest ones."""
+    """Something about all requests is not known, because the journal has forgotten the oldest ones."""
 
 
 class Journal(Sequence[RecordedRequest]):
