@@ -17,7 +17,7 @@ from twilio_oauth_async.emulator import Emulator
 pytestmark = pytest.mark.asyncio
 
 
-class Tester(Caller):
+class OverviewUser(Caller):
     """A user of the emulator with a browser that keeps cookies."""
 
     async def get(self, path: str = "/", **options: object) -> str:
@@ -42,24 +42,24 @@ class Tester(Caller):
 
 
 @pytest_asyncio.fixture
-async def visitor(clock: VirtualClock) -> AsyncIterator[Tester]:
+async def visitor(clock: VirtualClock) -> AsyncIterator[OverviewUser]:
     """A user who has not entered the control token."""
     jar = aiohttp.CookieJar(unsafe=True)  # also cookies of addresses
     async with (
         Emulator(clock=clock, control_token=CONTROL_TOKEN) as emulator,
         aiohttp.ClientSession(cookie_jar=jar) as http,
     ):
-        yield Tester(emulator, http)
+        yield OverviewUser(emulator, http)
 
 
 @pytest_asyncio.fixture
-async def tester(visitor: Tester) -> Tester:
+async def tester(visitor: OverviewUser) -> OverviewUser:
     await visitor.get()
     assert await visitor.press("sign_in", control_token=CONTROL_TOKEN) == 200
     return visitor
 
 
-async def test_page_needs_the_control_token(visitor: Tester) -> None:
+async def test_page_needs_the_control_token(visitor: OverviewUser) -> None:
     await visitor.device_code()
     page = await visitor.get()
     assert (visitor.status, "Control token" in page) == (200, True)
@@ -77,7 +77,7 @@ async def test_page_needs_the_control_token(visitor: Tester) -> None:
     assert CONTROL_TOKEN not in str(list(visitor.http.cookie_jar))
 
 
-async def test_cookie_is_hidden_from_scripts_and_other_sites(visitor: Tester) -> None:
+async def test_cookie_is_hidden_from_scripts_and_other_sites(visitor: OverviewUser) -> None:
     await visitor.get()
     csrf = re.search(r'name="csrf" value="(\w+)"', visitor.text)[1]  # type: ignore[index]
     form = {"csrf": csrf, "action": "sign_in", "control_token": CONTROL_TOKEN}
@@ -89,7 +89,7 @@ async def test_cookie_is_hidden_from_scripts_and_other_sites(visitor: Tester) ->
     assert "SameSite=Strict" in cookie
 
 
-async def test_cookie_of_another_emulator_is_not_accepted(tester: Tester) -> None:
+async def test_cookie_of_another_emulator_is_not_accepted(tester: OverviewUser) -> None:
     async with Emulator(control_token=CONTROL_TOKEN) as other:
         tester.emulator = other
         assert "Control token" in await tester.get()
@@ -97,13 +97,13 @@ async def test_cookie_of_another_emulator_is_not_accepted(tester: Tester) -> Non
 
 async def test_emulator_without_a_control_token_says_how_to_get_one() -> None:
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
-        tester = Tester(emulator, http)
+        tester = OverviewUser(emulator, http)
         page = await tester.get()
         assert "Emulator(control_token=...)" in page
         assert "<form" not in page
 
 
-async def test_form_of_another_site_is_refused(tester: Tester) -> None:
+async def test_form_of_another_site_is_refused(tester: OverviewUser) -> None:
     code = await tester.device_code()
     url = tester.emulator.base_url + "/"
     for form, headers in (
@@ -119,7 +119,7 @@ async def test_form_of_another_site_is_refused(tester: Tester) -> None:
     assert [each.user_code for each in tester.emulator.device_codes] == [code["user_code"]]
 
 
-async def test_page_shows_codes_users_tokens_faults_and_requests(tester: Tester, clock: VirtualClock) -> None:
+async def test_page_shows_codes_users_tokens_faults_and_requests(tester: OverviewUser, clock: VirtualClock) -> None:
     e = tester.emulator
     e.load_seed({"scopes": {"messages.read": "read your <messages>"}})
     await tester.refresh((await tester.sign_in())["refresh_token"])
@@ -146,7 +146,7 @@ async def test_page_shows_codes_users_tokens_faults_and_requests(tester: Tester,
     assert [request.path for request in e.requests if request.path == "/"] == [], "the page is not in the journal"
 
 
-async def test_buttons_decide_about_a_code(tester: Tester) -> None:
+async def test_buttons_decide_about_a_code(tester: OverviewUser) -> None:
     grace = tester.emulator.add_user("Grace", "Other", "grace@example.com")
     codes = [await tester.device_code() for _ in range(3)]
     for code, action in zip(codes, ("approve", "deny", "expire"), strict=True):
@@ -159,7 +159,7 @@ async def test_buttons_decide_about_a_code(tester: Tester) -> None:
     assert (await tester.call("GET", "/v1/userinfo", authorization=bearer))[1]["user_sid"] == grace.sid
 
 
-async def test_decision_that_comes_too_late_is_reported(tester: Tester) -> None:
+async def test_decision_that_comes_too_late_is_reported(tester: OverviewUser) -> None:
     code = await tester.device_code()
     await tester.get()
     await tester.emulator.approve(code["user_code"])
@@ -171,7 +171,7 @@ async def test_decision_that_comes_too_late_is_reported(tester: Tester) -> None:
     assert await tester.press("explode") == 400
 
 
-async def test_other_buttons(tester: Tester) -> None:
+async def test_other_buttons(tester: OverviewUser) -> None:
     token = await tester.sign_in()
     await tester.get()
     await tester.press("expire_access_tokens")
@@ -193,7 +193,7 @@ async def test_number_of_requests_that_are_not_shown() -> None:
         Emulator(control_token=CONTROL_TOKEN, journal_size=103) as emulator,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
     ):
-        tester = Tester(emulator, http)
+        tester = OverviewUser(emulator, http)
         for _ in range(105):
             await tester.call("GET", "/v1/certs")
         await tester.get()
@@ -211,7 +211,7 @@ async def test_number_of_requests_that_are_not_shown() -> None:
         ("POST", "/assets/overview.js", 405),
     ],
 )
-async def test_security_headers_and_methods(visitor: Tester, method: str, path: str, status: int) -> None:
+async def test_security_headers_and_methods(visitor: OverviewUser, method: str, path: str, status: int) -> None:
     found, _, response = await visitor.call(method, path)
     assert found == status
     policy = response.headers["Content-Security-Policy"]
@@ -221,6 +221,6 @@ async def test_security_headers_and_methods(visitor: Tester, method: str, path: 
     assert len(visitor.emulator.requests) == 0
 
 
-async def test_other_host_is_refused(tester: Tester) -> None:
+async def test_other_host_is_refused(tester: OverviewUser) -> None:
     await tester.get(headers={"Host": "evil.example"})
     assert tester.status == 421
