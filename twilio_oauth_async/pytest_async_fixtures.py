@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -17,7 +17,32 @@ if TYPE_CHECKING:
     from twilio_oauth_async.emulator.faults.faults import Faults
 
 
-def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
+async def _serve(
+    clock: VirtualClock, options: Mapping[str, Any], report_unused_faults: bool
+) -> AsyncIterator[Emulator]:
+    if "clock" in options:
+        pytest.fail(
+            "twilio_oauth_emulator_options must not contain `clock`: override the fixture twilio_oauth_clock",
+            pytrace=False,
+        )
+    async with load_emulator()(clock=clock, **options) as emulator:
+        yield emulator
+        if report_unused_faults:
+            check_faults(emulator.faults)
+
+
+async def _connect(e: Emulator, options: Mapping[str, Any]) -> AsyncIterator[OAuthSession]:
+    from twilio_oauth_async.client.session import OAuthSession
+
+    options = {"base_url": e.base_url, "issuer": e.issuer, "clock": e.clock, **options}
+    async with OAuthSession(e.account_sid, e.auth_token, **options) as session:
+        yield session
+
+
+# Each library that runs asynchronous tests has an event loop of its own, so there is a fixture for each of them.
+
+
+def _pytest_asyncio_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
     """Apply ``pytest_asyncio.fixture``. If it is missing, return a fixture that fails and says what to install."""
     try:
         with from_extra("pytest", "pytest_asyncio"):
@@ -28,47 +53,72 @@ def _async_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
         def fail() -> None:
             pytest.fail(message, pytrace=False)
 
-        fail.__doc__ = function.__doc__
         return pytest.fixture(fail, name=function.__name__)
     return pytest_asyncio.fixture(function)
 
 
-@_async_fixture
-async def twilio_oauth_emulator(
-    request: pytest.FixtureRequest,
+@_pytest_asyncio_fixture
+async def _twilio_oauth_emulator_of_pytest_asyncio(
     twilio_oauth_clock: VirtualClock,
     twilio_oauth_emulator_options: Mapping[str, Any],
     twilio_oauth_report_unused_faults: bool,
 ) -> AsyncIterator[Emulator]:
-    """A running `Emulator` for one test, on `twilio_oauth_clock`; see `twilio_oauth_emulator_options`."""
-    _check_event_loop(request)
-    if "clock" in twilio_oauth_emulator_options:
-        pytest.fail(
-            "twilio_oauth_emulator_options must not contain `clock`: override the fixture twilio_oauth_clock",
-            pytrace=False,
-        )
-    async with load_emulator()(clock=twilio_oauth_clock, **twilio_oauth_emulator_options) as emulator:
+    served = _serve(twilio_oauth_clock, twilio_oauth_emulator_options, twilio_oauth_report_unused_faults)
+    async for emulator in served:
         yield emulator
-        if twilio_oauth_report_unused_faults:
-            check_faults(emulator.faults)
 
 
-@_async_fixture
-async def twilio_oauth_session(
+@_pytest_asyncio_fixture
+async def _twilio_oauth_session_of_pytest_asyncio(
     twilio_oauth_emulator: Emulator, twilio_oauth_session_options: Mapping[str, Any]
 ) -> AsyncIterator[OAuthSession]:
-    """An open `OAuthSession` for the account of `twilio_oauth_emulator`, on the same clock."""
-    from twilio_oauth_async.client.session import OAuthSession
-
-    e = twilio_oauth_emulator
-    options: dict[str, Any] = {
-        "base_url": e.base_url,
-        "issuer": e.issuer,
-        "clock": e.clock,
-        **twilio_oauth_session_options,
-    }
-    async with OAuthSession(e.account_sid, e.auth_token, **options) as session:
+    async for session in _connect(twilio_oauth_emulator, twilio_oauth_session_options):
         yield session
+
+
+@pytest.fixture
+async def _twilio_oauth_emulator_of_anyio(
+    twilio_oauth_clock: VirtualClock,
+    twilio_oauth_emulator_options: Mapping[str, Any],
+    twilio_oauth_report_unused_faults: bool,
+) -> AsyncIterator[Emulator]:
+    served = _serve(twilio_oauth_clock, twilio_oauth_emulator_options, twilio_oauth_report_unused_faults)
+    async for emulator in served:
+        yield emulator
+
+
+@pytest.fixture
+async def _twilio_oauth_session_of_anyio(
+    twilio_oauth_emulator: Emulator, twilio_oauth_session_options: Mapping[str, Any]
+) -> AsyncIterator[OAuthSession]:
+    async for session in _connect(twilio_oauth_emulator, twilio_oauth_session_options):
+        yield session
+
+
+# The fixtures that a test may parametrize must be arguments here, so that pytest knows of them before the test starts.
+
+
+@pytest.fixture
+def twilio_oauth_emulator(
+    request: pytest.FixtureRequest,
+    twilio_oauth_clock: VirtualClock,  # noqa: ARG001 - see above
+    twilio_oauth_emulator_options: Mapping[str, Any],  # noqa: ARG001
+    twilio_oauth_report_unused_faults: bool,  # noqa: ARG001
+) -> Emulator:
+    """A running `Emulator` for one test, on `twilio_oauth_clock`; see `twilio_oauth_emulator_options`."""
+    emulator: Emulator = request.getfixturevalue(f"_twilio_oauth_emulator_of_{_runner_of(request)}")
+    return emulator
+
+
+@pytest.fixture
+def twilio_oauth_session(
+    request: pytest.FixtureRequest,
+    twilio_oauth_emulator: Emulator,  # noqa: ARG001 - see above
+    twilio_oauth_session_options: Mapping[str, Any],  # noqa: ARG001
+) -> OAuthSession:
+    """An open `OAuthSession` for the account of `twilio_oauth_emulator`, on the same clock."""
+    session: OAuthSession = request.getfixturevalue(f"_twilio_oauth_session_of_{_runner_of(request)}")
+    return session
 
 
 def check_faults(faults: Faults) -> None:
@@ -97,18 +147,38 @@ def load_emulator() -> type[Emulator]:
     pytest.fail(missing, pytrace=False)
 
 
-def _check_event_loop(request: pytest.FixtureRequest) -> None:
-    """Fail a test that runs in another event loop than the emulator, because its requests would time out."""
-    if not {"twilio_oauth_emulator", "twilio_oauth_session"} & set(inspect.signature(request.function).parameters):
-        return  # requested by another fixture, which runs in the same event loop
-    marker = request.node.get_closest_marker("asyncio")
-    if marker is None:
+def _runner_of(request: pytest.FixtureRequest) -> Literal["pytest_asyncio", "anyio"]:
+    """Return what runs the test. Fail a test for which the emulator would not run: its requests would time out."""
+    asyncio_marker, anyio_marker = (request.node.get_closest_marker(name) for name in ("asyncio", "anyio"))
+    if asyncio_marker is not None and anyio_marker is not None:
         pytest.fail(
-            "twilio_oauth_emulator needs a test that pytest-asyncio runs: make the test `async def`, "
+            "both pytest-asyncio (in auto mode) and anyio take this test, with different event loops: "
+            'set asyncio_mode = "strict", or remove the marker anyio',
+            pytrace=False,
+        )
+    used_directly = {"twilio_oauth_emulator", "twilio_oauth_session"} & set(
+        inspect.signature(request.function).parameters
+    )
+    if used_directly and asyncio_marker is None and anyio_marker is None:
+        pytest.fail(
+            "twilio_oauth_emulator needs a test that pytest-asyncio or anyio runs: make the test `async def`, "
             "and in strict mode mark it with @pytest.mark.asyncio; a synchronous test can use "
             "twilio_oauth_emulator_in_thread",
             pytrace=False,
         )
+    if asyncio_marker is None and "anyio_backend" in request.fixturenames:
+        if request.getfixturevalue("anyio_backend_name") != "asyncio":
+            pytest.fail(
+                "the emulator runs with asyncio only: let the fixture anyio_backend return 'asyncio'", pytrace=False
+            )
+        return "anyio"
+    if asyncio_marker is not None and used_directly:
+        _check_loop_scope(request, asyncio_marker)
+    return "pytest_asyncio"
+
+
+def _check_loop_scope(request: pytest.FixtureRequest, marker: pytest.Mark) -> None:
+    """Fail a test that runs in another event loop than the fixtures."""
     test_scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
     fixture_scope = request.config.getini("asyncio_default_fixture_loop_scope")
     if fixture_scope in {None, "", "fixture-scope"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 import cattrs  # noqa: F401
@@ -33,8 +34,10 @@ class Project:
         lines = (*lines, *(() if given else (loop_scope + "function",)), "filterwarnings = error")
         self._pytester.makeini("[pytest]\n" + "\n".join(lines) + "\n")
 
-    def run(self, tests: str, *, conftest: str = "", options: tuple[str, ...] = ()) -> pytest.RunResult:
-        """Run `tests` in this process, where no test may sleep or leave loopback."""
+    def run(
+        self, tests: str, *, conftest: str = "", options: tuple[str, ...] = (), without: Sequence[str] = OTHERS
+    ) -> pytest.RunResult:
+        """Run `tests` in this process, where no test may sleep or leave loopback, and without some plugins."""
         self._pytester.makeconftest(conftest)
         self._pytester.makepyfile(f"import pytest\nfrom twilio_oauth_async import *\n\n{tests}")
-        return self._pytester.runpytest_inprocess(*(f"-pno:{other}" for other in OTHERS), *options)
+        return self._pytester.runpytest_inprocess(*(f"-pno:{other}" for other in without), *options)
