@@ -103,7 +103,10 @@ def _run(scenario, prefix, *, trace=False):
 
     async def run():
         async with world.opened():
-            await scenario(world)
+            try:
+                await scenario(world)
+            finally:
+                world.check_requests()  # what a scenario raises may only follow from that
 
     strategy = detangle.Replay([value for _, value in prefix])
     with numbered_waiters():

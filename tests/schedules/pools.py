@@ -5,7 +5,7 @@ import asyncio
 import attrs
 import detangle
 
-from tests.schedules.world import FAST
+from tests.schedules.world import FAST, INTERVAL
 from twilio_oauth_async import DeviceFlowError, DeviceFlowPool
 
 LONGEST = 60.0
@@ -38,7 +38,8 @@ class Pools:
         for pool in (pools.first, pools.second):
             world.closes(pool)
             await pool.open()
-        detangle.invariant(pools._is_polled_by_one, "one process polls a flow")
+        detangle.invariant(pools._is_polled_by_one, "one process polls a flow at a time")
+        detangle.invariant(pools._is_unsaved, "the token of a cancelled flow is not stored for a moment either")
         return pools
 
     def _is_polled_by_one(self):
@@ -48,15 +49,20 @@ class Pools:
         ]
         return len(polled) == len(set(polled))
 
+    def _is_unsaved(self):
+        """Return whether no token is stored of a flow that has ended as cancelled."""
+        stored = self.world.tokens.inner._records
+        flows = self.world.flows.inner._flows.values()
+        return not any(flow.state == "cancelled" and flow.key in stored for flow in flows)
+
     async def _on_end(self, sign_in):
         await asyncio.sleep(0)
         self.ends.append((sign_in.id, sign_in.state))
 
     async def submitted(self):
-        """Start a sign-in in the first pool; let the user approve it before its first poll."""
+        """Start a sign-in in the first pool."""
         sign_in = await self.first.submit("ada")
         await self.world.clock.sleep(2.0)
-        await self.world.emulator.approve(sign_in.user_code)
         return sign_in
 
     async def near_poll(self, sign_in):
@@ -83,7 +89,6 @@ class Pools:
             assert flow.state == "cancelled", f"a flow has ended as {flow.state}"
             assert stored is None, "the token of a cancelled flow is stored"
             assert world.valid_tokens() == 0, "the token of a cancelled flow is valid"
-        world.check_requests()
         return flow.state
 
 
@@ -93,6 +98,7 @@ async def submit(world):
     world.explore_from_here()
     first, *others = await asyncio.gather(*[pool.submit("ada") for pool in (pools.first, pools.second, pools.first)])
     assert {each.id for each in others} == {first.id}, "a user has two sign-ins"
+    await world.clock.sleep(1.5 * INTERVAL)
     await world.emulator.approve(first.user_code)
     await asyncio.gather(pools.first.result(first.id), pools.second.result(first.id))
     world.explore_until_here()
@@ -103,6 +109,7 @@ async def cancel(world):
     """The user approves and then cancels, in the process that polls or in the other one, near the next poll."""
     pools = await Pools.opened(world)
     sign_in = await pools.submitted()
+    await world.emulator.approve(sign_in.user_code)
     world.explore_from_here()
     canceller = detangle.choice([pools.second, pools.first])
     waiting = asyncio.create_task(_end_of(pools.first, sign_in.id))
@@ -114,12 +121,17 @@ async def cancel(world):
 
 
 async def close(world):
-    """The user approves, and the process that polls ends near the next poll. The other one takes the flow up."""
+    """The process that polls ends near a poll. The other one takes the flow up. The user approves before or after."""
     pools = await Pools.opened(world)
     sign_in = await pools.submitted()
     world.explore_from_here()
+    is_approved_before = detangle.choice([False, True])
+    if is_approved_before:
+        await world.emulator.approve(sign_in.user_code)
     await pools.near_poll(sign_in)
     await pools.first.close()
+    if not is_approved_before:
+        await world.emulator.approve(sign_in.user_code)
     await pools.second.result(sign_in.id)
     world.explore_until_here()
     assert await pools.check_end(sign_in.id) == "approved"

@@ -19,6 +19,9 @@ from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
 FAST, SLOW = 0.001, 2.0
 """Seconds that bytes are under way. They are slow where a run deviates."""
 
+INTERVAL = 7
+"""Seconds between two polls. More than those for which a pool that takes a flow up leaves it alone."""
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -73,7 +76,7 @@ class World:
         """Start the emulator; stop everything at the end."""
         async with self._cleanup:
             self.emulator = await self._cleanup.enter_async_context(
-                Emulator(clock=self.clock, seed=0, interval=5, expires_in=18)
+                Emulator(clock=self.clock, seed=0, interval=INTERVAL, expires_in=3 * INTERVAL + 4)
             )
             self.tokens = _in_turns(MemoryTokenStore(clock=self.clock), "load", "save", "delete", "lock", "unlock")
             self.flows = _in_turns(MemoryFlowStore(clock=self.clock), "create", "load", "save", "lease", "grant", "end")
