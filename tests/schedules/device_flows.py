@@ -17,7 +17,7 @@ async def two_flows(world):
 
     async def prompt(authorization):
         acts = detangle.choice(["approve", "deny", "nothing"])
-        seconds = detangle.choice([INTERVAL + 2.0, 0.0])
+        seconds = detangle.choice([INTERVAL + 2.0, 0.0] if users else [0.0, INTERVAL + 2.0])
         users.append(asyncio.create_task(_act(world, authorization, acts, seconds)))
         await world.clock.sleep(1.0)
 

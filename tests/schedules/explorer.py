@@ -89,7 +89,7 @@ def explore(scenario, deviations, *, until=float("inf")):
         failure = next(filter(_is_ours, filter(None, (result.failure, *result.secondary))), None)
         if failure is not None:
             found.failed = Failed(found.runs, depth, failure.headline(), _trace(scenario, prefix))
-        first, last = (*world.explored, len(result.decisions))[:2] if world.explored else (0, 0)
+        first, last = world.explored_decisions(len(result.decisions))
         found.decisions = max(found.decisions, last - first)
         if depth < deviations:
             waiting.extend(_one_more(result.decisions, max(first, len(prefix)), last))

@@ -5,8 +5,11 @@ import contextlib
 from datetime import timedelta
 
 import attrs
+import pytest
 
 from tests.model import mutants, sign_in_mutants
+from tests.schedules import device_flows, managers, pools
+from tests.schedules.explorer import explore
 from twilio_oauth_async.grants.device_flow import DeviceFlow
 from twilio_oauth_async.grants.device_poller import DevicePoller
 from twilio_oauth_async.sign_in import flow_life, reporter, running, upkeep
@@ -83,18 +86,26 @@ def saved_before_it_is_recorded(patch):
     patch.setattr(running, "decide", decide)
 
 
-def cancelled_whatever_the_state(patch):
-    """The store ends a flow as cancelled although its token was received."""
-    end = MemoryFlowStore.end
+def end_in_two_steps(patch):
+    """The store reads the state of a flow, and ends it a turn of the loop later, although it has changed."""
 
-    async def end_always(store, id_, state, problem=None):
-        flow = store._flows.get(id_)
-        if flow is not None and state == "cancelled":
-            store._flows[id_] = attrs.evolve(flow, state=state, problem=problem, ended_at=store._clock.now())
-            return True
-        return await end(store, id_, state, problem)
+    async def end(store, id_, state, problem=None):
+        ended = rules.ended(store._flows.get(id_), state, problem, store._clock.now())
+        await asyncio.sleep(0)
+        return store._replace(id_, ended)
 
-    patch.setattr(MemoryFlowStore, "end", end_always)
+    patch.setattr(MemoryFlowStore, "end", end)
+
+
+def lease_in_two_steps(patch):
+    """The store reads the lease of a flow, and gives it a turn of the loop later, although another process has it."""
+
+    async def lease(store, ids, owner, seconds):
+        leased = {id_: rules.with_lease(store._flows.get(id_), owner, store._clock.now(), seconds) for id_ in ids}
+        await asyncio.sleep(0)
+        return {id_ for id_, flow in leased.items() if store._replace(id_, flow)}
+
+    patch.setattr(MemoryFlowStore, "lease", lease)
 
 
 def token_dropped_on_close(patch):
@@ -126,3 +137,34 @@ def polls_go_on_after_cancellation(patch):
         return await asyncio.shield(asyncio.ensure_future(wait(flow, authorization)))
 
     patch.setattr(DeviceFlow, "wait", wait_apart)
+
+
+PLANTED = {
+    no_store_lock: (managers.expiry, "a refresh token is used twice"),
+    used_before_it_is_saved: (managers.expiry, "a token is used that is not stored"),
+    refresh_ends_with_its_caller: (managers.expiry, "CancelledError"),
+    no_tombstone: (managers.logout, "invalid_grant"),
+    no_revocation: (managers.logout, "a token is valid after a logout"),
+    two_flows_of_one_user: (pools.submit, "a user has two sign-ins"),
+    no_leases: (pools.submit, "an early poll"),
+    no_pause_after_taking_up: (pools.close, "an early poll"),
+    token_dropped_on_close: (pools.close, "invalid_grant"),
+    delivered_before_it_is_reported: (pools.close, "nothing is reported"),
+    saved_before_it_is_recorded: (pools.cancel, "not stored for a moment"),
+    end_in_two_steps: (pools.cancel, "not stored for a moment"),
+    lease_in_two_steps: (pools.close, "invalid_grant"),
+    polls_at_once: (device_flows.two_flows, "an early poll"),
+    polls_go_on_after_cancellation: (device_flows.two_flows, "a poll after the end"),
+}
+"""The scenario that finds each fault, and what it says."""
+
+DEVIATIONS = 2
+"""Each fault is found with so many deviations, or fewer."""
+
+
+def find(fault):
+    """Plant `fault`, and explore until it is found."""
+    scenario, _ = PLANTED[fault]
+    with pytest.MonkeyPatch.context() as patch:
+        fault(patch)
+        return explore(scenario, DEVIATIONS)

@@ -22,6 +22,9 @@ FAST, SLOW = 0.001, 2.0
 INTERVAL = 7
 """Seconds between two polls. More than those for which a pool that takes a flow up leaves it alone."""
 
+LIFETIME = 600.0
+"""Seconds of an access token."""
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -64,8 +67,8 @@ class World:
     """What one run consists of. It is made anew for each."""
 
     clock: LoopClock = attrs.field(factory=LoopClock)
-    explored: list[int] = attrs.field(factory=list)
-    """Where the deviations of this run may begin and must end, as numbers of decisions."""
+    _first: int | None = None
+    _last: int | None = None
     emulator: Emulator = attrs.field(init=False)
     tokens: FaultyStore = attrs.field(init=False)
     flows: FaultyStore = attrs.field(init=False)
@@ -76,7 +79,13 @@ class World:
         """Start the emulator; stop everything at the end."""
         async with self._cleanup:
             self.emulator = await self._cleanup.enter_async_context(
-                Emulator(clock=self.clock, seed=0, interval=INTERVAL, expires_in=3 * INTERVAL + 4)
+                Emulator(
+                    clock=self.clock,
+                    seed=0,
+                    interval=INTERVAL,
+                    expires_in=3 * INTERVAL + 4,
+                    access_token_lifetime=LIFETIME,
+                )
             )
             self.tokens = _in_turns(MemoryTokenStore(clock=self.clock), "load", "save", "delete", "lock", "unlock")
             self.flows = _in_turns(MemoryFlowStore(clock=self.clock), "create", "load", "save", "lease", "grant", "end")
@@ -85,12 +94,18 @@ class World:
 
     def explore_from_here(self):
         """Begin with the deviations. What comes before is the same in all runs."""
-        self.explored = [len(detangle.current_loop().decisions)]
+        self._first = len(detangle.current_loop().decisions)
 
     def explore_until_here(self):
         """End the deviations. What follows goes its usual way, for example checks."""
-        if len(self.explored) == 1:
-            self.explored.append(len(detangle.current_loop().decisions))
+        if self._last is None:
+            self._last = len(detangle.current_loop().decisions)
+
+    def explored_decisions(self, count):
+        """Return the first decision of this run that may deviate, and the one after the last. The run made `count`."""
+        if self._first is None:
+            return count, count
+        return self._first, count if self._last is None else self._last
 
     async def device_flow(self, *, prompt=None):
         """Return the `DeviceFlow` of a process of its own: with its own session and connections."""
