@@ -143,4 +143,4 @@ def _check_repeated(prefix, decisions):
 
 def _trace(scenario, prefix):
     result, _ = _run(scenario, prefix, trace=True)
-    return "" if result.trace is None else result.trace.render(limit=80)
+    return "" if result.trace is None else result.trace.render(limit=150)

@@ -97,17 +97,6 @@ def end_in_two_steps(patch):
     patch.setattr(MemoryFlowStore, "end", end)
 
 
-def lease_in_two_steps(patch):
-    """The store reads the lease of a flow, and gives it a turn of the loop later, although another process has it."""
-
-    async def lease(store, ids, owner, seconds):
-        leased = {id_: rules.with_lease(store._flows.get(id_), owner, store._clock.now(), seconds) for id_ in ids}
-        await asyncio.sleep(0)
-        return {id_ for id_, flow in leased.items() if store._replace(id_, flow)}
-
-    patch.setattr(MemoryFlowStore, "lease", lease)
-
-
 def token_dropped_on_close(patch):
     """A pool that closes does not wait for polls that are under way."""
     patch.setattr(running.RunningFlow, "is_under_way", False)
@@ -152,7 +141,6 @@ PLANTED = {
     delivered_before_it_is_reported: (pools.close, "nothing is reported"),
     saved_before_it_is_recorded: (pools.cancel, "not stored for a moment"),
     end_in_two_steps: (pools.cancel, "not stored for a moment"),
-    lease_in_two_steps: (pools.close, "invalid_grant"),
     polls_at_once: (device_flows.two_flows, "an early poll"),
     polls_go_on_after_cancellation: (device_flows.two_flows, "a poll after the end"),
 }

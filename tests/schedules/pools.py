@@ -97,11 +97,11 @@ async def submit(world):
     pools = await Pools.opened(world)
     world.explore_from_here()
     first, *others = await asyncio.gather(*[pool.submit("ada") for pool in (pools.first, pools.second, pools.first)])
+    world.explore_until_here()
     assert {each.id for each in others} == {first.id}, "a user has two sign-ins"
     await world.clock.sleep(1.5 * INTERVAL)
     await world.emulator.approve(first.user_code)
     await asyncio.gather(pools.first.result(first.id), pools.second.result(first.id))
-    world.explore_until_here()
     assert await pools.check_end(first.id) == "approved"
 
 

@@ -4,11 +4,26 @@ import asyncio
 import itertools
 import re
 
+import detangle
 import pytest
 
 from tests.schedules.explore import SCENARIOS
 from tests.schedules.explorer import NotRepeatableError, explore
 from tests.schedules.planted_faults import PLANTED, find
+
+
+@pytest.fixture(autouse=True, scope="module")
+def locks_as_before():
+    """Restore the locks of asyncio, which detangle wraps when its first event loop is created, for later tests."""
+    methods = [
+        (kind, name, getattr(kind, name))
+        for kind in (asyncio.Lock, asyncio.Semaphore)
+        for name in ("acquire", "release")
+    ]
+    yield
+    for kind, name, method in methods:
+        setattr(kind, name, method)
+    detangle._instrument._installed = False
 
 
 def name(function):
