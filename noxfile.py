@@ -132,7 +132,7 @@ def model(session: nox.Session) -> None:
 
 @nox.session
 def schedules(session: nox.Session) -> None:
-    """Run clients, managers and pools in every order of their tasks: nox -s schedules -- --deviations 3 --minutes 10.
+    """Run clients, managers and pools in every order of their tasks: nox -s schedules -- --deviations 3 --minutes 20.
 
     Each run differs from the usual one by at most so many deviations. The minutes are those of one scenario. The
     figures are printed: runs, and whether they were all.

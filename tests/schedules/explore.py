@@ -2,7 +2,7 @@
 
 ::
 
-    python -m tests.schedules.explore --deviations 3 --minutes 10
+    python -m tests.schedules.explore --deviations 3 --minutes 20
 
 The minutes are those of one scenario. The scenarios are explored in as many processes as there are processors. Before
 that, each planted fault has to be found.
@@ -32,7 +32,7 @@ def main():
     """Return the exit status: 1 if a scenario fails, or a fault is not found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--deviations", type=int, default=3, help="the most deviations of a run")
-    parser.add_argument("--minutes", type=float, default=10.0, help="the longest time for a scenario")
+    parser.add_argument("--minutes", type=float, default=20.0, help="the longest time for a scenario")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="the number of processes")
     options = parser.parse_args()
     are_found = [_report_fault(fault) for fault in PLANTED]

@@ -53,17 +53,17 @@ class Explored:
     """The orders in which the steps of tasks ran."""
     decisions: int = 0
     """In the longest run, without those before and after the part that is explored."""
-    deviations: int = 0
-    """The most of a run."""
+    complete: int = -1
+    """All runs with so many deviations, or fewer, were visited, and none has failed."""
     is_exhausted: bool = False
     seconds: float = 0.0
     failed: Failed | None = None
 
     def __str__(self):
-        end = f"all up to {self.deviations} deviations" if self.is_exhausted else "not complete"
+        end = "" if self.is_exhausted else f", and a part of those with {self.complete + 1}"
         line = (
-            f"{self.runs:,} runs, {len(self.schedules):,} orders of tasks, {self.decisions} decisions, {end}, "
-            f"{self.seconds:.1f} s"
+            f"{self.runs:,} runs, {len(self.schedules):,} orders of tasks, {self.decisions} decisions, "
+            f"all with up to {self.complete} deviations{end}, {self.seconds:.1f} s"
         )
         return line if self.failed is None else f"{line}\nFAILED: {self.failed}"
 
@@ -77,15 +77,16 @@ def explore(scenario, deviations, *, until=float("inf")):
         until: the end.
     """
     started = time.monotonic()
-    found = Explored(deviations=deviations)
+    found = Explored()
     waiting = collections.deque([()])
     while waiting and found.failed is None and time.monotonic() < until:
         prefix = waiting.popleft()
+        depth = sum(value > 0 for _, value in prefix)
+        found.complete = depth - 1
         result, world = _run(scenario, prefix)
         _check_repeated(prefix, result.decisions)
         found.runs += 1
         found.schedules.add(result.schedule_key())
-        depth = sum(value > 0 for _, value in prefix)
         failure = next(filter(_is_ours, filter(None, (result.failure, *result.secondary))), None)
         if failure is not None:
             found.failed = Failed(found.runs, depth, failure.headline(), _trace(scenario, prefix))
@@ -94,6 +95,8 @@ def explore(scenario, deviations, *, until=float("inf")):
         if depth < deviations:
             waiting.extend(_one_more(result.decisions, max(first, len(prefix)), last))
     found.is_exhausted = not waiting and found.failed is None
+    if found.is_exhausted:
+        found.complete = deviations
     found.seconds = time.monotonic() - started
     return found
 
