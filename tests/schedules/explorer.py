@@ -18,7 +18,7 @@ from tests.schedules.numbered import number_futures, numbered_waiters
 from tests.schedules.world import FAST, SLOW, World
 
 CONFIG = detangle.SimConfig(
-    max_steps=20_000,
+    max_steps=5_000,
     max_time=20_000.0,
     patch_time=True,  # the transport measures its time-outs with time.monotonic
     check_leaks=True,

@@ -8,8 +8,8 @@ import detangle
 from tests.schedules.world import FAST, INTERVAL
 from twilio_oauth_async import DeviceFlowError, DeviceFlowPool
 
-LONGEST = 60.0
-"""Seconds after which each flow has ended, also one that another process takes up: its lease ends after half of it."""
+LONGEST = 40.0
+"""Seconds after which each flow has ended, also one that another process takes up after its lease of 30 s has ended."""
 
 
 @attrs.define
