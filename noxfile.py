@@ -131,6 +131,17 @@ def model(session: nox.Session) -> None:
 
 
 @nox.session
+def schedules(session: nox.Session) -> None:
+    """Run clients, managers and pools in every order of their tasks: nox -s schedules -- --deviations 3 --minutes 20.
+
+    Each run differs from the usual one by at most so many deviations. The minutes are those of one scenario. The
+    figures are printed: runs, and whether they were all.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.schedules.explore", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run many flows against a faulty server: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
     install(session, extra="emulator")

@@ -231,3 +231,41 @@ async def test_body_is_sent_only_if_the_transport_is_open(state, is_sent):
         assert body.is_sent is is_sent
         assert calls == [True] * is_sent
         connection.close()
+
+
+class Writer:
+    """The part of a writer of aiohttp that a body uses."""
+
+    transport = None
+
+    def __init__(self):
+        self.written = b""
+
+    async def write(self, chunk):
+        self.written += chunk
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_body_is_not_sent_after_its_caller_was_cancelled(is_cancelled):
+    """In Python 3.11, aiohttp sends the body in a task, which may run before the caller gets the CancelledError."""
+    bodies, writer = [], Writer()
+
+    async def send():
+        # A cancellation before the request does not count: a caller may have caught it, in order to revoke a token.
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+        bodies.append(Body(b"a=b", KeptConnections(), None))
+        await asyncio.Event().wait()
+
+    caller = asyncio.create_task(send())
+    while not bodies:
+        await asyncio.sleep(0)
+    if is_cancelled:
+        caller.cancel()
+    with pytest.raises(aiohttp.ClientConnectionResetError) if is_cancelled else contextlib.nullcontext():
+        await bodies[0].write_with_length(writer, 3)
+    assert writer.written == (b"" if is_cancelled else b"a=b")
+    caller.cancel()
+    await asyncio.wait({caller})

@@ -103,6 +103,8 @@ class Body(aiohttp.BytesPayload):
         super().__init__(value)
         self._kept = kept
         self._on_sent = on_sent
+        self._task = asyncio.current_task()
+        self._cancellations = 0 if self._task is None else self._task.cancelling()
         self.is_sent: bool = False
         """At least a part of the head was passed to the transport, so that the server may have received it."""
         self.is_reused: bool = False
@@ -114,11 +116,16 @@ class Body(aiohttp.BytesPayload):
         return self.is_reused and not self.is_sent
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Record how the body is sent, and send it; called by aiohttp.
+        """Record how the body is sent, and send it; called by aiohttp, in Python 3.11 in a task of its own.
 
         Raises:
-            ClientConnectionResetError: the server had closed the connection; nothing is sent.
+            ClientConnectionResetError: the server had closed the connection, or the caller was cancelled; nothing is
+                sent.
         """
+        if self._task is not None and self._task.cancelling() > self._cancellations:
+            # The caller gets the CancelledError in the next turn of the event loop. A pool that closes cancels only
+            # polls that were not sent: a token in the response would be lost.
+            raise aiohttp.ClientConnectionResetError("cancelled before it was sent")
         transport = writer.transport
         if transport is not None:
             self.is_reused = self._kept.use(transport)
