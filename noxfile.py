@@ -30,6 +30,7 @@ WITHOUT_COVERAGE = (
     "web/test_browser.py",
     "web/test_processes.py",
 )
+"""Files and folders of tests that start other programs."""
 CODE = (
     "twilio_oauth_async",
     "tests",
@@ -64,6 +65,16 @@ def tests(session: nox.Session) -> None:
 def tests_all(session: nox.Session) -> None:
     """Run the tests with every supported Python that is installed; nox names the missing ones."""
     run_tests(session)
+
+
+@nox.session(python=["3.12", "3.13", "3.14"])
+@nox.parametrize("loop", ["eager", "uvloop"])
+def event_loops(session: nox.Session, loop: str) -> None:
+    """Run the tests with tasks that start at once (Python 3.12) and with uvloop, without those that start programs."""
+    install(session, "test", "event_loops")
+    left_out = (f"--ignore=tests/{name}" for name in (*WITHOUT_COVERAGE, "cli", "schedules"))
+    environment = {"TWILIO_OAUTH_EVENT_LOOP": loop}
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *left_out, *session.posargs, env=environment)
 
 
 @nox.session

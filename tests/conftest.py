@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import signal
 import socket
 import threading
@@ -15,6 +16,9 @@ pytest.register_assert_rewrite("tests.helpers")  # before its first import: its 
 from tests.helpers.redis_server import RedisServer, need_redis  # noqa: E402
 from tests.helpers.tls import make as make_tls  # noqa: E402
 
+EVENT_LOOP = os.environ.get("TWILIO_OAUTH_EVENT_LOOP")
+"""The event loops of the tests: ``eager`` (tasks start at once, Python 3.12), ``uvloop``, or none of them (None)."""
+
 LONGEST_REAL_WAIT = 0.2
 """Seconds that a test may sleep, for tests of time-outs on real sockets."""
 
@@ -22,6 +26,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_threa
     # A shell without job control starts background processes with SIGINT ignored. Processes that tests start, and stop
     # with SIGINT, would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _eager_event_loop():
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+if EVENT_LOOP is not None:
+
+    def pytest_asyncio_loop_factories():
+        if EVENT_LOOP == "uvloop":
+            import uvloop
+
+            return {"uvloop": uvloop.new_event_loop}
+        return {"eager": _eager_event_loop}
 
 
 def _is_loopback(host):

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from twilio_oauth_async import in_flight
+from twilio_oauth_async.tasks import create_task
 
 _QUIET_ITERATIONS = 24
 """A `VirtualClock` advances after this many iterations of the event loop in which it was not used.
@@ -84,7 +85,7 @@ async def wait_for_all(tasks: Collection[asyncio.Future[Any]], clock: Clock, sec
     waiting = {task for task in tasks if not task.done()}
     if not waiting:
         return
-    timer: asyncio.Future[None] = asyncio.ensure_future(clock.sleep(seconds))
+    timer: asyncio.Future[None] = create_task(clock.sleep(seconds))
     try:
         while waiting and not timer.done():
             futures: set[asyncio.Future[Any]] = {timer, *waiting}

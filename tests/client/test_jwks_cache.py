@@ -9,6 +9,7 @@ from twilio_oauth_async import IdTokenError
 from twilio_oauth_async.client.jwks_cache import FRESH_FOR
 from twilio_oauth_async.client.search_budget import SEARCH_BURST, SEARCH_GAP
 from twilio_oauth_async.oidc.jwa import ALGORITHMS
+from twilio_oauth_async.tasks import create_task
 
 
 class TestFreshness:
@@ -189,7 +190,7 @@ class TestConcurrentCalls:
             last.cancel()
             # The new call starts in the iteration of the event loop in which the last call is cancelled. It must not
             # join the cancelled fetch.
-            new = asyncio.create_task(setup.find())
+            new = create_task(setup.find())
             self.gate.set()
             assert await new
             with pytest.raises(asyncio.CancelledError):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 from twilio_oauth_async.adapters.httpx_versions import TRANSPORT_ERRORS, AsyncByteStream
+from twilio_oauth_async.tasks import create_task
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
@@ -41,7 +42,7 @@ class PeekedStream(AsyncByteStream):
         try:
             while sum(map(len, self._head)) <= limit:
                 # To cancel a read would close the connection: a late one goes on, and the caller gets its bytes.
-                self._pending = asyncio.create_task(self._read())
+                self._pending = create_task(self._read())
                 done, _ = await asyncio.wait({self._pending}, timeout=max(0.0, ends_at - loop.time()))
                 if not done:
                     return None

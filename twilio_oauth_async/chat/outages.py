@@ -12,6 +12,7 @@ import attrs
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.sign_in.base import SignIn
+from twilio_oauth_async.tasks import create_task
 
 LONG = 60.0
 """Seconds without a response of the server, after which the user gets a message. Shorter outages are not worth one."""
@@ -42,7 +43,7 @@ class Outages:
 
     async def run(self, states: AsyncGenerator[SignIn]) -> None:
         """Follow all changes of state until there are no more."""
-        looking = asyncio.create_task(self._look())
+        looking = create_task(self._look())
         try:
             async with aclosing(states):
                 async for sign_in in states:

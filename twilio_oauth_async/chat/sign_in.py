@@ -36,6 +36,7 @@ from twilio_oauth_async.sign_in.base import (
 )
 from twilio_oauth_async.sign_in.rate_limit import RateLimit
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
+from twilio_oauth_async.tasks import create_task
 
 COMMANDS = ("login", "whoami", "cancel", "logout")
 
@@ -127,9 +128,8 @@ class ChatSignIn:
             StoreError: as the runner raises.
         """
         await open_runner(self._runner)
-        all_events = getattr(self._runner, "all_events", None)
-        if all_events is not None and self._following is None:
-            self._following = asyncio.create_task(self._outages.run(all_events()))
+        if (all_events := getattr(self._runner, "all_events", None)) is not None and self._following is None:
+            self._following = create_task(self._outages.run(all_events()))
 
     async def close(self) -> None:
         """Close the runner. Pending sign-ins stay stored, and the next process continues them."""

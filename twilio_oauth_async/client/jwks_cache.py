@@ -22,6 +22,7 @@ from twilio_oauth_async.oidc.jwk import PublicKey
 from twilio_oauth_async.oidc.jwks import PublicKeys
 from twilio_oauth_async.protocol import discovery
 from twilio_oauth_async.protocol.models import Certs
+from twilio_oauth_async.tasks import create_task
 
 FRESH_FOR = 300.0
 """Seconds after which the keys are fetched again. A withdrawn key is accepted for no longer than this, unless a fetch
@@ -169,7 +170,7 @@ class JwksCache:
         fetch = self._pending
         if fetch is None:
             self._fetches += 1
-            task = asyncio.create_task(self._load(timeout, self._fetches), name="fetch certs")
+            task = create_task(self._load(timeout, self._fetches), name="fetch certs")
             fetch = self._last_fetch = _Fetch(task)
         fetch.waiting += 1
         try:

@@ -20,6 +20,7 @@ from twilio_oauth_async.protocol.authorization_request import Api, PendingAuthor
 from twilio_oauth_async.protocol.loopback_redirect import port_of
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.parameters import check_client, check_parameters, check_scopes
+from twilio_oauth_async.tasks import create_task
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
@@ -173,8 +174,8 @@ class AuthorizationCodeFlow(GrantBase):
 
     async def _callback(self, listener: LoopbackListener, url: str) -> str:
         """Show `url`, and return the callback: that of the browser, or one that the user has copied."""
-        showing = asyncio.create_task(show(url, self._open_browser, self._prompt))
-        arriving = asyncio.create_task(listener.callback())
+        showing = create_task(show(url, self._open_browser, self._prompt))
+        arriving = create_task(listener.callback())
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout
         try:

@@ -26,6 +26,7 @@ from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.polling import Approved, Pending, SlowedDown, Step, Unreachable
 from twilio_oauth_async.protocol.token_endpoint import DEVICE_CODE_GRANT
+from twilio_oauth_async.tasks import create_task
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
@@ -129,7 +130,7 @@ class DeviceFlow(GrantBase):
 
     async def _wait_beside(self, shown: Awaitable[None], authorization: DeviceAuthorization) -> Token:
         """Await a prompt and the token at the same time: a prompt may take long, or call what needs the token."""
-        showing, waiting = asyncio.ensure_future(shown), asyncio.create_task(self.wait(authorization))
+        showing, waiting = asyncio.ensure_future(shown), create_task(self.wait(authorization))
         try:
             await asyncio.wait({showing, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():

@@ -9,6 +9,7 @@ from twilio_oauth_async.clock import wait_for_all
 from twilio_oauth_async.sign_in.members import Members
 from twilio_oauth_async.sign_in.reporter import Reporter
 from twilio_oauth_async.sign_in.running import Shared
+from twilio_oauth_async.tasks import create_task
 
 REVOKE_TIMEOUT = 5.0
 """Seconds for the revocation of tokens that could not be saved."""
@@ -36,14 +37,14 @@ async def close(shared: Shared, members: Members, reporter: Reporter, timeout: f
     idle |= {id_ for id_, task in reports.items() if task not in busy}
     try:
         await _cancel(rest)
-        giving_back = asyncio.create_task(shared.leases.give_back(idle))
+        giving_back = create_task(shared.leases.give_back(idle))
         await wait_for_all({*busy, giving_back}, shared.clock, timeout)
         late = [running for task, running in flows.items() if task in busy and not task.done()]
         await _cancel({*busy, giving_back})
-        revoking = {asyncio.create_task(running.revoke_unsaved()) for running in late}
+        revoking = {create_task(running.revoke_unsaved()) for running in late}
         left = {running.id for task, running in flows.items() if task in busy and not running.life.is_recorded}
         left |= {id_ for id_, task in reports.items() if task in busy}
-        last = asyncio.create_task(shared.leases.give_back(left - set(reporter.kept)))
+        last = create_task(shared.leases.give_back(left - set(reporter.kept)))
         await wait_for_all({*revoking, last}, shared.clock, REVOKE_TIMEOUT)
         await _cancel({*revoking, last})
         # What ended while the pool was closing is reported by the next process.

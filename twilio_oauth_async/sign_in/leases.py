@@ -12,6 +12,7 @@ from twilio_oauth_async.sign_in.flow_life import LEASE
 from twilio_oauth_async.sign_in.flow_steps import Lease
 from twilio_oauth_async.sign_in.store_calls import StoreCalls
 from twilio_oauth_async.stores.base import FlowStore
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.state import Now
 
 BATCH = 1_000
@@ -69,7 +70,7 @@ class Leases:
         """
         if id_ not in self._wanted:
             if not self._wanted:
-                task = asyncio.create_task(self._ask_for_wanted())
+                task = create_task(self._ask_for_wanted())
                 self._asking.add(task)
                 task.add_done_callback(self._asking.discard)
             self._wanted[id_] = asyncio.get_running_loop().create_future()

@@ -15,6 +15,7 @@ from twilio_oauth_async.sign_in.listeners import AllEvents, Watch
 from twilio_oauth_async.sign_in.reporter import Reporter
 from twilio_oauth_async.sign_in.running import RunningFlow, Shared
 from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.tasks import create_task
 
 LEASE_LOW = 8.0
 """Seconds. A process renews each lease before it has so little left."""
@@ -47,7 +48,7 @@ class Members:
         follower = self._followers.pop(running.id, None)
         if follower is not None:
             follower.cancel()
-        task = asyncio.create_task(self._run_to_end(running))
+        task = create_task(self._run_to_end(running))
         self._tasks[task] = running
         task.add_done_callback(self._tasks.__delitem__)
         self.publish(running.sign_in)
@@ -167,7 +168,7 @@ class Members:
             self._follow(running.id, watch)
 
     def _follow(self, id_: str, watch: Watch) -> None:
-        task = self._followers[id_] = asyncio.create_task(self._read_until_end(id_, watch))
+        task = self._followers[id_] = create_task(self._read_until_end(id_, watch))
 
         def ended(task: asyncio.Task[None]) -> None:
             if self._followers.get(id_) is task:

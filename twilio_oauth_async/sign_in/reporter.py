@@ -17,6 +17,7 @@ from twilio_oauth_async.sign_in.flow_life import KEPT, LEASE
 from twilio_oauth_async.sign_in.reporting import Pause, Report, Result, Task
 from twilio_oauth_async.sign_in.running import Shared
 from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.tasks import create_task
 
 OnEnd: TypeAlias = Callable[[SignIn], Awaitable[None] | None]
 
@@ -57,7 +58,7 @@ class Reporter:
         """
         if flow.id in self.tasks or flow.id in self.kept:
             return
-        task = self.tasks[flow.id] = asyncio.create_task(self._report(flow, sign_in, is_own))
+        task = self.tasks[flow.id] = create_task(self._report(flow, sign_in, is_own))
         task.add_done_callback(lambda _: self.tasks.pop(flow.id, None))
 
     async def _report(self, flow: StoredFlow, sign_in: SignIn, is_own: bool) -> None:
@@ -121,9 +122,9 @@ class Reporter:
         """Call `on_end`; return whether it returned."""
         assert self.on_end is not None, "chosen where there is a callback"
         async with self._places:
-            call = asyncio.ensure_future(_await(self.on_end, sign_in))
+            call = create_task(_await(self.on_end, sign_in))
             self._calls[call] = id_
-            timer = asyncio.ensure_future(self._shared.clock.sleep(CALLBACK_TIMEOUT))
+            timer = create_task(self._shared.clock.sleep(CALLBACK_TIMEOUT))
             try:
                 await asyncio.wait({call, timer}, return_when=asyncio.FIRST_COMPLETED)
             finally:

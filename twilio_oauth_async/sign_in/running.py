@@ -34,6 +34,7 @@ from twilio_oauth_async.sign_in.flow_steps import (
 from twilio_oauth_async.sign_in.leases import Leases
 from twilio_oauth_async.sign_in.store_calls import StoreCalls
 from twilio_oauth_async.stores.base import FlowStore, StoredFlow, TokenStore
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.managers import TokenManagers
 from twilio_oauth_async.tokens.saving import remove_sign_in, save_sign_in
 
@@ -137,7 +138,7 @@ class RunningFlow:
 
     async def _rest(self, at: float) -> None:
         clock = self._shared.clock
-        sleep = self._sleep = asyncio.ensure_future(clock.sleep(max(0.0, at - clock.monotonic())))
+        sleep = self._sleep = create_task(clock.sleep(max(0.0, at - clock.monotonic())))
         try:
             await asyncio.wait({sleep})
             if not sleep.cancelled():

@@ -17,6 +17,7 @@ from twilio_oauth_async.sign_in.members import Members
 from twilio_oauth_async.sign_in.running import Shared
 from twilio_oauth_async.sign_in.upkeep import Upkeep
 from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.failures import copy_of
 from twilio_oauth_async.tokens.identity import key_of
 
@@ -61,7 +62,7 @@ class Submissions:
         """Return the pending sign-in of `user`, or a new one; raises as `DeviceFlowPool.submit`."""
         task = self._starting.get(user)
         if task is None:
-            task = self._starting[user] = asyncio.create_task(self._start(user, dict(context)))
+            task = self._starting[user] = create_task(self._start(user, dict(context)))
             task.add_done_callback(lambda _: self._starting.pop(user, None))
         # A caller may be cancelled: the others who joined, and the user who has the code, are not.
         await asyncio.wait({task})

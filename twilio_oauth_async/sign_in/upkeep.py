@@ -17,6 +17,7 @@ from twilio_oauth_async.sign_in.reporter import Reporter
 from twilio_oauth_async.sign_in.reporting import may_delete
 from twilio_oauth_async.sign_in.running import Shared
 from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.tasks import create_task
 
 RENEW_EVERY = 5.0
 """Seconds between two looks for leases of which less than half is left."""
@@ -56,7 +57,7 @@ class Upkeep:
 
     def start(self) -> None:
         """Start the tasks."""
-        self._tasks = {asyncio.create_task(self._renew_for_ever()), asyncio.create_task(self._take_up_for_ever())}
+        self._tasks = {create_task(self._renew_for_ever()), create_task(self._take_up_for_ever())}
 
     async def stop(self) -> None:
         """Cancel the tasks, and wait until they have ended."""

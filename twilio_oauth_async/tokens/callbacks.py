@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from twilio_oauth_async.clock import Clock, wait_for_all
+from twilio_oauth_async.tasks import create_task
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that `Callbacks.close` waits before it cancels the coroutines that are still running."""
@@ -46,7 +47,7 @@ class Callbacks:
             _report(name, error)
             return
         if inspect.isawaitable(result):
-            task = asyncio.ensure_future(_await(name, result))
+            task = create_task(_await(name, result))
             self._tasks[task] = asyncio.get_running_loop().create_future()
             task.add_done_callback(self._ended)
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.protocol.models import Token
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.failures import copy_of, request_failed
 
 
@@ -41,7 +42,7 @@ class SharedLogin:
         task = self._task
         if task is None or task.done() or task.get_loop() is not loop:
             self._callers, self._is_obtained = 0, False
-            task = self._task = asyncio.create_task(self._sign_in())
+            task = self._task = create_task(self._sign_in())
         self._callers += 1
         try:
             outcome = await asyncio.shield(task)

@@ -19,6 +19,7 @@ from twilio_oauth_async.protocol.models import Token, UserInfo
 from twilio_oauth_async.stores.base import TokenStore
 from twilio_oauth_async.stores.keys import check_key
 from twilio_oauth_async.stores.memory import MemoryTokenStore
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.arguments import check_arguments
 from twilio_oauth_async.tokens.failures import copy_of, login_required, no_token
 from twilio_oauth_async.tokens.identity import clock_of, key_of
@@ -224,7 +225,7 @@ class TokenManager:
             StoreError: it could not be saved. It is in use, and it is saved in the background.
         """
         self._rounds.attach()
-        self._keeping.add(task := asyncio.create_task(self._verify_and_keep(token, epoch, signed_in_at)))
+        self._keeping.add(task := create_task(self._verify_and_keep(token, epoch, signed_in_at)))
         task.add_done_callback(self._keeping.discard)
         await asyncio.shield(task)
 
@@ -342,8 +343,7 @@ class TokenManager:
             # While a token is not saved, each call looks at the event loop: a new one must go on with saving it.
             now = None if after.saving is Saving.UNSAVED else fresh(after, self._leeway)
             if now is None:
-                self._fresh_monotonic = self._fresh_wall = -math.inf
-                self._fresh_token = _NO_TOKEN
+                self._fresh_token, self._fresh_monotonic, self._fresh_wall = _NO_TOKEN, -math.inf, -math.inf
             else:
                 self._fresh_token, self._fresh_monotonic, self._fresh_wall = now.token, now.monotonic, now.wall
         self._reports.changed(before, after)

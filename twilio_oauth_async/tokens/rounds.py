@@ -17,6 +17,7 @@ import attrs
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.lifetime import decide, must_save
 from twilio_oauth_async.tokens.state import AskForLogin, Decision, Event, Rest, Saving, TokenState, WaitUntil, Work
 from twilio_oauth_async.tokens.validity import background_leeway
@@ -103,7 +104,7 @@ class Rounds:
         self.attach()
         if self._round is None or self._round.done():
             self._is_early = early
-            self._round = asyncio.create_task(self._worker.work(self._wanted))
+            self._round = create_task(self._worker.work(self._wanted))
             self._round.add_done_callback(self._after_round)
         return self._round
 
@@ -199,7 +200,7 @@ class Rounds:
 
     def _ensure_background(self) -> None:
         if self._background is None or self._background.done():
-            self._background = asyncio.create_task(self._run())
+            self._background = create_task(self._run())
 
     async def _run(self) -> None:
         """Refresh before callers need it, and save what could not be saved. Survives every failure."""
@@ -233,7 +234,7 @@ class Rounds:
 
     async def _nap(self, seconds: float) -> bool:
         """Wait for `seconds`, at most `MAX_NAP`, or for a change; return whether there was one."""
-        timer: asyncio.Future[Any] = asyncio.ensure_future(self._clock.sleep(min(max(seconds, 0.0), MAX_NAP)))
+        timer: asyncio.Future[Any] = create_task(self._clock.sleep(min(max(seconds, 0.0), MAX_NAP)))
         try:
             with self._waiting(0.0) as waiter:
                 done, _ = await asyncio.wait({timer, waiter.woken}, return_when=asyncio.FIRST_COMPLETED)

@@ -23,6 +23,7 @@ from twilio_oauth_async.grants.id_tokens import accept_sign_in, check_refreshed,
 from twilio_oauth_async.oidc.unverified_claims import read_unverified
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.stores.base import Key, StoredToken, TokenStore
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.failures import late_store, request_failed, store_failed
 from twilio_oauth_async.tokens.identity import identity_of, why_unusable
 from twilio_oauth_async.tokens.lifetime import advance, decide
@@ -318,7 +319,7 @@ class TokenWorker:
         """
         if self.state.saving is not Saving.NEW:
             return
-        saving = asyncio.ensure_future(self._save_new())
+        saving = create_task(self._save_new())
         done, _ = await asyncio.wait({saving}, timeout=LAST_SAVE_TIMEOUT)
         if not done:
             saving.cancel()

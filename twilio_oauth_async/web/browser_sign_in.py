@@ -12,6 +12,7 @@ from twilio_oauth_async.errors import AuthorizationError, StoreError, TwilioOAut
 from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
 from twilio_oauth_async.protocol.authorization_response import state_matches
 from twilio_oauth_async.protocol.models import Token
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.web.authorization_cookie import RequestCipher, RequestInCookie
 from twilio_oauth_async.web.http_messages import Request, Response
 from twilio_oauth_async.web.parts import Parts
@@ -112,7 +113,7 @@ class BrowserSignIn:
         state = kept.pending.state
         task = self._completing.get(state)
         if task is None:
-            task = self._completing[state] = asyncio.create_task(self._exchange(kept, callback, user))
+            task = self._completing[state] = create_task(self._exchange(kept, callback, user))
             task.add_done_callback(lambda task: self._completed(state, task))
         await asyncio.shield(task)
 

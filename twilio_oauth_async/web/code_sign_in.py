@@ -9,6 +9,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 
 from twilio_oauth_async.errors import TooManySignIns, UnauthorizedClientError, UnsupportedGrantTypeError
+from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.web.http_messages import EventStream, Request, Response
 from twilio_oauth_async.web.parts import Parts
 from twilio_oauth_async.web.streams import Streams
@@ -32,7 +33,7 @@ class CodeSignIn:
         # A second click, or a second tab, waits for the first.
         task = self._starting.get(visitor.key)
         if task is None:
-            task = self._starting[visitor.key] = asyncio.create_task(self._start(visitor, next_, address))
+            task = self._starting[visitor.key] = create_task(self._start(visitor, next_, address))
             task.add_done_callback(lambda task: self._started(visitor.key, task))
         return await asyncio.shield(task)
 

@@ -12,6 +12,7 @@ from typing import Any
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import TwilioOAuthError
 from twilio_oauth_async.sign_in.base import NOT_POLLED, SignIn
+from twilio_oauth_async.tasks import create_task
 
 HEARTBEAT = 15.0
 """Seconds between two comments on an idle stream. Proxies close connections that are idle for 30 or 60 s."""
@@ -75,8 +76,8 @@ class Streams:
             return
         self._open[visitor] += 1
         opened = self._clock.monotonic()
-        beat: asyncio.Future[None] = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
-        state: asyncio.Future[SignIn | None] = asyncio.ensure_future(anext(states, None))
+        beat: asyncio.Future[None] = create_task(self._clock.sleep(HEARTBEAT))
+        state: asyncio.Future[SignIn | None] = create_task(anext(states, None))
         try:
             yield b"retry: %d\n\n" % RETRY
             while True:
@@ -92,12 +93,12 @@ class Streams:
                     if id_ != last_id or sign_in.is_over:
                         yield data
                     last_id = id_
-                    state = asyncio.ensure_future(anext(states, None))
+                    state = create_task(anext(states, None))
                 elif self._clock.monotonic() - opened >= MAX_AGE:
                     return
                 else:
                     yield b":\n\n"
-                    beat = asyncio.ensure_future(self._clock.sleep(HEARTBEAT))
+                    beat = create_task(self._clock.sleep(HEARTBEAT))
         except TwilioOAuthError:
             # The sign-in ended a while ago, or the store has failed. The browser opens the stream again, and loads the
             # page again if that is refused.
@@ -107,7 +108,7 @@ class Streams:
             if not self._open[visitor]:
                 del self._open[visitor]
             # In a task of its own: anyio cancels each `await` of a task whose browser has gone away.
-            ending = asyncio.create_task(_end(states, state, beat))
+            ending = create_task(_end(states, state, beat))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
             await asyncio.shield(ending)

@@ -22,7 +22,13 @@ class AllowedHosts:
         Args:
             listens_on: address or name on which the server listens.
             names: more host names, without a port.
+
+        Raises:
+            TypeError: one of them is not a string.
         """
+        given: list[object] = [listens_on, *([0] if isinstance(names, str) else names)]
+        if not all(isinstance(name, str) for name in given):
+            raise TypeError("host must be a string, and hosts a list of strings")
         self._names = {name.lower() for name in names}
         self._accepts_all = not self._names and not _is_loopback(listens_on)
 

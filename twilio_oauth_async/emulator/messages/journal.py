@@ -123,7 +123,14 @@ class Journal(Sequence[RecordedRequest]):
         Args:
             max_requests: number of requests that are kept.
             max_bytes: bytes of the requests that are kept, as they were received. The newest one is always kept.
+
+        Raises:
+            ValueError: one of them is not a positive integer.
         """
+        limits: tuple[object, ...] = (max_requests, max_bytes)
+        for limit in limits:
+            if not isinstance(limit, int) or limit < 1:
+                raise ValueError("journal_size and journal_bytes must be positive integers")
         self._max_requests, self._max_bytes = max_requests, max_bytes
         self._requests: deque[RecordedRequest] = deque()
         self._sizes: dict[RecordedRequest, int] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from twilio_oauth_async.stores.records import FlowState, Key, StoredFlow, TokenK
 from twilio_oauth_async.stores.redis import flow_scripts as scripts
 from twilio_oauth_async.stores.redis.calls import CALL_TIMEOUT, RedisClient, RedisScripts, decode_reply
 from twilio_oauth_async.stores.serialization import from_text, to_text
+from twilio_oauth_async.tasks import create_task
 
 FLOW_RETENTION = timedelta(days=1)
 """How long a flow is kept after its device code has expired, if no process deletes it before."""
@@ -182,7 +182,7 @@ class RedisFlowStore(HoldsSecrets):
 
     async def _change(self, script: str, *arguments: str | int) -> Any:
         """Run a script that changes flows. It is completed also if the task is cancelled."""
-        return await finish(asyncio.ensure_future(self._scripts.run(script, self._names, *arguments)))
+        return await finish(create_task(self._scripts.run(script, self._names, *arguments)))
 
     async def _list(self, number: int, limit: int, client_sid: str, server: str) -> list[StoredFlow]:
         """Return flows of the sorted set `number`. Damaged ones do not count towards `limit`."""

@@ -22,6 +22,7 @@ from twilio_oauth_async.stores.records import StoredToken, TokenKey
 from twilio_oauth_async.stores.redis.calls import RedisScripts
 from twilio_oauth_async.stores.redis.lock_scripts import ACQUIRE, RELEASE, RENEW
 from twilio_oauth_async.stores.redis.names import names_of
+from twilio_oauth_async.tasks import create_task
 
 LOCK_LIFETIME = 15.0
 """Default number of seconds after which the lock of a killed process is free. A holder renews its lock after every
@@ -100,14 +101,14 @@ class RedisLocks(HoldsSecrets):
             held = await self._acquire(key, deadline)
             _held_locks.set({**_held_locks.get(), (self, key): held})
             released = asyncio.Event()
-            renewal = asyncio.create_task(self._renew(key, held, released))
+            renewal = create_task(self._renew(key, held, released))
             try:
                 yield
             finally:
                 # ContextVar.reset is not used: locks may overlap, and may end in another context than they began in.
                 _held_locks.set({at: other for at, other in _held_locks.get().items() if other is not held})
                 released.set()
-                cancelled = await wait_until_done(renewal, asyncio.create_task(self._release(key, held)))
+                cancelled = await wait_until_done(renewal, create_task(self._release(key, held)))
                 if cancelled is not None:
                     raise cancelled
 
@@ -125,12 +126,12 @@ class RedisLocks(HoldsSecrets):
         """Try to acquire the lock once. A command that was sent cannot be taken back, so its result is awaited."""
         names = names_of(self._scripts, key)
         arguments = (held.value, names.field, _milliseconds(self._lifetime), _FENCE_LIFETIME_MS)
-        command = asyncio.ensure_future(self._scripts.run(ACQUIRE, [names.lock, names.fences], *arguments))
+        command = create_task(self._scripts.run(ACQUIRE, [names.lock, names.fences], *arguments))
         try:
             held.fence = int(await finish(command))
         except asyncio.CancelledError:
             if not command.cancelled() and command.exception() is None and command.result():
-                await finish(asyncio.ensure_future(self._release(key, held)))
+                await finish(create_task(self._release(key, held)))
             raise
         return held.fence > 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +22,7 @@ from twilio_oauth_async.stores.redis.token_scripts import DELETE, ERASE, IS_DELE
 from twilio_oauth_async.stores.redis.users import UserIndex
 from twilio_oauth_async.stores.rules import TOMBSTONE_LIFETIME, UNKNOWN_LIFETIME
 from twilio_oauth_async.stores.serialization import from_text, to_text
+from twilio_oauth_async.tasks import create_task
 
 TOKEN_RETENTION = timedelta(days=1)
 """How long a token is kept after its refresh token has expired, in case a clock is wrong."""
@@ -120,14 +120,14 @@ class RedisTokenStore(HoldsSecrets):
         at = token_key(key)
         text = to_text(stored)
         # A task that is cancelled waits for the end: the lock must not be released before.
-        await finish(asyncio.ensure_future(self._save(at, stored, text, replaces)))
+        await finish(create_task(self._save(at, stored, text, replaces)))
         held = self._locks.held(at)
         if held is not None:
             held.record_seen(stored)
 
     async def delete(self, key: Key) -> None:
         """Implement `TokenStore.delete`; raises `StoreError` under a lost lock."""
-        await finish(asyncio.ensure_future(self._delete(token_key(key))))
+        await finish(create_task(self._delete(token_key(key))))
 
     def users(self) -> AsyncIterator[str]:
         """Implement `TokenStore.users`: users that are added or deleted meanwhile may be returned or not."""
@@ -136,7 +136,7 @@ class RedisTokenStore(HoldsSecrets):
     async def erase(self, user: str) -> None:
         """Implement `TokenStore.erase`. Only locks that are held stay, until they are released."""
         check_key(user, "user")
-        await finish(asyncio.ensure_future(self._erase(user)))
+        await finish(create_task(self._erase(user)))
 
     def lock(self, key: Key) -> AbstractAsyncContextManager[None]:
         """Implement `TokenStore.lock`, between all hosts; the lock of a killed process is free after `lock_lifetime`.
