@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 
+from tests.helpers.event_loop import needs_event_loop_of_asyncio
 from tests.helpers.raw_server import RawServer, http, silence
 from tests.helpers.scripted_server import session_for
 from tests.helpers.world import emulated
@@ -37,6 +38,7 @@ async def test_clock_does_not_advance_while_work_is_in_flight(kind, no_stall_tim
     assert clock.monotonic() == 5
 
 
+@needs_event_loop_of_asyncio
 @pytest.mark.asyncio
 async def test_event_loop_is_idle_while_work_is_in_flight(no_stall_timeout):
     clock, loop = VirtualClock(), asyncio.get_running_loop()

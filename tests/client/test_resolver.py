@@ -7,6 +7,7 @@ import threading
 import aiohttp
 import pytest
 
+from tests.helpers.event_loop import needs_event_loop_of_asyncio
 from tests.helpers.raw_server import RawServer, http
 from tests.helpers.scripted_server import session_for
 from twilio_oauth_async import OAuthSession, RetryPolicy, TransportError
@@ -44,6 +45,7 @@ def look_ups(monkeypatch):
     return calls
 
 
+@needs_event_loop_of_asyncio
 @pytest.mark.asyncio
 @pytest.mark.parametrize("family", [socket.AF_UNSPEC, V4, V6])
 async def test_result_and_look_up_are_those_of_aiohttp(look_ups, family):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.cancellation import Cancellation, at_each_await
 from tests.helpers.client_requests import ALL_REQUESTS, TOKEN_BODY, device_flow
-from tests.helpers.event_loop import collect, settle
+from tests.helpers.event_loop import collect, needs_event_loop_of_asyncio, settle
 from tests.helpers.raw_server import RawServer, hang_up, http, silence
 from tests.helpers.scripted_server import CODE_BODY, PENDING, scripted, session_for
 from twilio_oauth_async import ConfigurationError, VirtualClock
@@ -65,6 +65,7 @@ async def check_round(call, responses, cancellation):
         await session.fetch_certs()
 
 
+@needs_event_loop_of_asyncio
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", CALLS)
 async def test_call_cancelled_at_each_await_ends_promptly_and_leaves_nothing(name):

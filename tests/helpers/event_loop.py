@@ -1,10 +1,17 @@
 """Let the event loop run for a while, and see which tasks are left."""
 
 import asyncio
+import os
+
+import pytest
 
 from twilio_oauth_async.stores.testing.checks import other_tasks
 
-__all__ = ["collect", "other_tasks", "run_turns", "settle"]
+__all__ = ["collect", "needs_event_loop_of_asyncio", "other_tasks", "run_turns", "settle"]
+
+needs_event_loop_of_asyncio = pytest.mark.skipif(
+    os.environ.get("TWILIO_OAUTH_EVENT_LOOP") == "uvloop", reason="looks into the event loop of asyncio; this is uvloop"
+)
 
 
 async def run_turns(count=50):
