@@ -16,7 +16,7 @@ INTERRUPTED = 130
 """The exit code of a program that was stopped with Ctrl-C, as a shell reports it: 128 + SIGINT."""
 WRONG_USAGE = 2
 
-_PACKAGES = ("click", "cryptography", "jinja2", "joserfc", "markupsafe", "rich")
+_PACKAGES = ("click", "cryptography", "jinja2", "joserfc", "keyring", "markupsafe", "platformdirs", "rich", "segno")
 """Packages that the extra ``cli`` installs."""
 
 

@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import click
 
-from twilio_oauth_async.cli.demo import demo
-from twilio_oauth_async.cli.emulator import emulator
+from twilio_oauth_async.cli.exit_codes import OK, REFUSED, describe
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "login": ("login", "login"),
+    "token": ("tokens", "token"),
+    "exec": ("tokens", "exec_"),
+    "whoami": ("account", "whoami"),
+    "status": ("account", "status"),
+    "logout": ("account", "logout"),
+    "discovery": ("server", "discovery"),
+    "certs": ("server", "certs"),
+    "verify": ("server", "verify"),
+    "doctor": ("doctor", "doctor"),
+    "emulator": ("emulator", "emulator"),
+    "demo": ("demo", "demo"),
+    "completion": ("completion", "completion"),
+}
+"""The module below this folder, and the name of the command in it. A module is imported when its command is used."""
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are needed, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - signature of click
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"twilio_oauth_async.cli.{module}"), name)
+        return command
 
 
 @click.group(
     "twilio-oauth",
+    cls=_Commands,
     epilog="Not affiliated with Twilio.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="twilio-oauth-async", message="twilio-oauth %(version)s")
 def commands() -> None:
-    """Sign in to Twilio's OAuth API with the device grant."""
+    """Sign in to Twilio's OAuth API, and use the token in scripts.
 
-
-commands.add_command(demo)
-commands.add_command(emulator)
+    Settings come from options, then from environment variables, then from a profile in the configuration file:
+    `twilio-oauth status -v` shows each with its source.
+    """
 
 
 def run(args: Sequence[str] | None) -> int:
@@ -33,9 +69,35 @@ def run(args: Sequence[str] | None) -> int:
     try:
         # In standalone mode, click would exit with 1 on Ctrl-C. Here 1 means that the sign-in failed.
         code: object = commands.main(args, "twilio-oauth", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
-    return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # The reader of stdout has gone, as `head` does. Python would report it again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        return _report(error, args)
+    return code if isinstance(code, int) else OK
+
+
+def _is_expected(error: Exception) -> bool:
+    """Return whether `error` is one of the library; others are mistakes, and keep their traceback."""
+    from twilio_oauth_async.errors import TwilioOAuthError
+
+    return isinstance(error, TwilioOAuthError)
+
+
+def _report(error: Exception, args: Sequence[str] | None) -> int:
+    """Say what went wrong, in one sentence on stderr, and with ``--json`` also in a document on stdout."""
+    code, sentence = describe(error)
+    click.echo(f"Error: {sentence}", err=True)
+    given = sys.argv[1:] if args is None else list(args)
+    if "--json" in given and given[:1] != ["login"]:  # `login` has written its last event
+        click.echo(json.dumps({"error": sentence, "exit_code": code}))
+    return code

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
 from twilio_oauth_async.clock import Clock, SystemClock
@@ -94,6 +95,11 @@ class FileStore(HoldsSecrets):
             StoreError: the database was not closed in time.
         """
         await self._database.close()
+
+    @property
+    def path(self) -> Path:
+        """The path of the database."""
+        return self._folder.database
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._folder.database)!r})"

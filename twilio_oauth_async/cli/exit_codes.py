@@ -1,0 +1,50 @@
+"""The exit codes of the commands, and the sentence that a user reads when a command fails."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OK: Final = 0
+REFUSED: Final = 1
+"""Refused, expired, or a sign-in is needed. Of `doctor`: a check has failed."""
+WRONG_USAGE: Final = 2
+"""Wrong usage or configuration."""
+NETWORK: Final = 3
+SERVER: Final = 4
+STORE: Final = 5
+INTERRUPTED: Final = 130
+"""128 + SIGINT, as a shell reports it."""
+
+_LOGIN_REASONS: Final = {
+    "never_signed_in": "This profile is not signed in",
+    "signed_out": "This profile is signed out",
+    "refused": "The server does not accept the stored token any more",
+    "expired": "The stored token has expired",
+    "scopes": "The stored token does not have all scopes of the profile",
+}
+
+
+def describe(error: Exception) -> tuple[int, str]:
+    """Return the exit code for an exception, and one sentence that says what to do next."""
+    from twilio_oauth_async import errors
+
+    text = str(error).strip().rstrip(".")
+    if isinstance(error, errors.StoreError):
+        return STORE, f"{text}. Run `twilio-oauth doctor` for more."
+    if isinstance(error, errors.LoginRequired):
+        return REFUSED, f"{_LOGIN_REASONS.get(error.reason, 'A sign-in is needed')}. Run `twilio-oauth login`."
+    if isinstance(error, errors.AccessDeniedError):
+        return REFUSED, "The sign-in was denied on the page. Nothing was stored."
+    if isinstance(error, errors.DeviceCodeExpiredError):
+        return REFUSED, "The code expired before it was approved. Run `twilio-oauth login` for a new one."
+    if isinstance(error, errors.ConfigurationError):
+        return WRONG_USAGE, f"{text}."
+    if isinstance(error, errors.TransportError):
+        return NETWORK, f"{text}. Check the network, or run `twilio-oauth doctor`."
+    if isinstance(error, errors.UnauthorizedClientError | errors.UnsupportedGrantTypeError):
+        return REFUSED, f'{text}. Try `twilio-oauth login --web`, or set flow = "web" in the profile.'
+    if isinstance(error, errors.ApiError) and error.status is not None and error.status < 500:
+        return REFUSED, f"{text}. Run `twilio-oauth doctor` to find out why."
+    if isinstance(error, errors.TwilioOAuthError):
+        return SERVER, f"{text}. Try again later."
+    return SERVER, f"unexpected {type(error).__name__}"
