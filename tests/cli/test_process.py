@@ -36,7 +36,7 @@ def test_complete_demo_on_a_terminal():
         err = process.communicate(timeout=30)[1]
     text = output.decode()
     assert (process.returncode, error_lines(err)) == (0, [])
-    assert "left." in text
+    assert " left, next check in " in text
     assert "Signed in as Ada Example" in text
     assert not re.search(r"\x1b\[[\d;]*3\d[;m]", text)
 
@@ -47,7 +47,7 @@ def seconds_from_ctrl_c_to_exit():
         # Each line is flushed at once.
         assert process.stdout.readline() == "twilio-oauth demo asks to use your Twilio account.\n"
         assert process.stdout.readline().startswith("To sign in, open http://127.0.0.1:")
-        while not process.stdout.readline().startswith("Waiting for your approval"):
+        while not process.stdout.readline().startswith("Waiting for your approval."):
             pass
         pressed = time.monotonic()
         process.send_signal(signal.SIGINT)

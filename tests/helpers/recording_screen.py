@@ -1,27 +1,30 @@
-"""A screen that records its output."""
+"""A login screen that records its output."""
 
 import contextlib
 
 
 class RecordingScreen:
-    """Records lines and status texts; `on_say` is called with each line."""
+    """Records what is shown; `on_show` is called with each device authorization."""
 
-    def __init__(self, on_say=lambda text: None):
+    def __init__(self, on_show=lambda authorization: None):
+        self.shown = []
         self.said = []
-        self.highlighted = []
-        self.statuses = []
-        self.on_say = on_say
+        self.lines = []
+        self.on_show = on_show
 
-    def say(self, text="", *, highlight=()):
+    def show(self, authorization, app_name):
+        self.shown.append(authorization)
+        self.said.append(authorization.instructions(app_name))
+        self.on_show(authorization)
+
+    def say(self, text):
         self.said.append(text)
-        self.highlighted.extend(highlight)
-        self.on_say(text)
 
     @contextlib.contextmanager
-    def status(self, text):
-        self.statuses.append(text)
-        yield self.statuses.append
+    def live(self, text, code):
+        self.lines.append(text)
+        yield self.lines.append
 
     @property
     def text(self):
-        return "\n".join([*self.said, *self.statuses])
+        return "\n".join([*self.said, *self.lines])

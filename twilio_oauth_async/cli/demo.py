@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from twilio_oauth_async.cli.screen import Screen
-    from twilio_oauth_async.cli.sign_in import SimulatedDecision
+    from twilio_oauth_async.cli.demo_sign_in import SimulatedDecision
+    from twilio_oauth_async.cli.login_screen import LoginScreen
     from twilio_oauth_async.emulator import Emulator
 
 INTERVAL = 1
@@ -57,7 +57,8 @@ class Seconds(click.ParamType[float]):
     show_default="a free port",
     help="Port of the emulator; other machines cannot connect to it.",
 )
-def demo(approve_after: float | None, deny_after: float | None, expires_in: int, port: int) -> int:
+@click.option("--qr/--no-qr", default=None, help="Show a QR code. Default: if the terminal is large enough.")
+def demo(approve_after: float | None, deny_after: float | None, expires_in: int, port: int, qr: bool | None) -> int:
     """Run a complete sign-in with the device grant.
 
     Starts the emulator of the OAuth server on this machine, requests a code, prints the link to the page on which you
@@ -65,8 +66,8 @@ def demo(approve_after: float | None, deny_after: float | None, expires_in: int,
 
     Exit code: 0 signed in, 1 denied, expired or failed, 2 wrong usage, 130 stopped with Ctrl-C.
     """
-    from twilio_oauth_async.cli.screen import choose_screen
-    from twilio_oauth_async.cli.sign_in import APP_NAME
+    from twilio_oauth_async.cli.demo_sign_in import APP_NAME
+    from twilio_oauth_async.cli.login_screen import choose_login_screen
     from twilio_oauth_async.cli.simulated_user import Decision
     from twilio_oauth_async.emulator import Emulator
 
@@ -79,11 +80,11 @@ def demo(approve_after: float | None, deny_after: float | None, expires_in: int,
         simulated = Decision.DENY, deny_after
     # A public client, as apps on devices are (RFC 8628 5.6).
     emulator = Emulator(port=port, app_name=APP_NAME, public=True, interval=INTERVAL, expires_in=expires_in)
-    return asyncio.run(_serve(emulator, choose_screen(sys.stdout), simulated))
+    return asyncio.run(_serve(emulator, choose_login_screen(sys.stdout, as_json=False, qr=qr), simulated))
 
 
-async def _serve(emulator: Emulator, screen: Screen, simulated: SimulatedDecision | None) -> int:
-    from twilio_oauth_async.cli.sign_in import sign_in
+async def _serve(emulator: Emulator, screen: LoginScreen, simulated: SimulatedDecision | None) -> int:
+    from twilio_oauth_async.cli.demo_sign_in import sign_in
 
     async with contextlib.AsyncExitStack() as stack:
         try:

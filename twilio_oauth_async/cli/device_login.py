@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -79,7 +78,7 @@ class _Line:
         """Return what the command waits for, the time that is left, and when it checks next."""
         now = self.clock.now()
         left = max(0, round((self.authorization.expires_at - now).total_seconds()))
-        check = max(0, math.ceil((self.authorization.next_poll_at - now).total_seconds()))
+        check = max(0, round((self.authorization.next_poll_at - now).total_seconds()))
         state = _WAITING
         if isinstance(self.step, SlowedDown):
             state = _SLOWED_DOWN

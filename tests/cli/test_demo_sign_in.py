@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from tests.helpers.recording_screen import RecordingScreen
 from twilio_oauth_async import Token, UserInfo, VirtualClock
-from twilio_oauth_async.cli import sign_in as module
+from twilio_oauth_async.cli import demo_sign_in as module
+from twilio_oauth_async.cli.account import user_text
 from twilio_oauth_async.cli.demo import INTERVAL
 from twilio_oauth_async.cli.simulated_user import Decision, SimulatedUser, SimulatedUserError
 from twilio_oauth_async.emulator import Emulator
@@ -31,14 +32,16 @@ async def test_simulated_user_approves_and_the_result_is_shown(emulator):
     screen = RecordingScreen()
     code = await module.sign_in(emulator, screen, emulator.clock, (Decision.APPROVE, 3.0))
     assert code == module.SIGNED_IN
-    link, user_code = screen.highlighted
+    [shown] = screen.shown
+    link, user_code = shown.link, shown.user_code
     assert screen.said[0].startswith(f"{module.APP_NAME} asks to use your Twilio account.\nTo sign in, open {link}\n")
     assert f"the code {user_code}" in screen.said[0]
     assert f"This lets {module.APP_NAME}:\n- see which Twilio user you are\n- see your name\n" in screen.said[0]
     assert "Continue only if you started this sign-in yourself" in screen.said[0]
     assert screen.said[-2] == f"Signed in as Ada Example <ada@example.com> {emulator.user.sid}."
     assert "in 60 minutes" in screen.said[-1]
-    assert screen.statuses[0].startswith("The simulated user approves after 3 s; the code expires at ")
+    assert screen.said[1] == "The simulated user approves after 3 s."
+    assert screen.lines[0] == "Waiting for your approval. 4:59 left, next check in 1 s."
     page = "/v1/oauth2/device/activate"
     posts = [path for method, path in requests_to(emulator) if method == "POST"]
     assert ("GET", page) in requests_to(emulator)
@@ -64,23 +67,19 @@ async def test_simulated_user_denies_and_the_result_is_shown(emulator):
     screen = RecordingScreen()
     assert await module.sign_in(emulator, screen, emulator.clock, (Decision.DENY, 0.0)) == module.NOT_SIGNED_IN
     assert screen.said[-1].startswith("Denied: ")
-    assert "denies after 0 s" in screen.statuses[0]
+    assert screen.said[1] == "The simulated user denies after 0 s."
 
 
 @pytest.mark.parametrize("simulated", [None, (Decision.APPROVE, 250.0)])
 async def test_real_user_may_approve_before_the_simulated_one(emulator, simulated):
     tasks = []
 
-    def approve_when_shown(text):
-        if "enter the code" in text:
-            user_code = screen.highlighted[1]
-            tasks.append(asyncio.get_running_loop().create_task(emulator.approve(user_code)))
+    def approve_when_shown(authorization):
+        tasks.append(asyncio.get_running_loop().create_task(emulator.approve(authorization.user_code)))
 
     screen = RecordingScreen(approve_when_shown)
     assert await module.sign_in(emulator, screen, emulator.clock, simulated) == module.SIGNED_IN
     assert emulator.clock.monotonic() < 10
-    if simulated is None:
-        assert screen.statuses[0].startswith("Waiting for your approval; the code expires at ")
 
 
 @pytest.mark.parametrize("simulated", [None, (Decision.APPROVE, 400.0)])
@@ -89,8 +88,8 @@ async def test_code_expires_without_a_decision(emulator, simulated):
     assert await module.sign_in(emulator, screen, emulator.clock, simulated) == module.NOT_SIGNED_IN
     assert screen.said[-1].startswith("Expired: ")
     assert 290 < emulator.clock.monotonic() < 300
-    assert screen.statuses[1].endswith("4:59 left.")
-    assert screen.statuses[-1].endswith(("0:01 left.", "0:00 left.", "0:02 left."))
+    assert any("4:58 left" in line for line in screen.lines)
+    assert any(text in screen.lines[-1] for text in ("0:01 left", "0:00 left", "0:02 left"))
 
 
 async def test_error_of_the_simulated_user_ends_the_sign_in_at_once(emulator, monkeypatch):
@@ -118,13 +117,15 @@ async def test_cancelled_sign_in_cancels_its_tasks(emulator):
     screen = RecordingScreen()
     emulator.clock.auto = False
     task = asyncio.create_task(module.sign_in(emulator, screen, emulator.clock, (Decision.APPROVE, 60.0)))
-    while not screen.statuses:
+    while not screen.lines:
         await asyncio.sleep(0.001)
     before = asyncio.all_tasks()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    own = [t for t in before - {task} if t.get_coro().__qualname__.startswith(("DeviceFlow", "_wait", "_count"))]
+    own = [
+        t for t in before - {task} if t.get_coro().__qualname__.startswith(("DeviceFlow", "_wait", "follow", "_Line"))
+    ]
     await asyncio.gather(*own, return_exceptions=True)
     assert all(t.cancelled() for t in own)
 
@@ -132,13 +133,13 @@ async def test_cancelled_sign_in_cancels_its_tasks(emulator):
 @pytest.mark.parametrize(
     ("user", "text"),
     [
-        (UserInfo(), "Signed in as an unnamed user."),
-        (UserInfo(email="a@b.example"), "Signed in as <a@b.example>."),
-        (UserInfo(friendly_name="A\x1b[31m\nB"), "Signed in as A [31m B."),
+        (UserInfo(), "an unnamed user"),
+        (UserInfo(email="a@b.example"), "<a@b.example>"),
+        (UserInfo(friendly_name="A\x1b[31m\nB"), "A [31m B"),
     ],
 )
-async def test_signed_in_text_shows_known_profile_claims(user, text):
-    assert module._signed_in_text(user) == text
+async def test_text_of_a_user_shows_known_profile_claims(user, text):
+    assert user_text(user) == text
 
 
 async def test_expiry_text_without_expiry_time():
