@@ -59,7 +59,11 @@ class Seconds(click.ParamType[float]):
 )
 @click.option("--qr/--no-qr", default=None, help="Show a QR code. Default: if the terminal is large enough.")
 def demo(approve_after: float | None, deny_after: float | None, expires_in: int, port: int, qr: bool | None) -> int:
-    """Run a complete sign-in with the device grant.
+    r"""Run a complete sign-in with the device grant.
+
+    \b
+    twilio-oauth demo
+    twilio-oauth demo --approve-after 2      on a machine without a browser
 
     Starts the emulator of the OAuth server on this machine, requests a code, prints the link to the page on which you
     approve or deny, and waits for your decision. Needs no account, sends nothing to other machines, stores nothing.

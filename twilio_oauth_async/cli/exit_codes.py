@@ -37,6 +37,8 @@ def describe(error: Exception) -> tuple[int, str]:
         return REFUSED, "The sign-in was denied on the page. Nothing was stored."
     if isinstance(error, errors.DeviceCodeExpiredError):
         return REFUSED, "The code expired before it was approved. Run `twilio-oauth login` for a new one."
+    if isinstance(error, errors.IdTokenError):
+        return REFUSED, f"The ID token is not valid: {text}."
     if isinstance(error, errors.ConfigurationError):
         return WRONG_USAGE, f"{text}."
     if isinstance(error, errors.TransportError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
 from twilio_oauth_async.cli.settings import Settings
+from twilio_oauth_async.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.session import OAuthSession
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _LOGIN_FILE = "login.db"
 
+new_clock: Callable[[], Clock] = SystemClock
+"""Returns the source of time of one command. Tests replace it."""
+
 
 def open_session(settings: Settings) -> OAuthSession:
     """Return a session for the server of the profile; it is to be used as a context manager."""
@@ -29,7 +33,9 @@ def open_session(settings: Settings) -> OAuthSession:
     username, password = credentials if credentials is not None else (None, None)
     base_url, region, edge = settings.server()
     issuer = settings.need("issuer")
-    return OAuthSession(username, password, base_url=base_url, region=region, edge=edge, issuer=issuer)
+    return OAuthSession(
+        username, password, base_url=base_url, region=region, edge=edge, issuer=issuer, clock=new_clock()
+    )
 
 
 def grant_of(settings: Settings, session: OAuthSession) -> Grant:

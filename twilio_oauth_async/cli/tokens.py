@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from twilio_oauth_async.cli.invocation import Invocation, granted_scopes, invocation_options
+from twilio_oauth_async.cli.invocation import Invocation, invocation_options
 
 if TYPE_CHECKING:
     from twilio_oauth_async.protocol.models import Token
@@ -37,7 +37,6 @@ def token(invocation: Invocation, *, header: bool, min_valid: float | None) -> i
         document = {
             "access_token": found.access_token,
             "expires_at": None if expires_at is None else expires_at.isoformat(),
-            "scopes": granted_scopes(found, invocation),
         }
         invocation.print(document, "")
     else:
