@@ -268,7 +268,7 @@ def test_help_lists_all_commands_in_their_order(world: CommandWorld) -> None:
 
 IMPORTS: list[tuple[tuple[str, ...], set[str]]] = [
     (("--version",), {"aiohttp", "attrs", "cattrs", "rich", "segno", "joserfc"}),
-    (("token",), {"rich", "segno", "joserfc", "jinja2", "twilio_oauth_async.emulator", "keyring", "cryptography"}),
+    (("token",), {"aiohttp", "rich", "segno", "joserfc", "jinja2", "twilio_oauth_async.emulator", "keyring", "cryptography"}),
     (("--help",), {"aiohttp", "rich", "segno", "joserfc", "jinja2"}),
 ]
 

@@ -71,25 +71,25 @@ def status(invocation: Invocation, *, verbose: bool) -> int:
 
 
 async def _status(invocation: Invocation) -> dict[str, Any]:
-    from twilio_oauth_async.cli.opening import grant_of, open_session, token_store
-    from twilio_oauth_async.tokens.identity import key_of
+    from twilio_oauth_async.cli.opening import token_store
+    from twilio_oauth_async.cli.stored_token import key_of
+    from twilio_oauth_async.protocol.endpoints import choose_base_url
 
     settings = invocation.settings
-    async with open_session(settings) as session:
-        store = token_store(settings)
-        stored: StoredToken | None = None
-        if settings.get("client_id"):
-            stored = await store.load(key_of(grant_of(settings, session), settings.profile))
-        document: dict[str, Any] = {
-            "profile": settings.profile,
-            "config_file": str(invocation.config.path),
-            "server": session.base_url,
-            "client_id": settings.get("client_id"),
-            "flow": settings.flow,
-            "store": str(store.path),
-            "signed_in": stored is not None,
-        }
-        await store.close()
+    store = token_store(settings)
+    stored: StoredToken | None = None
+    if settings.get("client_id"):
+        stored = await store.load(key_of(settings))
+    document: dict[str, Any] = {
+        "profile": settings.profile,
+        "config_file": str(invocation.config.path),
+        "server": choose_base_url(*settings.server()),
+        "client_id": settings.get("client_id"),
+        "flow": settings.flow,
+        "store": str(store.path),
+        "signed_in": stored is not None,
+    }
+    await store.close()
     if stored is not None:
         token = stored.token
         document |= {

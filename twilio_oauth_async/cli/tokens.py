@@ -31,7 +31,7 @@ def token(invocation: Invocation, *, header: bool, min_valid: float | None) -> i
 
     Exit code: 0, 1 a sign-in is needed, 2 wrong usage or configuration, 3 network, 4 server, 5 store.
     """
-    found = asyncio.run(_token(invocation, min_valid))
+    found = asyncio.run(_token(invocation, min_valid or 0.0))
     if invocation.as_json:
         expires_at = found.access_token_expires_at
         document = {
@@ -44,11 +44,16 @@ def token(invocation: Invocation, *, header: bool, min_valid: float | None) -> i
     return 0
 
 
-async def _token(invocation: Invocation, min_valid: float | None = None) -> Token:
+async def _token(invocation: Invocation, min_valid: float = 0.0) -> Token:
+    from twilio_oauth_async.cli.stored_token import fresh_token
+
+    stored = await fresh_token(invocation.settings, min_valid)
+    if stored is not None:
+        return stored
     from twilio_oauth_async.cli.opening import open_profile
 
     async with open_profile(invocation.settings) as opened:
-        return await opened.manager.token(min_valid_for=min_valid or 0.0)
+        return await opened.manager.token(min_valid_for=min_valid)
 
 
 @click.command("exec", short_help="Run a command with the access token in its environment.")
