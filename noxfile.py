@@ -36,6 +36,7 @@ CODE = (
     "tests",
     "examples",
     "benchmarks",
+    "docs/command_reference.py",
     "noxfile.py",
     ".ci/check_wording.py",
     ".ci/verify_types.py",
@@ -164,6 +165,13 @@ def screenshots(session: nox.Session) -> None:
     """Take a picture of each page in two sizes, light and dark: nox -s screenshots -- FOLDER."""
     install(session, "test", "browser")
     session.run("python", "-m", "tests.screenshots", *(session.posargs or ["docs/_build/screenshots"]))
+
+
+@nox.session
+def command_reference(session: nox.Session) -> None:
+    """Write the reference page of the command from the commands themselves."""
+    install(session, extra="cli")
+    session.run("python", "docs/command_reference.py")
 
 
 @nox.session

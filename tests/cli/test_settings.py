@@ -61,7 +61,7 @@ def test_option_that_is_not_given_and_empty_variable_do_not_count(missing: objec
             ("AC1", "a"),
         ),
         ({"TWILIO_API_KEY": "SK1"}, {"account_sid": "AC1", "auth_token": "a"}, ("AC1", "a")),
-        ({"TWILIO_API_KEY": "SK1"}, {"api_secret": "b"}, None),  # a pair of two places belongs to nobody
+        ({"TWILIO_API_KEY": "SK1"}, {"api_secret": "b"}, None),  # no pair is made from two places
         ({}, {}, None),
     ],
 )

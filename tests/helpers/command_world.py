@@ -59,7 +59,7 @@ class CommandWorld:
         self.config.write_text(text)
         self.config.chmod(mode)
 
-    def approve_next(self, answer: str = "approve") -> None:
+    def approve_next(self, decision: str = "approve") -> None:
         """Decide about the next code as soon as it is issued."""
         emulator = self.emulator
 
@@ -67,9 +67,9 @@ class CommandWorld:
             # Called in the thread of the emulator for each poll: the code is there by then.
             for code in emulator._backend.server.devices.pending(emulator._backend.now()):  # pyright: ignore[reportPrivateUsage]
                 devices = emulator._backend.server.devices  # pyright: ignore[reportPrivateUsage]
-                if answer == "approve":
+                if decision == "approve":
                     devices.approve(code.user_code, emulator.user, emulator._backend.now())  # pyright: ignore[reportPrivateUsage]
-                elif answer == "deny":
+                elif decision == "deny":
                     devices.deny(code.user_code, emulator._backend.now())  # pyright: ignore[reportPrivateUsage]
                 else:
                     devices.expire(code.user_code, emulator._backend.now())  # pyright: ignore[reportPrivateUsage]

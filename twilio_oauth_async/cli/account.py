@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @click.command(short_help="Show who is signed in.")
 @invocation_options
 def whoami(invocation: Invocation) -> int:
-    r"""Show the user who is signed in, as the server knows it.
+    """Show the user who is signed in, as the server knows it.
 
     \b
     twilio-oauth whoami --json
-    """
+    """  # noqa: D301 - click needs the character
     asyncio.run(_whoami(invocation))
     return 0
 
@@ -53,13 +53,13 @@ def user_as_json(user: UserInfo) -> dict[str, Any]:
 @invocation_options
 @click.option("-v", "--verbose", is_flag=True, help="Show where each setting came from.")
 def status(invocation: Invocation, *, verbose: bool) -> int:
-    r"""Show which profile is used, whether it is signed in, until when, and where the token is stored. No secrets.
+    """Show which profile is used, whether it is signed in, until when, and where the token is stored. No secrets.
 
     \b
     twilio-oauth status -v
 
     Nothing is sent. Exit code: 0 signed in, 1 not signed in.
-    """
+    """  # noqa: D301 - click needs the character
     document = asyncio.run(_status(invocation))
     if verbose or invocation.as_json:
         document["settings"] = {
@@ -124,13 +124,13 @@ def _shown(value: Any) -> str:
 @invocation_options
 @click.option("--all", "all_profiles", is_flag=True, help="Of every profile in the configuration file.")
 def logout(invocation: Invocation, *, all_profiles: bool) -> int:
-    r"""Revoke the token at the server, then forget it.
+    """Revoke the token at the server, then forget it.
 
     If the server cannot be reached, the token is kept, so that the command can be run again.
 
     \b
     twilio-oauth logout --all
-    """
+    """  # noqa: D301 - click needs the character
     profiles = [invocation.settings.profile]
     if all_profiles:
         profiles += [name for name in invocation.config.profiles if name not in profiles]

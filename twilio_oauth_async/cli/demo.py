@@ -59,7 +59,7 @@ class Seconds(click.ParamType[float]):
 )
 @click.option("--qr/--no-qr", default=None, help="Show a QR code. Default: if the terminal is large enough.")
 def demo(approve_after: float | None, deny_after: float | None, expires_in: int, port: int, qr: bool | None) -> int:
-    r"""Run a complete sign-in with the device grant.
+    """Run a complete sign-in with the device grant.
 
     \b
     twilio-oauth demo
@@ -69,7 +69,7 @@ def demo(approve_after: float | None, deny_after: float | None, expires_in: int,
     approve or deny, and waits for your decision. Needs no account, sends nothing to other machines, stores nothing.
 
     Exit code: 0 signed in, 1 denied, expired or failed, 2 wrong usage, 130 stopped with Ctrl-C.
-    """
+    """  # noqa: D301 - click needs the character
     from twilio_oauth_async.cli.demo_sign_in import APP_NAME
     from twilio_oauth_async.cli.login_screen import choose_login_screen
     from twilio_oauth_async.cli.simulated_user import Decision

@@ -222,7 +222,7 @@ def emulator(
     command: tuple[str, ...],
     **settings: Any,
 ) -> int:
-    r"""Run the emulator of the OAuth server until it is stopped, or while COMMAND runs.
+    """Run the emulator of the OAuth server until it is stopped, or while COMMAND runs.
 
     When it is ready, it prints its address and its test credentials as lines that a shell can source, with the variable
     names that the examples of this package use. A test in any language can approve and deny sign-ins, add faults and
@@ -238,7 +238,7 @@ def emulator(
 
     Exit code: that of COMMAND; without one 0 stopped by SIGTERM, 2 wrong usage or cannot listen on the address, 130
     stopped with Ctrl-C.
-    """
+    """  # noqa: D301 - click needs the character
     from twilio_oauth_async.cli.emulator_process import serve
 
     _check_usage(settings["host"], insecurely_on_the_network, as_json, command)

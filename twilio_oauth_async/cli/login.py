@@ -37,10 +37,10 @@ _MAX_SECRET = 4096
 @click.option("--qr/--no-qr", default=None, help="Show a QR code. Default: if the terminal is large enough.")
 @click.option("--resume", is_flag=True, help="Continue the sign-in that was interrupted with Ctrl-C.")
 def login(invocation: Invocation, *, client_secret_file: str | None, opens: bool, qr: bool | None, resume: bool) -> int:
-    r"""Sign in, and store the token under the profile.
+    """Sign in, and store the token under the profile.
 
     By default it shows a link and a code. Open the link on any device, check the code, and approve. Never enter a code
-    that somebody else has sent to you.
+    that you did not ask for.
 
     \b
     twilio-oauth login --client-id OQ... --scope openid --scope email
@@ -52,7 +52,7 @@ def login(invocation: Invocation, *, client_secret_file: str | None, opens: bool
 
     Exit code: 0 signed in, 1 denied, expired or refused, 2 wrong usage or configuration, 3 network, 4 server, 5 store,
     130 interrupted.
-    """
+    """  # noqa: D301 - click needs the character
     from twilio_oauth_async.cli.login_screen import choose_login_screen
 
     if client_secret_file is not None:

@@ -78,7 +78,7 @@ class JsonLoginScreen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def show(self, authorization: DeviceAuthorization, app_name: str) -> None:  # noqa: ARG002 - for people
+    def show(self, authorization: DeviceAuthorization, app_name: str) -> None:  # noqa: ARG002 - programs have it
         """Write what a program needs to show the code."""
         self.write(
             {

@@ -19,11 +19,11 @@ _MAX_ID_TOKEN = 65_536
 @click.command(short_help="Print the discovery document.")
 @invocation_options
 def discovery(invocation: Invocation) -> int:
-    r"""Print the discovery document of the server, as JSON.
+    """Print the discovery document of the server, as JSON.
 
     \b
     twilio-oauth discovery
-    """
+    """  # noqa: D301 - click needs the character
     _print(asyncio.run(_fetch(invocation, "discovery")), invocation)
     return 0
 
@@ -31,11 +31,11 @@ def discovery(invocation: Invocation) -> int:
 @click.command(short_help="Print the signing keys.")
 @invocation_options
 def certs(invocation: Invocation) -> int:
-    r"""Print the public keys with which the server signs ID tokens, as a JWK set (RFC 7517).
+    """Print the public keys with which the server signs ID tokens, as a JWK set (RFC 7517).
 
     \b
     twilio-oauth certs
-    """
+    """  # noqa: D301 - click needs the character
     _print(asyncio.run(_fetch(invocation, "certs")), invocation)
     return 0
 
@@ -58,7 +58,7 @@ def _print(document: dict[str, Any], invocation: Invocation) -> None:
 @invocation_options
 @click.argument("file", default="-", metavar="[FILE]")
 def verify(invocation: Invocation, *, file: str) -> int:
-    r"""Verify an ID token: signature, issuer, audience and times. It is read from FILE, or from stdin.
+    """Verify an ID token: signature, issuer, audience and times. It is read from FILE, or from stdin.
 
     It is never an argument, because other processes can read the command line.
 
@@ -66,7 +66,7 @@ def verify(invocation: Invocation, *, file: str) -> int:
     twilio-oauth verify < id_token.txt
 
     Exit code: 0 valid, 1 not valid.
-    """
+    """  # noqa: D301 - click needs the character
     try:
         content = sys.stdin.buffer.read(_MAX_ID_TOKEN) if file == "-" else Path(file).read_bytes()[:_MAX_ID_TOKEN]
         id_token = content.decode("ascii").strip()

@@ -22,7 +22,7 @@ TOKEN_VARIABLE = "TWILIO_ACCESS_TOKEN"  # noqa: S105 - a name
 @click.option("--header", is_flag=True, help="Print it as a line of an HTTP request.")
 @click.option("--min-valid", metavar="SECONDS", type=click.FloatRange(min=0), help="Refresh it if it expires earlier.")
 def token(invocation: Invocation, *, header: bool, min_valid: float | None) -> int:
-    r"""Print a valid access token alone on stdout. It is refreshed if that is needed.
+    """Print a valid access token alone on stdout. It is refreshed if that is needed.
 
     Many processes at once refresh it once. It is printed nowhere else, also not with --debug.
 
@@ -30,7 +30,7 @@ def token(invocation: Invocation, *, header: bool, min_valid: float | None) -> i
     curl -H "$(twilio-oauth token --header)" https://api.example
 
     Exit code: 0, 1 a sign-in is needed, 2 wrong usage or configuration, 3 network, 4 server, 5 store.
-    """
+    """  # noqa: D301 - click needs the character
     found = asyncio.run(_token(invocation, min_valid or 0.0))
     if invocation.as_json:
         expires_at = found.access_token_expires_at
@@ -60,7 +60,7 @@ async def _token(invocation: Invocation, min_valid: float = 0.0) -> Token:
 @invocation_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def exec_(invocation: Invocation, *, command: tuple[str, ...]) -> int:
-    r"""Run COMMAND with a valid access token in the variable TWILIO_ACCESS_TOKEN.
+    """Run COMMAND with a valid access token in the variable TWILIO_ACCESS_TOKEN.
 
     The token is refreshed first if that is needed; it is not replaced while the command runs.
 
@@ -68,7 +68,7 @@ def exec_(invocation: Invocation, *, command: tuple[str, ...]) -> int:
     twilio-oauth exec -- ./report.sh
 
     Exit code: that of COMMAND; 127 if it does not exist, 126 if it cannot be run.
-    """
+    """  # noqa: D301 - click needs the character
     found = asyncio.run(_token(invocation))
     environment = {**os.environ, TOKEN_VARIABLE: found.access_token}
     try:
