@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -74,6 +75,25 @@ def test_login_with_the_credentials_of_the_app(world: CommandWorld, monkeypatch:
     assert "--client-secret-file cannot be read." in world.err
     assert world.run("login", "--client-credentials") == 2
     assert "there is no client_secret: set TWILIO_CLIENT_SECRET" in world.err
+
+
+@pytest.mark.parametrize("approve", [True, False])
+def test_login_in_the_browser(world: CommandWorld, monkeypatch: pytest.MonkeyPatch, approve: bool) -> None:
+    def browse(url: str) -> bool:
+        callback = world.emulator.authorize(url, approve=approve)
+        with urllib.request.urlopen(callback) as response:
+            assert response.status == 200
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setenv("TWILIO_CLIENT_SECRET", str(world.emulator.client_secret))
+    assert world.run("login", "--web", "--open", "--json") == (0 if approve else 1), world.err
+    first, last = [json.loads(line) for line in world.out.splitlines()]
+    assert first["authorization_url"].startswith(f"{world.emulator.base_url}/oauth2/authorize?")
+    assert last["state"] == ("approved" if approve else "denied")
+    world.run("login", "--web", "--open")
+    assert f"Open this page in the browser of this machine:\n{world.emulator.base_url}/oauth2/authorize?" in world.err
+    assert ("Signed in as Ada Example" if approve else "The sign-in was denied on the page.") in world.err
 
 
 def test_server_that_does_not_offer_the_device_flow(world: CommandWorld) -> None:

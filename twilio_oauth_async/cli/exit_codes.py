@@ -37,6 +37,10 @@ def describe(error: Exception) -> tuple[int, str]:
         return REFUSED, "The sign-in was denied on the page. Nothing was stored."
     if isinstance(error, errors.DeviceCodeExpiredError):
         return REFUSED, "The code expired before it was approved. Run `twilio-oauth login` for a new one."
+    if isinstance(error, errors.AuthorizationError):
+        if error.error == "access_denied":
+            return REFUSED, "The sign-in was denied on the page. Nothing was stored."
+        return REFUSED, f"{text}. Run `twilio-oauth login --web` again."
     if isinstance(error, errors.IdTokenError):
         return REFUSED, f"The ID token is not valid: {text}."
     if isinstance(error, errors.ConfigurationError):

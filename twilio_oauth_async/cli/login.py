@@ -48,7 +48,8 @@ def login(invocation: Invocation, *, client_secret_file: str | None, opens: bool
     twilio-oauth login --resume          after Ctrl-C, until the code expires
 
     With --json it prints one line of JSON when the code is there (user_code, verification_uri,
-    verification_uri_complete, expires_at), and one at the end, with state: approved, denied, expired or failed.
+    verification_uri_complete, expires_at; with --web authorization_url), and one at the end, with state: approved,
+    denied, expired or failed.
 
     Exit code: 0 signed in, 1 denied, expired or refused, 2 wrong usage or configuration, 3 network, 4 server, 5 store,
     130 interrupted.
@@ -88,6 +89,8 @@ async def _login(invocation: Invocation, screen: LoginScreen, *, opens: bool, re
         async with open_profile(invocation.settings) as opened:
             if invocation.settings.flow == "device":
                 await _device_login(invocation, opened, screen, opens=opens, resume=resume, asks=asks)
+            elif invocation.settings.flow == "web":
+                await _web_login(invocation, opened, screen, opens=opens)
             else:
                 await opened.manager.login()
             token = await opened.manager.token()
@@ -147,6 +150,21 @@ async def _device_login(
         await store.close()
 
 
+async def _web_login(invocation: Invocation, opened: OpenProfile, screen: LoginScreen, *, opens: bool) -> None:
+    from twilio_oauth_async.cli.login_screen import JsonLoginScreen
+    from twilio_oauth_async.cli.opening import web_flow_of
+
+    async def show(url: str) -> None:
+        if isinstance(screen, JsonLoginScreen):
+            screen.write({"authorization_url": url})
+        screen.say(f"Open this page in the browser of this machine:\n{url}\nWaiting until you have signed in there.")
+        if opens:
+            await asyncio.to_thread(_open, url)
+
+    token = await web_flow_of(invocation.settings, opened.session, show).run()
+    await opened.manager.adopt(token)
+
+
 def _open(link: str) -> None:
     import webbrowser
 
@@ -170,8 +188,9 @@ async def _who(invocation: Invocation, manager: TokenManager, token: Token) -> t
 
 
 def _state_of(error: Exception) -> str:
-    from twilio_oauth_async.errors import AccessDeniedError, DeviceCodeExpiredError
+    from twilio_oauth_async.errors import AccessDeniedError, AuthorizationError, DeviceCodeExpiredError
 
-    if isinstance(error, AccessDeniedError):
+    is_denied = isinstance(error, AuthorizationError) and error.error == "access_denied"
+    if is_denied or isinstance(error, AccessDeniedError):
         return "denied"
     return "expired" if isinstance(error, DeviceCodeExpiredError) else "failed"

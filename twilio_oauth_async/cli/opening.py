@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from twilio_oauth_async.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from twilio_oauth_async.client.session import OAuthSession
+    from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
     from twilio_oauth_async.grants.base import Grant
     from twilio_oauth_async.grants.device_flow import DeviceFlow
     from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring
@@ -54,17 +55,23 @@ def grant_of(settings: Settings, session: OAuthSession) -> Grant:
             scope=" ".join(settings.get("scopes")) if settings.values["scopes"].rank < 3 else None,
             audience=" ".join(settings.get("audiences")) or None,
         )
-    if settings.flow == "web":
-        from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
+    return web_flow_of(settings, session) if settings.flow == "web" else device_flow_of(settings, session)
 
-        return AuthorizationCodeFlow(
-            session,
-            client_sid=settings.need("client_id"),
-            client_secret=settings.get("client_secret"),
-            redirect_uri=settings.get("redirect_uri"),
-            scopes=settings.get("scopes"),
-        )
-    return device_flow_of(settings, session)
+
+def web_flow_of(
+    settings: Settings, session: OAuthSession, prompt: Callable[[str], Awaitable[None]] | None = None
+) -> AuthorizationCodeFlow:
+    """Return the authorization code flow of the profile; `prompt` shows the URL."""
+    from twilio_oauth_async.grants.authorization_code import AuthorizationCodeFlow
+
+    return AuthorizationCodeFlow(
+        session,
+        client_sid=settings.need("client_id"),
+        client_secret=settings.get("client_secret"),
+        redirect_uri=settings.get("redirect_uri"),
+        scopes=settings.get("scopes"),
+        prompt=prompt,
+    )
 
 
 def device_flow_of(settings: Settings, session: OAuthSession) -> DeviceFlow:
