@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import types
 import unittest
 import urllib.request
 from typing import Any
@@ -165,3 +166,24 @@ def test_test_client_of_flask() -> None:
             return device_code(emulator)
 
         emulator.approve(app.test_client().get("/start").json["user_code"])
+
+
+def test_test_client_of_django() -> None:
+    import django
+    from django.conf import settings
+    from django.http import HttpRequest, JsonResponse
+    from django.test import Client
+    from django.urls import path
+
+    with Emulator.in_thread() as emulator:
+
+        def start(_: HttpRequest) -> JsonResponse:
+            return JsonResponse(device_code(emulator))
+
+        urls = types.ModuleType("urls")
+        urls.urlpatterns = [path("start", start)]  # type: ignore[attr-defined]
+        if not settings.configured:
+            settings.configure(ALLOWED_HOSTS=["testserver"], SECRET_KEY="a key for tests", USE_TZ=True)
+            django.setup()
+        settings.ROOT_URLCONF = urls
+        emulator.approve(Client().get("/start").json()["user_code"])
