@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
+from click.shell_completion import get_completion_class
 
 from twilio_oauth_async.cli.exit_codes import OK, REFUSED, describe
 
@@ -26,7 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "doctor": ("doctor", "doctor"),
     "emulator": ("emulator", "emulator"),
     "demo": ("demo", "demo"),
-    "completion": ("completion", "completion"),
+    "completion": ("commands", "completion"),
 }
 """The module below this folder, and the name of the command in it. A module is imported when its command is used."""
 
@@ -58,6 +59,22 @@ def commands() -> None:
     Settings come from options, then from environment variables, then from a profile in the configuration file:
     `twilio-oauth status -v` shows each with its source.
     """
+
+
+@click.command(short_help="Print a script that completes commands in your shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print a script that completes commands and options.
+
+    \b
+    eval "$(twilio-oauth completion bash)"          in ~/.bashrc
+    eval "$(twilio-oauth completion zsh)"           in ~/.zshrc, after compinit
+    twilio-oauth completion fish > ~/.config/fish/completions/twilio-oauth.fish
+    """  # noqa: D301 - click needs the character
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(commands, {}, "twilio-oauth", "_TWILIO_OAUTH_COMPLETE").source())
+    return 0
 
 
 def run(args: Sequence[str] | None) -> int:
