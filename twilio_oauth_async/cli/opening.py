@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from twilio_oauth_async.cli.settings import Settings
+from twilio_oauth_async.cli.settings import DEFAULT_RANK, Settings
 from twilio_oauth_async.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def grant_of(settings: Settings, session: OAuthSession) -> Grant:
             session,
             client_id=settings.need("client_id"),
             client_secret=settings.need("client_secret"),
-            scope=" ".join(settings.get("scopes")) if settings.values["scopes"].rank < 3 else None,
+            scope=" ".join(settings.get("scopes")) if settings.values["scopes"].rank < DEFAULT_RANK else None,
             audience=" ".join(settings.get("audiences")) or None,
         )
     return web_flow_of(settings, session) if settings.flow == "web" else device_flow_of(settings, session)

@@ -15,6 +15,7 @@ Flow: TypeAlias = Literal["device", "web", "client_credentials"]
 
 FLOWS: Final[tuple[Flow, ...]] = ("device", "web", "client_credentials")
 DEFAULT_PROFILE: Final = "default"
+DEFAULT_RANK: Final = 3
 
 
 @attrs.frozen
@@ -64,7 +65,7 @@ class Setting:
     value: Any = attrs.field(repr=False)
     source: str
     rank: int
-    """0: flag, 1: environment, 2: file, 3: default. The lowest wins."""
+    """0: flag, 1: environment, 2: file, `DEFAULT_RANK`: default. The lowest wins."""
 
 
 @attrs.frozen
@@ -145,7 +146,7 @@ def resolve(
             value = tuple(file[name]) if about.kind == "texts" else file[name]
             values[name] = Setting(value, f"{path}, profile {profile}", 2)
         elif name in DEFAULTS:
-            values[name] = Setting(DEFAULTS[name], "the default", 3)
+            values[name] = Setting(DEFAULTS[name], "the default", DEFAULT_RANK)
     settings = Settings(profile, values)
     if settings.flow not in FLOWS:
         raise ConfigurationError(f"flow must be one of {', '.join(FLOWS)} ({values['flow'].source})")
