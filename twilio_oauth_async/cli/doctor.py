@@ -62,10 +62,11 @@ def _add(findings: list[Finding], finding: Finding, invocation: Invocation) -> N
 def _text(finding: Finding) -> str:
     """Return a finding as lines that fit into the terminal."""
     columns = max(30, shutil.get_terminal_size((80, 24)).columns) - _WIDTH
-    whole = {"break_long_words": False, "break_on_hyphens": False}  # a path or a URL can then be copied
-    lines = textwrap.wrap(f"{finding.name}: {finding.text}", columns, **whole)
-    if finding.cure:
-        lines += textwrap.wrap(finding.cure, columns, initial_indent="  ", subsequent_indent="  ", **whole)
+    # A path or a URL is not broken, so that it can be copied.
+    wrapper = textwrap.TextWrapper(columns, break_long_words=False, break_on_hyphens=False)
+    lines = wrapper.wrap(f"{finding.name}: {finding.text}")
+    wrapper.initial_indent = wrapper.subsequent_indent = "  "
+    lines += wrapper.wrap(finding.cure)
     state = f"{finding.state:{_WIDTH}}"
     if not os.environ.get("NO_COLOR"):
         state = click.style(state, _COLOURS[finding.state])
