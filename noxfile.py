@@ -168,6 +168,13 @@ def screenshots(session: nox.Session) -> None:
 
 
 @nox.session
+def terminal_pictures(session: nox.Session) -> None:
+    """Take a picture of the screens of the command: nox -s terminal_pictures -- FOLDER."""
+    install(session, "test")
+    session.run("python", "-m", "tests.terminal_pictures", *session.posargs)
+
+
+@nox.session
 def command_reference(session: nox.Session) -> None:
     """Write the reference page of the command from the commands themselves."""
     install(session, extra="cli")

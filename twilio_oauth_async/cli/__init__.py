@@ -10,11 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from twilio_oauth_async.cli.exit_codes import INTERRUPTED, WRONG_USAGE
 from twilio_oauth_async.extras import MissingExtraError, from_extra
-
-INTERRUPTED = 130
-"""The exit code of a program that was stopped with Ctrl-C, as a shell reports it: 128 + SIGINT."""
-WRONG_USAGE = 2
 
 _PACKAGES = ("click", "cryptography", "jinja2", "joserfc", "keyring", "markupsafe", "platformdirs", "rich", "segno")
 """Packages that the extra ``cli`` installs."""

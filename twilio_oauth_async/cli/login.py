@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from twilio_oauth_async.cli.exit_codes import INTERRUPTED
 from twilio_oauth_async.cli.invocation import Invocation, granted_scopes, invocation_options
 from twilio_oauth_async.cli.settings import Setting
 
@@ -61,7 +62,13 @@ def login(invocation: Invocation, *, client_secret_file: str | None, opens: bool
     screen = choose_login_screen(sys.stderr, as_json=invocation.as_json, qr=qr)
     # On a terminal, a code that has expired can be replaced at once. A program gets no prompt.
     asks = sys.stdin.isatty() and sys.stderr.isatty() and not invocation.as_json
-    return asyncio.run(_login(invocation, screen, opens=opens, resume=resume, asks=asks))
+    try:
+        return asyncio.run(_login(invocation, screen, opens=opens, resume=resume, asks=asks))
+    except KeyboardInterrupt:
+        if invocation.settings.flow == "device":
+            screen.say("\nStopped. Until the code expires, `twilio-oauth login --resume` goes on.")
+            return INTERRUPTED
+        raise
 
 
 def _with_secret(invocation: Invocation, path: str) -> Invocation:

@@ -22,7 +22,7 @@ Update = Callable[[str], None]
 """A function that replaces the text of the live line."""
 
 _MARGIN = 2
-"""Columns that are left free beside a QR code."""
+"""Columns beside a QR code, and those of the spinner."""
 
 
 class LoginScreen(Protocol):
@@ -129,10 +129,11 @@ class TerminalLoginScreen:
         link = Text(authorization.link, style=f"bold cyan link {authorization.link}")
         out(link, soft_wrap=True)
         out()
-        out(Text("  " + " ".join(authorization.user_code), style="bold reverse"), soft_wrap=True)
+        out(Text(f"  {' '.join(authorization.user_code)}  ", style="bold reverse"), soft_wrap=True)
         out()
         self._show_qr_code(authorization)
         out(Text(f"{say.fill('host', host=authorization.host)} {_expiry(authorization.expires_at)}"))
+        out()
         out(Text(say.fill("allows", app_name=app_name)))
         for allowed in say.allowed(authorization.scopes, authorization.audiences):
             out(Text(f"- {allowed}"))
@@ -166,8 +167,15 @@ class TerminalLoginScreen:
         with _keys({"c": lambda: self._copy(code)}) as has_keys:
             hint = " c copies the code." if has_keys else ""
             # The spinner "line" has only ASCII characters, which every terminal and encoding can show.
-            with self.console.status(text + hint, spinner="line", spinner_style="cyan") as status:
-                yield lambda text: status.update(text + hint)
+            with self.console.status(self._fitting(text, hint), spinner="line", spinner_style="cyan") as status:
+                yield lambda text: status.update(self._fitting(text, hint))
+
+    def _fitting(self, text: str, hint: str) -> str:
+        """Return as much of the live line as fits beside the spinner: the time that is left matters most."""
+        for line in (text + hint, text, text.partition(", next")[0]):
+            if len(line) <= self.console.width - _MARGIN:
+                return line
+        return text
 
     def say(self, text: str) -> None:
         """Write a sentence."""
