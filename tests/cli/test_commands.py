@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.helpers.command_world import CommandWorld, world
+from twilio_oauth_async.cli import opening
 from twilio_oauth_async.cli.commands import COMMANDS
 from twilio_oauth_async.cli.invocation import invocation_of
 from twilio_oauth_async.cli.opening import open_profile
@@ -184,6 +185,20 @@ def test_profiles_keep_their_tokens_apart_and_logout_revokes(world: CommandWorld
     assert world.emulator.introspect(home) == {"active": False}
     assert world.run("token", "--profile", "home") == 1
     assert "This profile is signed out. Run `twilio-oauth login`." in world.err
+
+
+def test_profile_with_encryption_has_a_file_of_its_own(world: CommandWorld) -> None:
+    world.configure('[profiles.safe]\nencrypt = true\n[profiles.elsewhere]\nstore = "/elsewhere/tokens"\n')
+    names = {}
+    for profile in ("default", "safe", "elsewhere"):
+        settings = invocation_of(profile, None, {}, as_json=False).settings
+        names[profile] = [str(store.path) for store in (opening.token_store(settings), opening.flow_store(settings))]
+    folder = world.folder / "state" / "twilio-oauth-async"
+    assert names == {
+        "default": [f"{folder}/tokens.db", f"{folder}/login.db"],
+        "safe": [f"{folder}/encrypted-tokens.db", f"{folder}/encrypted-login.db"],
+        "elsewhere": ["/elsewhere/tokens", "/elsewhere/login.db"],
+    }
 
 
 def test_logout_that_the_server_does_not_confirm_keeps_the_token(world: CommandWorld) -> None:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring
     from twilio_oauth_async.tokens.manager import TokenManager
 
-_LOGIN_FILE = "login.db"
-
 new_clock: Callable[[], Clock] = SystemClock
 """Returns the source of time of one command. Tests replace it."""
 
@@ -91,18 +89,29 @@ def token_store(settings: Settings) -> FileTokenStore:
     """Return the store of all tokens."""
     from twilio_oauth_async.stores.file import FileTokenStore
 
-    return FileTokenStore(settings.get("store"), encryption=_encryption(settings))
+    return FileTokenStore(_path(settings, settings.get("store"), "tokens.db"), encryption=_encryption(settings))
 
 
 def flow_store(settings: Settings) -> FileFlowStore:
     """Return the store of the sign-in that waits for approval, beside the tokens."""
-    from platformdirs import user_state_path
-
     from twilio_oauth_async.stores.file import FileFlowStore
 
     store = settings.get("store")
-    folder = Path(store).parent if store else user_state_path("twilio-oauth-async", appauthor=False)
-    return FileFlowStore(folder / _LOGIN_FILE, encryption=_encryption(settings))
+    beside = None if store is None else str(Path(store).with_name("login.db"))
+    return FileFlowStore(_path(settings, beside, "login.db"), encryption=_encryption(settings))
+
+
+def _path(settings: Settings, given: str | None, name: str) -> Path:
+    """Return the path of a store: as the user has given it, or in the platform's folder for the state of programs.
+
+    Profiles with and without encryption have files of their own: a file is encrypted as a whole or not at all.
+    """
+    if given is not None:
+        return Path(given)
+    from platformdirs import user_state_path
+
+    folder = user_state_path("twilio-oauth-async", appauthor=False)
+    return folder / (f"encrypted-{name}" if settings.get("encrypt") else name)
 
 
 def _encryption(settings: Settings) -> Keyring | None:
