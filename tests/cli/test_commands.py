@@ -18,6 +18,8 @@ from twilio_oauth_async.cli import opening
 from twilio_oauth_async.cli.commands import COMMANDS
 from twilio_oauth_async.cli.invocation import invocation_of
 from twilio_oauth_async.cli.opening import open_profile
+from twilio_oauth_async.cli.pending_login import PendingLogin
+from twilio_oauth_async.errors import StoreError
 
 __all__ = ["world"]  # a fixture
 
@@ -185,6 +187,43 @@ def test_profiles_keep_their_tokens_apart_and_logout_revokes(world: CommandWorld
     assert world.emulator.introspect(home) == {"active": False}
     assert world.run("token", "--profile", "home") == 1
     assert "This profile is signed out. Run `twilio-oauth login`." in world.err
+
+
+def test_sign_in_that_was_killed_after_its_token_was_saved_is_not_polled_again(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forget(_: PendingLogin) -> None:
+        """As if the command was killed just before."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PendingLogin, "delete", forget)
+        world.login()
+    token = world.ok("token")
+    assert world.run("login", "--resume") == 0
+    assert "Signed in as Ada Example" in world.err
+    assert world.ok("token") == token
+    assert world.emulator.introspect(token)["active"]
+    assert len(world.emulator.requests.to("poll")) == 1
+    assert world.run("login", "--resume") == 2
+
+
+def test_store_that_fails_while_a_sign_in_waits_leaves_it_to_be_resumed(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PendingLogin, "save", fail)
+        assert world.run("login") == 5
+    assert "the disk is full. Run `twilio-oauth doctor` for more." in world.err
+    world.login("--resume")
+    assert len(world.emulator.requests.to("device_code")) == 1
+
+
+def test_only_a_sign_in_with_a_code_can_be_resumed(world: CommandWorld) -> None:
+    assert world.run("login", "--web", "--resume") == 2
+    assert "--resume continues a sign-in with a code" in world.err
 
 
 def test_profile_with_encryption_has_a_file_of_its_own(world: CommandWorld) -> None:

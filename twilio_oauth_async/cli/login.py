@@ -13,7 +13,7 @@ import click
 
 from twilio_oauth_async.cli.exit_codes import INTERRUPTED
 from twilio_oauth_async.cli.invocation import Invocation, granted_scopes, invocation_options
-from twilio_oauth_async.cli.settings import Setting
+from twilio_oauth_async.cli.settings import Setting, Settings
 
 if TYPE_CHECKING:
     from twilio_oauth_async.cli.login_screen import LoginScreen
@@ -57,6 +57,8 @@ def login(invocation: Invocation, *, client_secret_file: str | None, opens: bool
     """  # noqa: D301 - click needs the character
     from twilio_oauth_async.cli.login_screen import choose_login_screen
 
+    if resume and invocation.settings.flow != "device":
+        raise click.UsageError("--resume continues a sign-in with a code; this profile has another flow.")
     if client_secret_file is not None:
         invocation = _with_secret(invocation, client_secret_file)
     screen = choose_login_screen(sys.stderr, as_json=invocation.as_json, qr=qr)
@@ -129,13 +131,18 @@ async def _device_login(
     from twilio_oauth_async.cli.device_login import follow
     from twilio_oauth_async.cli.opening import device_flow_of, flow_store
     from twilio_oauth_async.cli.pending_login import pending_login
-    from twilio_oauth_async.errors import DeviceCodeExpiredError
+    from twilio_oauth_async.errors import DeviceCodeExpiredError, StoreError, TwilioOAuthError
 
     settings = invocation.settings
     flow, store = device_flow_of(settings, opened.session), flow_store(settings)
     try:
         while True:
             async with pending_login(store, flow, settings.profile, resume=resume) as pending:
+                if await _has_token_of(pending.epoch, settings):
+                    # The command was killed after it had saved the token. Another poll would revoke it (RFC 8628 3.4:
+                    # a code is exchanged once).
+                    await pending.delete()
+                    return
                 screen.show(pending.authorization, str(settings.get("app_name")))
                 if opens:
                     await asyncio.to_thread(_open, pending.authorization.link)
@@ -147,14 +154,29 @@ async def _device_login(
                         raise
                     resume = False
                     continue
-                except Exception:
+                except StoreError:
+                    raise  # the sign-in can be resumed
+                except TwilioOAuthError:
                     await pending.delete()
                     raise
-                await opened.manager.adopt(token)
-                await pending.delete()
+                try:
+                    await opened.manager.adopt(token, epoch=pending.epoch)
+                finally:
+                    await pending.delete()
                 return
     finally:
         await store.close()
+
+
+async def _has_token_of(epoch: str, settings: Settings) -> bool:
+    """Return whether the stored token came from this sign-in."""
+    from twilio_oauth_async.cli.opening import token_store
+    from twilio_oauth_async.cli.stored_token import key_of
+
+    store = token_store(settings)
+    stored = await store.load(key_of(settings))
+    await store.close()
+    return stored is not None and stored.epoch == epoch
 
 
 async def _web_login(invocation: Invocation, opened: OpenProfile, screen: LoginScreen, *, opens: bool) -> None:

@@ -33,6 +33,11 @@ class PendingLogin:
         """The state of the device flow."""
         return self._stored.authorization
 
+    @property
+    def epoch(self) -> str:
+        """The epoch of its token in the store."""
+        return self._stored.epoch
+
     async def save(self, authorization: DeviceAuthorization) -> None:
         """Store the state after a poll, and keep the right to poll.
 
@@ -63,8 +68,12 @@ async def pending_login(
     owner = f"command {os.getpid()} {secrets.token_hex(8)}"
     key = TokenKey(profile, flow.client_sid, flow.session.base_url)
     found = await store.find_user(key)
-    if found is not None and not await store.lease([found.id], owner, LEASE):
-        raise ConfigurationError(f"another command waits for the sign-in of profile {profile}: finish or stop it first")
+    if found is not None:
+        if not await store.lease([found.id], owner, LEASE):
+            raise ConfigurationError(
+                f"another command waits for the sign-in of profile {profile}: finish or stop it first"
+            )
+        found = attrs.evolve(found, owner=owner)
     if found is not None and (not resume or found.authorization.expires_at <= flow.session.clock.now()):
         await store.delete(found.id)
         found = None
