@@ -99,6 +99,13 @@ def test_login_in_the_browser(world: CommandWorld, monkeypatch: pytest.MonkeyPat
     assert ("Signed in as Ada Example" if approve else "The sign-in was denied on the page.") in world.err
 
 
+def test_login_without_credentials_says_what_to_set(world: CommandWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TWILIO_AUTH_TOKEN")
+    assert world.run("login") == 2
+    assert "Set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN" in " ".join(world.err.split())
+    assert len(world.emulator.requests) == 0
+
+
 def test_server_that_does_not_offer_the_device_flow(world: CommandWorld) -> None:
     world.emulator.faults.on("device_code").error("unauthorized_client")
     assert world.run("login") == 1
@@ -281,7 +288,7 @@ def test_verify_reads_an_id_token_from_stdin_or_a_file(world: CommandWorld, monk
 def test_network_and_store_have_exit_codes_of_their_own(world: CommandWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWILIO_OAUTH_URL", "http://127.0.0.1:9")
     assert world.run("discovery") == 3
-    assert "Check the network, or run `twilio-oauth doctor`." in world.err
+    assert "Run `twilio-oauth doctor` to find out why." in world.err
     monkeypatch.setenv("TWILIO_OAUTH_URL", world.emulator.base_url)
     world.emulator.faults.on("discovery").always().respond(503)
     assert world.run("discovery") == 4

@@ -46,7 +46,7 @@ def describe(error: Exception) -> tuple[int, str]:
     if isinstance(error, errors.ConfigurationError):
         return WRONG_USAGE, f"{text}."
     if isinstance(error, errors.TransportError):
-        return NETWORK, f"{text}. Check the network, or run `twilio-oauth doctor`."
+        return NETWORK, f"{text}. Run `twilio-oauth doctor` to find out why."
     if isinstance(error, errors.UnauthorizedClientError | errors.UnsupportedGrantTypeError):
         return REFUSED, f'{text}. Try `twilio-oauth login --web`, or set flow = "web" in the profile.'
     if isinstance(error, errors.ApiError) and error.status is not None and error.status < 500:

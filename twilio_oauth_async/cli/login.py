@@ -59,6 +59,11 @@ def login(invocation: Invocation, *, client_secret_file: str | None, opens: bool
 
     if resume and invocation.settings.flow != "device":
         raise click.UsageError("--resume continues a sign-in with a code; this profile has another flow.")
+    if invocation.settings.flow != "client_credentials" and invocation.settings.credentials() is None:
+        raise click.UsageError(
+            "There are no credentials of the account. Set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or TWILIO_API_KEY "
+            "and TWILIO_API_SECRET, or put them into the profile."
+        )
     if client_secret_file is not None:
         invocation = _with_secret(invocation, client_secret_file)
     screen = choose_login_screen(sys.stderr, as_json=invocation.as_json, qr=qr)
