@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,18 +43,30 @@ async def _connect(e: Emulator, options: Mapping[str, Any]) -> AsyncIterator[OAu
 # Each library that runs asynchronous tests has an event loop of its own, so there is a fixture for each of them.
 
 
-def _pytest_asyncio_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
-    """Apply ``pytest_asyncio.fixture``. If it is missing, return a fixture that fails and says what to install."""
+def _missing_plugin() -> str | None:
+    """Return what to install if pytest-asyncio is missing."""
     try:
         with from_extra("pytest", "pytest_asyncio"):
-            import pytest_asyncio
+            importlib.import_module("pytest_asyncio")
     except MissingExtraError as error:
-        message = str(error)
+        return str(error)
+    return None
+
+
+_MISSING = _missing_plugin()
+
+
+def _pytest_asyncio_fixture(function: Callable[..., AsyncIterator[object]]) -> object:
+    """Apply ``pytest_asyncio.fixture``. If it is missing, return a fixture that fails and says what to install."""
+    if _MISSING is not None:
+        message = _MISSING
 
         def fail() -> None:
             pytest.fail(message, pytrace=False)
 
         return pytest.fixture(fail, name=function.__name__)
+    import pytest_asyncio
+
     return pytest_asyncio.fixture(function)
 
 
@@ -161,7 +174,8 @@ def _runner_of(request: pytest.FixtureRequest) -> Literal["pytest_asyncio", "any
     )
     if used_directly and asyncio_marker is None and anyio_marker is None:
         pytest.fail(
-            "twilio_oauth_emulator needs a test that pytest-asyncio or anyio runs: make the test `async def`, "
+            _MISSING
+            or "twilio_oauth_emulator needs a test that pytest-asyncio or anyio runs: make the test `async def`, "
             "and in strict mode mark it with @pytest.mark.asyncio; a synchronous test can use "
             "twilio_oauth_emulator_in_thread",
             pytrace=False,

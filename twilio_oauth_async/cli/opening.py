@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +132,7 @@ class OpenProfile:
 
 
 @contextlib.asynccontextmanager
-async def open_profile(settings: Settings) -> AsyncIterator[OpenProfile]:
+async def open_profile(settings: Settings) -> AsyncGenerator[OpenProfile]:
     """Yield the profile with an open session."""
     from twilio_oauth_async.tokens.manager import TokenManager
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class PendingLogin:
 @asynccontextmanager
 async def pending_login(
     store: FlowStore, flow: DeviceFlow, profile: str, *, resume: bool
-) -> AsyncIterator[PendingLogin]:
+) -> AsyncGenerator[PendingLogin]:
     """Yield the sign-in of `profile`: the stored one with `resume`, else a new one in place of it.
 
     At the end it is released, so that another command can continue it, unless it was deleted.

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from attrs import define, field
 from multidict import CIMultiDict, MultiDict
@@ -127,8 +127,7 @@ class Journal(Sequence[RecordedRequest]):
         Raises:
             ValueError: one of them is not a positive integer.
         """
-        limits: tuple[object, ...] = (max_requests, max_bytes)
-        for limit in limits:
+        for limit in cast("tuple[object, ...]", (max_requests, max_bytes)):
             if not isinstance(limit, int) or limit < 1:
                 raise ValueError("journal_size and journal_bytes must be positive integers")
         self._max_requests, self._max_bytes = max_requests, max_bytes
