@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from twilio_oauth_async.cli.exit_codes import NOT_EXECUTABLE, NOT_FOUND, OK
+
 if TYPE_CHECKING:
     from twilio_oauth_async.emulator import Emulator
-
-EXIT_OK = 0
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
-"""Exit codes of a shell for a command that cannot be run, and for one that does not exist."""
 
 
 class CannotListenError(click.ClickException):
@@ -66,7 +63,7 @@ async def serve(
             # Flushed at once, because the parent process waits for it.
             print(_json_line(server, control_token) if as_json else _shell_lines(server, variables), flush=True)
             await stop.wait()
-    return EXIT_OK
+    return OK
 
 
 async def _run(command: tuple[str, ...], variables: dict[str, str]) -> int:

@@ -12,6 +12,9 @@ WRONG_USAGE: Final = 2
 NETWORK: Final = 3
 SERVER: Final = 4
 STORE: Final = 5
+NOT_EXECUTABLE: Final = 126
+NOT_FOUND: Final = 127
+"""Of commands that run another one, as a shell has them: it cannot be run, and it does not exist."""
 INTERRUPTED: Final = 130
 """128 + SIGINT, as a shell reports it."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from twilio_oauth_async.cli.exit_codes import NOT_EXECUTABLE, NOT_FOUND, OK
 from twilio_oauth_async.cli.invocation import Invocation, invocation_options
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def token(invocation: Invocation, *, header: bool, min_valid: float | None) -> i
         invocation.print(document, "")
     else:
         click.echo(f"Authorization: Bearer {found.access_token}" if header else found.access_token)
-    return 0
+    return OK
 
 
 async def _token(invocation: Invocation, min_valid: float = 0.0) -> Token:
@@ -75,8 +76,8 @@ def exec_(invocation: Invocation, *, command: tuple[str, ...]) -> int:
         code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - that is its purpose
     except FileNotFoundError:
         click.echo(f"Error: The command {command[0]} was not found.", err=True)
-        return 127
+        return NOT_FOUND
     except OSError as error:
         click.echo(f"Error: The command {command[0]} cannot be run: {error.strerror}.", err=True)
-        return 126
+        return NOT_EXECUTABLE
     return code if code >= 0 else 128 - code
