@@ -22,6 +22,12 @@ EVENT_LOOP = os.environ.get("TWILIO_OAUTH_EVENT_LOOP")
 LONGEST_REAL_WAIT = 0.2
 """Seconds that a test may sleep, for tests of time-outs on real sockets."""
 
+TERMINAL_VARIABLES = "CI COLUMNS LINES NO_COLOR FORCE_COLOR COLORTERM TMUX TTY_COMPATIBLE TTY_INTERACTIVE"
+"""Environment variables that change what the commands print on a terminal: tests set those that they are about."""
+
+for variable in TERMINAL_VARIABLES.split():
+    os.environ.pop(variable, None)
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     # A shell without job control starts background processes with SIGINT ignored. Processes that tests start, and stop
     # with SIGINT, would inherit that.

@@ -12,7 +12,6 @@ COMMAND = [
 
 def start(*args, stdout=subprocess.PIPE, without=(), **environment):
     """Start it with `args`; `without` are variables to remove from the environment, `environment` those to set."""
-    without = {"NO_COLOR", "FORCE_COLOR", "COLORTERM", *without}
     kept = {name: value for name, value in os.environ.items() if name not in without}
     return subprocess.Popen(
         [*COMMAND, *args],
