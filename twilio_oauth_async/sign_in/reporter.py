@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import attrs
 
+from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import StoreConflict, StoreError
 from twilio_oauth_async.sign_in import reporting
 from twilio_oauth_async.sign_in.base import SignIn
@@ -122,27 +123,35 @@ class Reporter:
         """Call `on_end`; return whether it returned."""
         assert self.on_end is not None, "chosen where there is a callback"
         async with self._places:
-            call = create_task(_await(self.on_end, sign_in))
+            call = create_task(call_on_end(self.on_end, sign_in))
             self._calls[call] = id_
-            timer = create_task(self._shared.clock.sleep(CALLBACK_TIMEOUT))
             try:
-                await asyncio.wait({call, timer}, return_when=asyncio.FIRST_COMPLETED)
+                return await finish_call(call, self._shared.clock)
             finally:
-                for task in (call, timer):
-                    task.cancel()
-                await asyncio.wait({call, timer})
                 del self._calls[call]
-            error = TimeoutError("on_end took too long") if call.cancelled() else call.exception()
-        if error is None:
-            return True
-        _log.error("the callback on_end raised %s, and is called again", type(error).__name__)
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "the callback on_end of twilio_oauth_async raised an exception", "exception": error}
-        )
-        return False
 
 
-async def _await(on_end: OnEnd, sign_in: SignIn) -> None:
+async def finish_call(call: asyncio.Future[None], clock: Clock) -> bool:
+    """Wait for a call of `on_end`, and return whether it returned. A failure is logged."""
+    timer = create_task(clock.sleep(CALLBACK_TIMEOUT))
+    try:
+        await asyncio.wait({call, timer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (call, timer):
+            task.cancel()
+        await asyncio.wait({call, timer})
+    error = TimeoutError("on_end took too long") if call.cancelled() else call.exception()
+    if error is None:
+        return True
+    _log.error("the callback on_end raised %s, and is called again", type(error).__name__)
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "the callback on_end of twilio_oauth_async raised an exception", "exception": error}
+    )
+    return False
+
+
+async def call_on_end(on_end: OnEnd, sign_in: SignIn) -> None:
+    """Call `on_end`, which may be a coroutine function."""
     result = on_end(sign_in)
     if inspect.isawaitable(result):
         await result

@@ -78,7 +78,8 @@ class RunningFlow:
         """
         self.life: FlowLife = life
         self._publish = publish
-        self._problem: str | None = None
+        self.problem: str | None = None
+        """Why the sign-in makes no progress, for the user."""
         self.is_polling: bool = False
         """A request was sent whose response may contain the token."""
         self._shared = shared
@@ -95,7 +96,7 @@ class RunningFlow:
         """The present state."""
         life = self.life
         if life.ending is None or not life.is_recorded:
-            return SignIn.of(attrs.evolve(life.flow, state="pending"), self._problem)
+            return SignIn.of(attrs.evolve(life.flow, state="pending"), self.problem)
         return SignIn.of(attrs.evolve(life.flow, state=life.ending.state, problem=life.ending.problem))
 
     @property
@@ -128,7 +129,7 @@ class RunningFlow:
             if isinstance(step, Rest):
                 await self._rest(step.at)
             else:
-                await self._perform(step)
+                await self.perform(step)
 
     async def revoke_unsaved(self) -> None:
         """Revoke a token that was received and cannot be kept, because the pool closes."""
@@ -153,7 +154,8 @@ class RunningFlow:
         if self._sleep is not None:
             self._sleep.cancel()
 
-    async def _perform(self, step: Act | End) -> None:
+    async def perform(self, step: Act | End) -> None:
+        """Perform one step, and advance the state by its outcome."""
         try:
             outcome = await self._outcome_of(step)
         except StoreError as error:
@@ -265,6 +267,6 @@ class RunningFlow:
             _log.warning("the token of a sign-in that has ended could not be revoked: %s", error)
 
     def _show_problem(self, problem: str | None) -> None:
-        if problem != self._problem:
-            self._problem = problem
+        if problem != self.problem:
+            self.problem = problem
             self._publish(self.sign_in)

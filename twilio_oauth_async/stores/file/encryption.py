@@ -172,10 +172,22 @@ def key_source(encryption: Encryption | None) -> KeySource:
     if isinstance(encryption, Keyring):
         encryption.check_installed()
         return _FromKeyring(encryption)
+    return _Fixed(given_cipher(encryption))
+
+
+def given_cipher(encryption: FernetKey | Sequence[FernetKey] | None) -> Cipher:
+    """Return the cipher whose keys are given; None: values are stored as they are.
+
+    Raises:
+        ConfigurationError: `encryption` is not a key. The message does not contain it.
+        ModuleNotFoundError: the extra ``encryption`` is not installed.
+    """
+    if encryption is None:
+        return PlainCipher()
     keys: object = [encryption] if isinstance(encryption, str | bytes) else encryption
     if not isinstance(keys, list | tuple) or not keys:
         raise ConfigurationError("encryption must be a key, a list of at least one key, or Keyring()")
-    return _Fixed(FernetCipher(_GIVEN, _fernet(cast("Sequence[FernetKey]", keys))))
+    return FernetCipher(_GIVEN, _fernet(cast("Sequence[FernetKey]", keys)))
 
 
 class _Fixed(HoldsSecrets):
