@@ -102,7 +102,7 @@ class _AsyncioOfNats(types.ModuleType):
 
 
 def allow_sleeps_of_client(monkeypatch):
-    """Let nats-py sleep as long as it wants between pings and heartbeats: tasks of its own do that, and no test waits."""
+    """Let nats-py sleep as long as it wants between pings and heartbeats. Its own tasks do that, and no test waits."""
     import nats.aio.client
     import nats.js.client
 

@@ -23,11 +23,11 @@ class QueueWorld:
         self.flow = self.device_flow()
         self.clients = []
 
-    def device_flow(self, **options):
+    def device_flow(self, *, session=None, **options):
         """Return a `DeviceFlow` of the emulator's client."""
         emulator = self.emulator
         client = {"client_sid": emulator.client_sid, "client_secret": emulator.client_secret, "scopes": ["openid"]}
-        return DeviceFlow(self.session, **{**client, **options})
+        return DeviceFlow(session or self.session, **{**client, **options})
 
     async def connect(self, url=None, **options):
         """Return a new client of NATS, which is closed at the end."""

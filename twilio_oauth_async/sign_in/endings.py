@@ -33,6 +33,7 @@ class Ending:
 APPROVED = Ending("approved")
 CANCELLED = Ending("cancelled", "the sign-in was cancelled")
 TOKEN_LOST = Ending("failed", "the process that received the token ended before the token was saved")
+TOKEN_REVOKED = Ending("failed", "the device code was sent twice, so the server has revoked the token")
 DELETED = Ending("failed", "the sign-in is not stored any more")
 SIGNED_OUT = Ending("failed", "the user has signed out meanwhile")
 

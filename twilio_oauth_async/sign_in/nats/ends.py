@@ -45,7 +45,8 @@ class Ends:
             suffix: makes a message a new one for the server, although there was one for this end.
         """
         subject = self._names.end_subject(flow.id)
-        headers = {MESSAGE_ID: f"{flow.id}{suffix}"}
+        # An approval that is taken back is an end of its own.
+        headers = {MESSAGE_ID: f"{flow.id}.{flow.state}{suffix}"}
         await self._connection.of(
             lambda: self._connection.js.publish(subject, flow.id.encode(), headers=headers, stream=self._names.ends)
         )

@@ -1,5 +1,8 @@
 """`Puller`: receives the messages of one consumer, and calls a function with each, for a limited number at a time."""
 
+# pyright: reportUnknownMemberType=false
+# nats-py declares only some of its types.
+
 from __future__ import annotations
 
 import asyncio

@@ -5,7 +5,8 @@ cut off. Then a second worker gets the message, and the first one can still have
 the number of its delivery. A worker that finds that the turn before its own did not save does not poll: it marks the
 sign-in as contested and leaves it for an interval (RFC 8628 3.5). While a sign-in is contested, a worker claims it
 before each poll. A token that arrives late is accepted if no poll was claimed since its own was sent, because a second
-exchange of the device code may have revoked it.
+exchange of the device code may have revoked it. A worker whose late poll was itself the second exchange takes back the
+approval that the other one has recorded.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import attrs
 from twilio_oauth_async.protocol import polling
 from twilio_oauth_async.protocol.serializable import Storable
 from twilio_oauth_async.sign_in.base import NOT_POLLED, SignIn
+from twilio_oauth_async.sign_in.endings import TOKEN_REVOKED
 from twilio_oauth_async.sign_in.flow_life import GRANTED_GRACE, LEASE, SETTLE
 from twilio_oauth_async.stores.base import StoredFlow
 
@@ -131,6 +133,20 @@ def taken_over(state: QueuedFlow, delivered: Delivered, owner: str, now: datetim
 def claimed(state: QueuedFlow, owner: str) -> QueuedFlow:
     """Return the state before a poll of a contested sign-in. Its turn goes on, so the delivery is not counted yet."""
     return attrs.evolve(state, claims=state.claims + 1, flow=attrs.evolve(state.flow, owner=owner))
+
+
+def with_revoked_token(state: QueuedFlow, now: datetime) -> QueuedFlow | None:
+    """Return the state after the server has refused the code because it was exchanged before; None if nobody has.
+
+    The server then revokes the tokens of the first exchange (RFC 6749 4.1.2). An approval that was recorded is taken
+    back, and the end is reported once more.
+    """
+    if state.flow.state not in ("granted", "approved"):
+        return None
+    flow = attrs.evolve(
+        state.flow, state=TOKEN_REVOKED.state, problem=TOKEN_REVOKED.problem, ended_at=now, delivered=False
+    )
+    return attrs.evolve(state, flow=flow, delivered_at=None)
 
 
 def after_turn(state: QueuedFlow, delivered: Delivered, owner: str, now: datetime) -> QueuedFlow:

@@ -1,5 +1,8 @@
 """Creates the streams, the consumers and the bucket of a queue, where they do not exist."""
 
+# pyright: reportUnknownMemberType=false
+# nats-py declares only some of its types.
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable

@@ -1,5 +1,8 @@
 """`States`: the states of sign-ins in the bucket, changed by compare-and-set. A part of a `FlowStore`."""
 
+# pyright: reportUnknownMemberType=false
+# nats-py declares only some of its types.
+
 from __future__ import annotations
 
 import contextlib

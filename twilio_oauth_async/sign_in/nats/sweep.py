@@ -5,6 +5,9 @@ a state is acknowledged when it is delivered; a state without a message is found
 operator has deleted.
 """
 
+# pyright: reportUnknownMemberType=false
+# nats-py declares only some of its types.
+
 from __future__ import annotations
 
 import asyncio

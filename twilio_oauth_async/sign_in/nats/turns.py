@@ -8,15 +8,18 @@ record the end, publish it, acknowledge the message.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 import attrs
 
 from twilio_oauth_async.clock import spread
-from twilio_oauth_async.errors import StoreConflict, StoreError
+from twilio_oauth_async.errors import InvalidGrantError, StoreConflict, StoreError
 from twilio_oauth_async.protocol import polling
 from twilio_oauth_async.sign_in.base import SignIn
-from twilio_oauth_async.sign_in.endings import APPROVED, TOKEN_LOST, Ending, ending_of_error
+from twilio_oauth_async.sign_in.endings import APPROVED, TOKEN_LOST, TOKEN_REVOKED, Ending, ending_of_error
 from twilio_oauth_async.sign_in.flow_life import FOLLOW_EVERY, pause
 from twilio_oauth_async.sign_in.flow_steps import Act, FlowLife
 from twilio_oauth_async.sign_in.nats.pulling import Delivery
@@ -28,9 +31,13 @@ from twilio_oauth_async.sign_in.nats.records import (
     claimed,
     seconds_to_turn,
     taken_over,
+    with_revoked_token,
 )
 from twilio_oauth_async.sign_in.nats.states import Entry, States
 from twilio_oauth_async.sign_in.running import RunningFlow, Shared
+from twilio_oauth_async.tokens.saving import remove_sign_in
+
+T = TypeVar("T")
 
 SHORT_WAIT = 2.0
 """Seconds for which a worker waits with a message in its hands. A message often comes a little before its time."""
@@ -155,12 +162,50 @@ class Turns:
             if running.life.is_stopping:
                 await delivery.give_back(CLOSED_PAUSE)
             elif running.life.token is not None or running.life.ending is not None:
+                await self._take_back_approval(running)
                 await self._run_to_end(running, delivery)
             else:
                 await self._save(entry, running, delivery)
         finally:
             if running.life.token is None or running.life.is_saved:
                 self._forget(running.id)
+
+    async def _take_back_approval(self, running: RunningFlow) -> None:
+        """If this poll has exchanged the code a second time, end the sign-in as failed: its token is revoked.
+
+        That happens to a worker that was suspended or cut off just before it sent the poll: meanwhile another one got
+        the token.
+        """
+        ending, shared = running.life.ending, self._shared
+        if ending is None or not isinstance(ending.error, InvalidGrantError):
+            return
+        now = shared.clock.now()
+        state = await self._until_stored(
+            lambda: self._states.change(running.id, lambda state: with_revoked_token(state, now))
+        )
+        if state is None:
+            return
+        _log.error("the device code of a sign-in was sent twice: the sign-in has failed, and its token is removed")
+        running.end(TOKEN_REVOKED)
+        flow = state.flow
+        removal = partial(remove_sign_in, shared.tokens, shared.flow, flow.user, epoch=flow.epoch)
+        await self._until_stored(lambda: shared.token_calls.of(removal()))
+        if self._states.publish_end is not None:
+            await self._until_stored(partial(self._states.publish_end, flow))
+
+    async def _until_stored(self, call: Callable[[], Awaitable[T]], until: datetime | None = None) -> T:
+        """Repeat `call` until it works, or raises another error than that a store is down, or `until` is over."""
+        failures = 0
+        while True:
+            try:
+                return await call()
+            except StoreConflict:
+                raise
+            except StoreError:
+                failures += 1
+                if until is not None and self._shared.clock.now() >= until:
+                    raise
+                await self._shared.clock.sleep(min(pause(failures), MAX_SAVE_PAUSE))
 
     def _forget(self, id_: str) -> None:
         self.running.pop(id_, None)
@@ -188,21 +233,11 @@ class Turns:
         Raises:
             StoreConflict: the sign-in was cancelled, or another worker has it.
         """
-        shared, failures = self._shared, 0
+        shared = self._shared
         authorization = running.life.flow.authorization
         flow = attrs.evolve(entry.state.flow, authorization=authorization, problem=running.problem)
         state = after_turn(attrs.evolve(entry.state, flow=flow), delivery.number, self._owner, shared.clock.now())
-        while True:
-            try:
-                await self._states.write(entry, state)
-                break
-            except StoreConflict:
-                raise
-            except StoreError:
-                failures += 1
-                if shared.clock.now() >= authorization.expires_at:
-                    raise
-                await shared.clock.sleep(min(pause(failures), MAX_SAVE_PAUSE))
+        await self._until_stored(lambda: self._states.write(entry, state), until=authorization.expires_at)
         now = shared.clock.now()
         await delivery.give_back(seconds_to_turn(state, now))
         if flow.problem != entry.state.flow.problem:
