@@ -18,6 +18,9 @@ twilio_oauth.polls                  counter    step: Pending, SlowedDown, Unreac
 twilio_oauth.retries                counter    url.path
 twilio_oauth.refreshes              counter    outcome
 twilio_oauth.pool.store_failures    counter    store: ``flow store`` or ``token store`` of a `DeviceFlowPool`
+twilio_oauth.queue.lateness         histogram  none (seconds from the time at which a poll of a queue was due)
+twilio_oauth.queue.redeliveries     counter    none (sign-ins of a queue that were taken over from another worker)
+twilio_oauth.queue.pending          gauge      none (pending sign-ins of a queue in all processes)
 ==================================  =========  ===========================================================
 
 `outcome` is ``ok``, ``cancelled`` or the class name of an exception.
@@ -33,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from twilio_oauth_async import telemetry
 from twilio_oauth_async.extras import from_extra
-from twilio_oauth_async.telemetry import Attributes, CounterName, HistogramName, SpanName
+from twilio_oauth_async.telemetry import Attributes, CounterName, GaugeName, HistogramName, SpanName
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram, MeterProvider
@@ -44,12 +47,15 @@ _COUNTERS: tuple[CounterName, ...] = (
     "twilio_oauth.retries",
     "twilio_oauth.refreshes",
     "twilio_oauth.pool.store_failures",
+    "twilio_oauth.queue.redeliveries",
 )
 _HISTOGRAMS: tuple[HistogramName, ...] = (
     "twilio_oauth.request.duration",
     "twilio_oauth.device_flow.duration",
     "twilio_oauth.refresh.lag",
+    "twilio_oauth.queue.lateness",
 )
+_GAUGES: tuple[GaugeName, ...] = ("twilio_oauth.queue.pending",)
 
 
 def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None) -> None:
@@ -69,6 +75,7 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
     meter = metrics.get_meter("twilio_oauth_async", meter_provider=meter_provider)
     counters: dict[str, Counter] = {name: meter.create_counter(name) for name in _COUNTERS}
     histograms: dict[str, Histogram] = {name: meter.create_histogram(name, unit="s") for name in _HISTOGRAMS}
+    gauges = {name: meter.create_gauge(name) for name in _GAUGES}
 
     class OpenTelemetry:
         @contextlib.contextmanager
@@ -94,6 +101,9 @@ def instrument(*, tracer_provider: TracerProvider | None = None, meter_provider:
 
         def record(self, name: HistogramName, seconds: float, attributes: Attributes) -> None:
             histograms[name].record(seconds, attributes)
+
+        def set(self, name: GaugeName, value: int, attributes: Attributes) -> None:
+            gauges[name].set(value, attributes)
 
     telemetry.observer = OpenTelemetry()
 

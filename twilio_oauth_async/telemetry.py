@@ -17,11 +17,19 @@ Attributes: TypeAlias = dict[str, str | int | float | bool]
 
 SpanName: TypeAlias = Literal["twilio_oauth.request", "twilio_oauth.device_flow", "twilio_oauth.refresh"]
 CounterName: TypeAlias = Literal[
-    "twilio_oauth.polls", "twilio_oauth.retries", "twilio_oauth.refreshes", "twilio_oauth.pool.store_failures"
+    "twilio_oauth.polls",
+    "twilio_oauth.retries",
+    "twilio_oauth.refreshes",
+    "twilio_oauth.pool.store_failures",
+    "twilio_oauth.queue.redeliveries",
 ]
 HistogramName: TypeAlias = Literal[
-    "twilio_oauth.request.duration", "twilio_oauth.device_flow.duration", "twilio_oauth.refresh.lag"
+    "twilio_oauth.request.duration",
+    "twilio_oauth.device_flow.duration",
+    "twilio_oauth.refresh.lag",
+    "twilio_oauth.queue.lateness",
 ]
+GaugeName: TypeAlias = Literal["twilio_oauth.queue.pending"]
 
 _DURATIONS: Final[dict[SpanName, HistogramName]] = {
     "twilio_oauth.request": "twilio_oauth.request.duration",
@@ -34,7 +42,7 @@ _COUNTERS: Final[dict[SpanName, CounterName]] = {"twilio_oauth.refresh": "twilio
 
 
 class Observer(Protocol):
-    """Receives spans, counters and histograms."""
+    """Receives spans, counters, histograms and gauges."""
 
     def span(self, name: SpanName, attributes: Attributes) -> AbstractContextManager[Attributes]:
         """Return a context manager for one operation. It yields a dict for attributes that are reported at the end."""
@@ -46,6 +54,10 @@ class Observer(Protocol):
 
     def record(self, name: HistogramName, seconds: float, attributes: Attributes) -> None:
         """Record one duration or delay, in seconds, in a histogram."""
+        ...
+
+    def set(self, name: GaugeName, value: int, attributes: Attributes) -> None:
+        """Set a gauge to its present value."""
         ...
 
 

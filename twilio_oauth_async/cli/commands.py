@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "certs": ("server", "certs"),
     "verify": ("server", "verify"),
     "doctor": ("doctor", "doctor"),
+    "worker": ("worker", "worker"),
     "emulator": ("emulator", "emulator"),
     "demo": ("demo", "demo"),
     "completion": ("commands", "completion"),

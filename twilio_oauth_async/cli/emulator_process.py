@@ -10,13 +10,14 @@ import shlex
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from twilio_oauth_async.cli.exit_codes import NOT_EXECUTABLE, NOT_FOUND, OK
+from twilio_oauth_async.cli.signals import on_signals
 
 if TYPE_CHECKING:
     from twilio_oauth_async.emulator import Emulator
@@ -59,7 +60,7 @@ async def serve(
         if command:
             return await _run(command, variables)
         stop = asyncio.Event()
-        with _on_signals((signal.SIGTERM,), lambda _: stop.set()):
+        with on_signals((signal.SIGTERM,), lambda _: stop.set()):
             # Flushed at once, because the parent process waits for it.
             print(_json_line(server, control_token) if as_json else _shell_lines(server, variables), flush=True)
             await stop.wait()
@@ -84,24 +85,9 @@ async def _run(command: tuple[str, ...], variables: dict[str, str]) -> int:
                 process.send_signal(number)
 
     signals = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
-    with _on_signals(signals, forward):
+    with on_signals(signals, forward):
         code = await process.wait()
     return code if code >= 0 else 128 - code
-
-
-@contextlib.contextmanager
-def _on_signals(signals: tuple[signal.Signals, ...], react: Callable[[signal.Signals], None]) -> Generator[None]:
-    loop = asyncio.get_running_loop()
-    # Not every event loop supports this. Without it, the signals end the process as usual.
-    with contextlib.suppress(NotImplementedError):
-        for number in signals:
-            loop.add_signal_handler(number, react, number)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(NotImplementedError):
-            for number in signals:
-                loop.remove_signal_handler(number)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ NOT_EXECUTABLE: Final = 126
 NOT_FOUND: Final = 127
 """Of commands that run another one, as a shell has them: it cannot be run, and it does not exist."""
 INTERRUPTED: Final = 130
-"""128 + SIGINT, as a shell reports it."""
+TERMINATED: Final = 143
+"""128 + SIGINT, and 128 + SIGTERM, as a shell reports them."""
 
 _LOGIN_REASONS: Final = {
     "never_signed_in": "This profile is not signed in",

@@ -113,7 +113,7 @@ async def test_poll_that_is_sent_after_the_approval_of_another_worker_takes_it_b
 
 
 async def test_late_token_is_saved_if_no_other_worker_has_polled_since(world, start):
-    first, sign_in, poll = await start("after")
+    _, sign_in, poll = await start("after")
     await world.emulator.approve(sign_in.user_code)
     await asyncio.wait_for(poll.stopped.wait(), 5)
     async with world.queues({"ack_wait": ACK_WAIT}) as [second]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from twilio_oauth_async import telemetry
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.sign_in.nats import setup
@@ -15,6 +17,9 @@ from twilio_oauth_async.sign_in.nats.names import Names
 from twilio_oauth_async.sign_in.nats.pulling import Delivery, Puller
 from twilio_oauth_async.sign_in.reporter import MAX_CALLS
 from twilio_oauth_async.tasks import create_task
+
+MEASURE_EVERY = 10.0
+"""Seconds between two reports of how many sign-ins are pending."""
 
 REPAIR_EVERY = 2.0
 """Seconds between two tries to create a stream, a consumer or a bucket that is missing."""
@@ -55,6 +60,21 @@ class Background:
                     _log.warning("a part of the queue was missing on the server of NATS, and was created again")
                 except (ConfigurationError, StoreError) as error:
                     _log.error("a part of the queue is missing on the server of NATS: %s", error)
+
+    async def pending(self) -> int:
+        """Return the number of pending sign-ins in all processes; raises `StoreError`."""
+        js, names = self._connection.js, self._names
+        info = await self._connection.of(lambda: js.consumer_info(names.flows, names.workers))
+        # A message that waits for its next delivery counts as not acknowledged.
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+    async def measure_for_ever(self) -> None:
+        """Report the number of pending sign-ins, if metrics are reported."""
+        while True:
+            if telemetry.observer is not None:
+                with contextlib.suppress(StoreError):  # it is logged
+                    telemetry.observer.set("twilio_oauth.queue.pending", await self.pending(), {})
+            await self._clock.sleep(MEASURE_EVERY)
 
     async def poll(self, take: Callable[[Delivery], Awaitable[None]], concurrency: int, close_timeout: float) -> None:
         """Receive the messages of pending sign-ins, until this is cancelled or the queue is closed.

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from twilio_oauth_async.clock import Clock
-from twilio_oauth_async.errors import ConfigurationError, SignInNotFound
+from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.grants.base import GrantIdentity
 from twilio_oauth_async.grants.device_flow import DeviceFlow
 from twilio_oauth_async.protocol.argument_checks import check_count, check_methods, check_seconds
 from twilio_oauth_async.sign_in.base import SignIn
-from twilio_oauth_async.sign_in.endings import CANCELLED, error_of
+from twilio_oauth_async.sign_in.endings import error_of
 from twilio_oauth_async.sign_in.leases import Leases
 from twilio_oauth_async.sign_in.nats import setup
 from twilio_oauth_async.sign_in.nats.background import Background
@@ -33,7 +32,6 @@ from twilio_oauth_async.sign_in.reporter import OnEnd
 from twilio_oauth_async.sign_in.running import Shared
 from twilio_oauth_async.stores.base import FlowStore, TokenStore
 from twilio_oauth_async.stores.file.encryption import FernetKey, given_cipher
-from twilio_oauth_async.stores.keys import check_key
 from twilio_oauth_async.tokens.manager import TokenManager
 from twilio_oauth_async.tokens.managers import TokenManagers
 
@@ -161,15 +159,11 @@ class DeviceFlowQueue:
         await self.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def open(self) -> None:
         """Create the streams, the consumers and the bucket where they do not exist, and start to run.
-
-        Do nothing if the queue is open.
 
         Raises:
             ConfigurationError: a stream with this name exists, and is used for something else.
@@ -189,6 +183,7 @@ class DeviceFlowQueue:
         background = self._background
         background.start(self._watching.follow_for_ever())
         background.start(sweep_for_ever(self._sweep, self.clock, self._sweep_every))
+        background.start(background.measure_for_ever())
         background.start(background.repair_for_ever(has_callback=self._on_end is not None))
         if self._concurrency:
             background.start(self.run_worker(concurrency=self._concurrency))
@@ -247,11 +242,7 @@ class DeviceFlowQueue:
             TransportError, ProtocolError, ApiError: no code was issued.
         """
         self._check_open()
-        check_key(user, "user")
-        context = context or {}
-        if not all(isinstance(part, str) for pair in context.items() for part in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("context must map strings to strings")
-        sign_in = await self._submissions.submit(user, context)
+        sign_in = await self._submissions.submit(user, context or {})
         self._watching.all_events.tell(sign_in)
         return sign_in
 
@@ -331,14 +322,24 @@ class DeviceFlowQueue:
             DeviceFlowError: the queue was closed before the sign-in, whose token had arrived, has ended.
         """
         self._check_open()
-        if await self._states.end(id, CANCELLED.state, CANCELLED.problem):
-            entry = await self._states.read(id)
-            if entry is not None:
-                self._watching.publish(entry.state.seen(self.clock.now()))
-            return
-        if await self._states.read(id) is None:
-            raise SignInNotFound("there is no such sign-in")
-        await self._watching.wait_for_end(id)
+        ended = await self._submissions.cancel(id)
+        if ended is None:
+            await self._watching.wait_for_end(id)
+        else:
+            self._watching.publish(ended)
+
+    async def pending(self) -> int:
+        """Return the number of pending sign-ins of this client and these scopes, in all processes.
+
+        Raises:
+            StoreError: NATS failed.
+        """
+        return await self._background.pending()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the queue is open, connected to NATS, and has found all its parts there."""
+        return self._is_open and self._connection.is_connected and not self._connection.is_incomplete
 
     def manager(self, user: str) -> TokenManager:
         """Return the manager of the token of `user`, with the same grant and store."""

@@ -136,7 +136,7 @@ def claimed(state: QueuedFlow, owner: str) -> QueuedFlow:
 
 
 def with_revoked_token(state: QueuedFlow, now: datetime) -> QueuedFlow | None:
-    """Return the state after the server has refused the code because it was exchanged before; None if nobody has.
+    """Return the state after the server has refused the code because it was exchanged before; None if no worker has.
 
     The server then revokes the tokens of the first exchange (RFC 6749 4.1.2). An approval that was recorded is taken
     back, and the end is reported once more.

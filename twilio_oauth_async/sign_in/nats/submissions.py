@@ -8,10 +8,18 @@ import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 
-from twilio_oauth_async.errors import DeviceFlowError, StoreConflict, StoreError, TooManySignIns, TwilioOAuthError
+from twilio_oauth_async.errors import (
+    ConfigurationError,
+    DeviceFlowError,
+    SignInNotFound,
+    StoreConflict,
+    StoreError,
+    TooManySignIns,
+    TwilioOAuthError,
+)
 from twilio_oauth_async.protocol import polling
 from twilio_oauth_async.sign_in.base import SignIn
-from twilio_oauth_async.sign_in.endings import ending_of_error
+from twilio_oauth_async.sign_in.endings import CANCELLED, ending_of_error
 from twilio_oauth_async.sign_in.nats.connection import FullError
 from twilio_oauth_async.sign_in.nats.records import OVERDUE, QueuedFlow
 from twilio_oauth_async.sign_in.nats.states import MAX_CONFLICTS, Entry, States
@@ -19,6 +27,7 @@ from twilio_oauth_async.sign_in.nats.sweep import Messages, Sweep
 from twilio_oauth_async.sign_in.running import Shared
 from twilio_oauth_async.sign_in.submissions import LAST_POLL, LAST_POLL_PAUSE, OTHER_SCOPES, REPLACED
 from twilio_oauth_async.stores.base import StoredFlow, TokenKey
+from twilio_oauth_async.stores.keys import check_key
 from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.failures import copy_of
 
@@ -48,6 +57,9 @@ class QueueSubmissions:
 
     async def submit(self, user: str, context: Mapping[str, str]) -> SignIn:
         """Return the pending sign-in of `user`, or a new one; raises as `DeviceFlowQueue.submit`."""
+        check_key(user, "user")
+        if not all(isinstance(part, str) for pair in context.items() for part in pair):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("context must map strings to strings")
         task = self._starting.get(user)
         if task is None:
             task = self._starting[user] = create_task(self._start(user, dict(context)))
@@ -58,6 +70,19 @@ class QueueSubmissions:
         if isinstance(outcome, TwilioOAuthError):
             raise copy_of(outcome)
         return outcome
+
+    async def cancel(self, id_: str) -> SignIn | None:
+        """Cancel a sign-in, and return it; None if it cannot be cancelled any more.
+
+        Raises:
+            SignInNotFound: there is no such sign-in.
+            StoreError: NATS failed.
+        """
+        is_cancelled = await self._states.end(id_, CANCELLED.state, CANCELLED.problem)
+        entry = await self._states.read(id_)
+        if entry is None:
+            raise SignInNotFound("there is no such sign-in")
+        return entry.state.seen(self._shared.clock.now()) if is_cancelled else None
 
     async def find_user(self, user: str) -> SignIn | None:
         """Return the pending sign-in of `user`; None if there is none. Raises `StoreError`."""

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import attrs
 
+from twilio_oauth_async import telemetry
 from twilio_oauth_async.clock import spread
 from twilio_oauth_async.errors import InvalidGrantError, StoreConflict, StoreError
 from twilio_oauth_async.protocol import polling
@@ -94,6 +95,8 @@ class Turns:
 
     async def _perform(self, choice: Choice, entry: Entry, delivery: Delivery, seconds: float) -> None:
         state, now = entry.state, self._shared.clock.now()
+        if telemetry.observer is not None and choice is Choice.TAKE_OVER:
+            telemetry.observer.count("twilio_oauth.queue.redeliveries", {})
         match choice:
             case Choice.DROP:
                 await delivery.acknowledge()
@@ -155,6 +158,9 @@ class Turns:
         if not delivery.is_ours or delivery.id in self.running:
             return  # the process was suspended, or it has lost the connection
         running = self._running(entry.state, delivery)
+        if telemetry.observer is not None:
+            late = (self._shared.clock.now() - entry.state.flow.authorization.next_poll_at).total_seconds()
+            telemetry.observer.record("twilio_oauth.queue.lateness", max(0.0, late), {})
         self.running[running.id] = running
         self._states.claims[running.id] = entry.state.claims
         try:
