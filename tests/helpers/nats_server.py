@@ -23,8 +23,8 @@ class NatsServer:
     """After ``start``, ``stop`` and ``start`` again it is on the same port, with the same data."""
 
     def __init__(self, folder, *options):
-        self.folder = folder
-        self.options = options
+        """Create one with its data in `folder`; None: without JetStream."""
+        self.options = options if folder is None else ("-js", "-sd", str(folder), *options)
         self.port = None
         self.process = None
 
@@ -38,7 +38,7 @@ class NatsServer:
         for _ in range(_ATTEMPTS):
             port = kept or free_port()
             self.process = subprocess.Popen(
-                ["nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(self.folder), *self.options],
+                ["nats-server", "-a", "127.0.0.1", "-p", str(port), *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -144,7 +144,7 @@ async def _work(invocation: Invocation, options: Options, health: Health, stop: 
                         name=options.name,
                         ack_wait=options.ack_wait,
                         replicas=options.replicas,
-                        encryption=list(options.keys) if options.keys else None,
+                        encryption=options.keys,
                         close_timeout=options.drain,
                     )
                     if await _first(create_task(_open(queue, say)), stopping) is not None:
@@ -213,12 +213,8 @@ async def _tokens(invocation: Invocation, options: Options, client: Client) -> A
     else:
         from twilio_oauth_async.stores.nats import NatsTokenStore
 
-        keys = list(options.keys) if options.keys else None
-        store = NatsTokenStore(client.jetstream(), bucket=options.name, encryption=keys, replicas=options.replicas)
-        try:
-            yield store
-        finally:
-            await store.close()
+        js, keys = client.jetstream(), options.keys
+        yield NatsTokenStore(js, bucket=options.name, encryption=keys, replicas=options.replicas)
 
 
 async def _open(queue: DeviceFlowQueue, say: Say) -> DeviceFlowQueue:

@@ -12,10 +12,10 @@ from twilio_oauth_async import telemetry
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.sign_in.nats import setup
-from twilio_oauth_async.sign_in.nats.connection import Connection
 from twilio_oauth_async.sign_in.nats.names import Names
 from twilio_oauth_async.sign_in.nats.pulling import Delivery, Puller
 from twilio_oauth_async.sign_in.reporter import MAX_CALLS
+from twilio_oauth_async.stores.nats.connection import Connection
 from twilio_oauth_async.tasks import create_task
 
 MEASURE_EVERY = 10.0

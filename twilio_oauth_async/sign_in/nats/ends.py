@@ -12,7 +12,6 @@ import attrs
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.sign_in.flow_life import KEPT
-from twilio_oauth_async.sign_in.nats.connection import Connection
 from twilio_oauth_async.sign_in.nats.names import Names
 from twilio_oauth_async.sign_in.nats.pulling import Delivery
 from twilio_oauth_async.sign_in.nats.records import QueuedFlow
@@ -20,6 +19,7 @@ from twilio_oauth_async.sign_in.nats.states import Entry, States
 from twilio_oauth_async.sign_in.reporter import OnEnd, call_on_end, finish_call
 from twilio_oauth_async.sign_in.reporting import GIVE_UP_AFTER, MAX_PAUSE
 from twilio_oauth_async.stores.base import StoredFlow
+from twilio_oauth_async.stores.nats.connection import Connection
 from twilio_oauth_async.tasks import create_task
 
 MESSAGE_ID = "Nats-Msg-Id"

@@ -18,8 +18,8 @@ from twilio_oauth_async.clock import Clock, wait_for_all
 from twilio_oauth_async.errors import StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.sign_in.flow_steps import Lease
-from twilio_oauth_async.sign_in.nats.connection import Connection
 from twilio_oauth_async.sign_in.nats.records import Delivered
+from twilio_oauth_async.stores.nats.connection import Connection
 from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.state import Now
 

@@ -7,7 +7,7 @@ messages, `states` keeps states, `ends` reports ends, `watching` tells listeners
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, cast
 
 from twilio_oauth_async.clock import Clock
@@ -20,7 +20,7 @@ from twilio_oauth_async.sign_in.endings import error_of
 from twilio_oauth_async.sign_in.leases import Leases
 from twilio_oauth_async.sign_in.nats import setup
 from twilio_oauth_async.sign_in.nats.background import Background
-from twilio_oauth_async.sign_in.nats.connection import Connection
+from twilio_oauth_async.sign_in.nats.connection import QueueConnection
 from twilio_oauth_async.sign_in.nats.ends import Ends
 from twilio_oauth_async.sign_in.nats.names import Names
 from twilio_oauth_async.sign_in.nats.states import States
@@ -64,7 +64,7 @@ class DeviceFlowQueue:
         max_flows: int = 1_000_000,
         ack_wait: float = 30.0,
         replicas: int = 1,
-        encryption: FernetKey | list[FernetKey] | None = None,
+        encryption: FernetKey | Sequence[FernetKey] | None = None,
         sweep_every: float = 60.0,
         close_timeout: float = 8.0,
     ) -> None:
@@ -103,7 +103,7 @@ class DeviceFlowQueue:
         check_seconds("close_timeout", close_timeout)
         clock = flow.session.clock
         self._names = Names.of(name, flow.identity)
-        self._connection = Connection(js, clock)
+        self._connection = QueueConnection(js, clock)
         self._states = States(self._connection, self._names, given_cipher(encryption), clock)
         self._ends = Ends(self._connection, self._names, self._states, clock)
         self._states.publish_end = self._ends.publish

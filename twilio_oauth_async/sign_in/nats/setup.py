@@ -13,8 +13,8 @@ import attrs
 from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.protocol.argument_checks import check_count, check_seconds
-from twilio_oauth_async.sign_in.nats.connection import Connection
 from twilio_oauth_async.sign_in.nats.names import Names
+from twilio_oauth_async.stores.nats.connection import Connection
 
 with from_extra("nats", "nats"):
     from nats.js.api import (

@@ -13,12 +13,12 @@ import attrs
 
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import ConfigurationError, StoreConflict, StoreError
-from twilio_oauth_async.sign_in.nats.connection import Connection
 from twilio_oauth_async.sign_in.nats.names import Names, is_id
 from twilio_oauth_async.sign_in.nats.records import QueuedFlow
 from twilio_oauth_async.stores import rules
 from twilio_oauth_async.stores.base import FlowState, StoredFlow, TokenKey
 from twilio_oauth_async.stores.file.encryption import Cipher
+from twilio_oauth_async.stores.nats.connection import Connection
 
 MAX_CONFLICTS = 10
 """Changes of one state by other processes, after each of which a change is tried again."""

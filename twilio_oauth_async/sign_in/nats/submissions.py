@@ -20,7 +20,6 @@ from twilio_oauth_async.errors import (
 from twilio_oauth_async.protocol import polling
 from twilio_oauth_async.sign_in.base import SignIn
 from twilio_oauth_async.sign_in.endings import CANCELLED, ending_of_error
-from twilio_oauth_async.sign_in.nats.connection import FullError
 from twilio_oauth_async.sign_in.nats.records import OVERDUE, QueuedFlow
 from twilio_oauth_async.sign_in.nats.states import MAX_CONFLICTS, Entry, States
 from twilio_oauth_async.sign_in.nats.sweep import Messages, Sweep
@@ -28,6 +27,7 @@ from twilio_oauth_async.sign_in.running import Shared
 from twilio_oauth_async.sign_in.submissions import LAST_POLL, LAST_POLL_PAUSE, OTHER_SCOPES, REPLACED
 from twilio_oauth_async.stores.base import StoredFlow, TokenKey
 from twilio_oauth_async.stores.keys import check_key
+from twilio_oauth_async.stores.nats.connection import FullError
 from twilio_oauth_async.tasks import create_task
 from twilio_oauth_async.tokens.failures import copy_of
 

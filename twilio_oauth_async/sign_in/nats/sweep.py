@@ -22,11 +22,11 @@ from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.sign_in.flow_life import KEPT
-from twilio_oauth_async.sign_in.nats.connection import Connection
 from twilio_oauth_async.sign_in.nats.ends import MESSAGE_ID, Ends
 from twilio_oauth_async.sign_in.nats.names import Names
 from twilio_oauth_async.sign_in.nats.states import Entry, States
 from twilio_oauth_async.sign_in.reporting import may_delete
+from twilio_oauth_async.stores.nats.connection import Connection
 
 with from_extra("nats", "nats"):
     from nats.js.kv import KeyValue

@@ -13,11 +13,11 @@ from twilio_oauth_async.errors import DeviceFlowError, SignInNotFound, StoreErro
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.sign_in.base import SignIn
 from twilio_oauth_async.sign_in.listeners import AllEvents, Watch
-from twilio_oauth_async.sign_in.nats.connection import Connection
 from twilio_oauth_async.sign_in.nats.names import Names
 from twilio_oauth_async.sign_in.nats.records import QueuedFlow
 from twilio_oauth_async.sign_in.nats.states import Entry, States
 from twilio_oauth_async.sign_in.running import RunningFlow
+from twilio_oauth_async.stores.nats.connection import Connection
 
 with from_extra("nats", "nats"):
     from nats.errors import Error as NatsError

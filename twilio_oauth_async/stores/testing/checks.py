@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import traceback
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterator
 from typing import Any
 
 from twilio_oauth_async.errors import TwilioOAuthError
@@ -39,15 +39,26 @@ async def error_texts(call: Awaitable[object]) -> list[str]:
     return texts_of(caught)
 
 
-async def other_tasks() -> set[asyncio.Task[Any]]:
-    """Return the tasks that are left besides the caller's own, once those that are about to end have ended."""
+async def other_tasks(client_packages: Collection[str] = ()) -> set[asyncio.Task[Any]]:
+    """Return the tasks that are left besides the caller's own, once those that are about to end have ended.
+
+    Args:
+        client_packages: packages whose tasks go on, because they belong to a client that is lent to the store.
+    """
     left: set[asyncio.Task[Any]] = set()
     for _ in range(20):
-        left = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+        left = {task for task in asyncio.all_tasks() if _counts(task, client_packages)}
         if not left:
             break
         await asyncio.sleep(0.005)
     return left
+
+
+def _counts(task: asyncio.Task[Any], client_packages: Collection[str]) -> bool:
+    if task is asyncio.current_task():
+        return False
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return frame is None or frame.f_globals["__name__"].partition(".")[0] not in client_packages
 
 
 class Cancellation:

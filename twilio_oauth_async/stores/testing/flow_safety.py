@@ -37,7 +37,7 @@ class FlowSafetyTests(StoreContract):
             assert found == before or call.is_complete(found)
             assert await other.load("b") == neighbour
         assert call.is_complete(found)
-        assert not await other_tasks()
+        assert not await other_tasks(self.client_packages)
 
     async def test_errors_logs_and_repr_show_no_secret(
         self, open_store: Callable[[], FlowStore], caplog: pytest.LogCaptureFixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import pytest
@@ -23,6 +23,9 @@ class StoreContract:
 
     several_loops = True
     """Whether one store object can be used in several event loops, one after the other or in several threads."""
+
+    client_packages: Collection[str] = ()
+    """Packages whose tasks may be there after a call: those of a client that is lent to the store, such as ``nats``."""
 
     time_limit: float = 5.0
     """Seconds after which each call to a store from `open_broken_store` must have failed."""

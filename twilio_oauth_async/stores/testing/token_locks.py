@@ -88,7 +88,7 @@ class TokenLockTests(StoreContract):
         for which in (store, other):
             async with asyncio.timeout(SOON), which.lock("a"):
                 pass
-        assert not await other_tasks()
+        assert not await other_tasks(self.client_packages)
 
     async def test_concurrent_updates_under_the_lock_lose_nothing(self, open_store: Callable[[], TokenStore]) -> None:
         """Load and save under the lock are one step."""

@@ -51,7 +51,7 @@ class TokenSafetyTests(StoreContract):
             assert present is None or present.generation <= generation
             assert await other.load("b") == token(1)
         assert await store.load("a") == token(generation)
-        assert not await other_tasks()
+        assert not await other_tasks(self.client_packages)
 
     @pytest.mark.parametrize("call", ["delete", "erase"])
     async def test_removal_cancelled_at_each_await_is_complete_or_without_effect(
@@ -69,7 +69,7 @@ class TokenSafetyTests(StoreContract):
             assert seen in {(True, False), (False, call == "delete")}
             assert await other.load("b") == token(1)
         assert seen == (False, call == "delete")
-        assert not await other_tasks()
+        assert not await other_tasks(self.client_packages)
 
     @pytest.mark.parametrize("call", ["load", "is_deleted", "users", "lock"])
     async def test_other_call_cancelled_at_each_await_changes_nothing(
@@ -87,7 +87,7 @@ class TokenSafetyTests(StoreContract):
                 await cancellation.run(getattr(store, call)("a"))
             async with asyncio.timeout(SOON), other.lock("a"):
                 assert await other.load("a") == token(1)
-        assert not await other_tasks()
+        assert not await other_tasks(self.client_packages)
 
     async def test_errors_logs_and_repr_show_no_secret(
         self, open_store: Callable[[], TokenStore], caplog: pytest.LogCaptureFixture
