@@ -154,6 +154,16 @@ def schedules(session: nox.Session) -> None:
 
 
 @nox.session
+def cluster(session: nox.Session) -> None:
+    """Kill, suspend and cut off workers and NATS servers, at full size: nox -s cluster -- --flows 1000 --interval 5.
+
+    Prints a line for each scenario, with the promises that did not hold.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.sign_in.nats.scenarios", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run many flows against a faulty server: nox -s soak -- --minutes 10 --flows 2000 --faults 0.05."""
     install(session, extra="emulator")

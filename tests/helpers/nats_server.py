@@ -17,6 +17,7 @@ from tests.helpers.redis_server import free_port
 REQUIRED = "TWILIO_OAUTH_REQUIRE_NATS"
 """With this environment variable at ``1``, tests fail where there is no NATS server instead of being skipped."""
 _ATTEMPTS = 5
+_PROGRAM = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")  # Debian has it there
 
 
 class NatsServer:
@@ -38,7 +39,7 @@ class NatsServer:
         for _ in range(_ATTEMPTS):
             port = kept or free_port()
             self.process = subprocess.Popen(
-                ["nats-server", "-a", "127.0.0.1", "-p", str(port), *self.options],
+                [_PROGRAM, "-a", "127.0.0.1", "-p", str(port), *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -112,7 +113,7 @@ def allow_sleeps_of_client(monkeypatch):
 
 def need_nats():
     """Skip the test where there is no NATS server; fail it where `REQUIRED` is set."""
-    if shutil.which("nats-server") is not None:
+    if _PROGRAM is not None:
         return
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{REQUIRED}=1, but there is no nats-server")
