@@ -26,6 +26,8 @@ MISSING = [
     ("keyring", FILE + "FileTokenStore('x', encryption=Keyring())", "encryption"),
     ("redis", REDIS + "RedisTokenStore(None)", "redis"),
     ("redis", REDIS + "RedisFlowStore(None)", "redis"),
+    ("nats", "from twilio_oauth_async.stores.nats import NatsTokenStore", "nats"),
+    ("nats", "from twilio_oauth_async.sign_in.nats import DeviceFlowQueue", "nats"),
     ("filelock", FROM_STORES + "FileTokenStore('x')", "file"),
     ("filelock", FROM_STORES + "FileFlowStore('x')", "file"),
     ("redis", FROM_STORES + "RedisTokenStore(None)", "redis"),

@@ -26,6 +26,8 @@ PUBLIC_MODULES = {
     "stores.base": ["FlowStore", "StoredFlow", "StoredToken", "TokenKey", "TokenStore", "Tombstone", "epoch_of"],
     "stores.file": ["FileFlowStore", "FileTokenStore", "Keyring"],
     "stores.memory": ["MemoryFlowStore", "MemoryTokenStore"],
+    "sign_in.nats": ["DeviceFlowQueue"],
+    "stores.nats": ["NatsFlowStore", "NatsTokenStore"],
     "stores.redis": ["RedisClient", "RedisFlowStore", "RedisTokenStore"],
     "chat": ["CHAT_TEXTS", "ChatGone", "ChatSignIn"],
     "web": ["PAGE_TEXTS", "SignInSite"],

@@ -12,7 +12,7 @@ from twilio_oauth_async import ConfigurationError, DeviceFlow, OAuthSession
 
 EXTRAS = (
     *("click", "cryptography", "filelock", "httpx2", "jinja2", "joserfc", "keyring", "opentelemetry", "platformdirs"),
-    *("pytest", "redis", "rich"),
+    *("nats", "pytest", "redis", "rich"),
 )
 
 

@@ -2,7 +2,7 @@
 
 The public names are imported when they are first used. A store imports its optional packages when it is created, and
 names the extra if one is missing: ``file`` for `FileTokenStore` and `FileFlowStore`, ``redis`` for `RedisTokenStore`
-and `RedisFlowStore`.
+and `RedisFlowStore`. Those in `stores.nats` are imported from there.
 
 May import: `protocol`, `clock`, `in_flight`, `extras`, `errors`. Not `client`, `grants` or `tokens`.
 """

@@ -31,7 +31,7 @@ from twilio_oauth_async.sign_in.nats.watching import Watching
 from twilio_oauth_async.sign_in.reporter import OnEnd
 from twilio_oauth_async.sign_in.running import Shared
 from twilio_oauth_async.stores.base import FlowStore, TokenStore
-from twilio_oauth_async.stores.file.encryption import FernetKey, given_cipher
+from twilio_oauth_async.stores.encryption import FernetKey, given_cipher
 from twilio_oauth_async.tokens.manager import TokenManager
 from twilio_oauth_async.tokens.managers import TokenManagers
 

@@ -17,7 +17,7 @@ from twilio_oauth_async.sign_in.nats.names import Names, is_id
 from twilio_oauth_async.sign_in.nats.records import QueuedFlow
 from twilio_oauth_async.stores import rules
 from twilio_oauth_async.stores.base import FlowState, StoredFlow, TokenKey
-from twilio_oauth_async.stores.file.encryption import Cipher
+from twilio_oauth_async.stores.encryption import Cipher
 from twilio_oauth_async.stores.nats.connection import Connection
 
 MAX_CONFLICTS = 10

@@ -10,8 +10,8 @@ import sys
 import attrs
 
 from twilio_oauth_async.errors import StoreError
+from twilio_oauth_async.stores.encryption import Cipher, check_value
 from twilio_oauth_async.stores.file.damage import DamagedError, is_damage, primary_code, set_log_aside
-from twilio_oauth_async.stores.file.encryption import Cipher, check_value
 from twilio_oauth_async.stores.file.network_file_systems import check_is_local
 from twilio_oauth_async.stores.file.private_folder import PARTS, Identity, PrivateFolder, sync_folder
 from twilio_oauth_async.stores.file.use_lock import UseLock, creating

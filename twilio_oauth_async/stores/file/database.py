@@ -18,10 +18,10 @@ import attrs
 
 from twilio_oauth_async.errors import StoreConflict, StoreError
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
+from twilio_oauth_async.stores.encryption import Cipher, OtherKeyError
 from twilio_oauth_async.stores.file import jobs as job_queue
 from twilio_oauth_async.stores.file.connection import Kind, OpenDatabase, open_database
 from twilio_oauth_async.stores.file.damage import DamagedError, is_busy, is_damage, set_aside
-from twilio_oauth_async.stores.file.encryption import Cipher, OtherKeyError
 from twilio_oauth_async.stores.file.jobs import Job, JobQueue, Outcome, attempt
 from twilio_oauth_async.stores.file.private_folder import PrivateFolder
 

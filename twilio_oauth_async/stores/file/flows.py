@@ -12,8 +12,9 @@ import attrs
 from twilio_oauth_async.clock import Clock
 from twilio_oauth_async.errors import StoreConflict
 from twilio_oauth_async.stores import rules
+from twilio_oauth_async.stores.encryption import Cipher
 from twilio_oauth_async.stores.file.connection import Kind
-from twilio_oauth_async.stores.file.encryption import Cipher, Encryption
+from twilio_oauth_async.stores.file.encryption import Encryption
 from twilio_oauth_async.stores.file.store import FileStore, executing, from_number, to_number
 from twilio_oauth_async.stores.keys import check_key, check_lease, check_limit, digest, token_key
 from twilio_oauth_async.stores.records import FlowState, Key, StoredFlow

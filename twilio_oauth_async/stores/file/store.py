@@ -15,17 +15,10 @@ from twilio_oauth_async.errors import ConfigurationError, StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.protocol.argument_checks import check_clock
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
+from twilio_oauth_async.stores.encryption import PLAIN, Cipher, OtherKeyError, PlainCipher, check_value
 from twilio_oauth_async.stores.file.connection import Kind
 from twilio_oauth_async.stores.file.database import Database
-from twilio_oauth_async.stores.file.encryption import (
-    PLAIN,
-    Cipher,
-    Encryption,
-    OtherKeyError,
-    PlainCipher,
-    check_value,
-    key_source,
-)
+from twilio_oauth_async.stores.file.encryption import Encryption, key_source
 from twilio_oauth_async.stores.file.private_folder import private_folder
 from twilio_oauth_async.stores.keyed_locks import KeyedLocks
 

@@ -14,7 +14,7 @@ import attrs
 from twilio_oauth_async.errors import ConfigurationError, StoreConflict, StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.protocol.argument_checks import check_count
-from twilio_oauth_async.stores.file.encryption import Cipher
+from twilio_oauth_async.stores.encryption import Cipher
 from twilio_oauth_async.stores.nats.connection import Connection, MissingError
 
 with from_extra("nats", "nats"):

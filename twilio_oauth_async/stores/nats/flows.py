@@ -15,7 +15,7 @@ from twilio_oauth_async.protocol.argument_checks import check_clock
 from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores import rules
 from twilio_oauth_async.stores.cancellation import finish
-from twilio_oauth_async.stores.file.encryption import FernetKey, given_cipher
+from twilio_oauth_async.stores.encryption import FernetKey, given_cipher
 from twilio_oauth_async.stores.keys import check_key, check_lease, check_limit, digest, token_key
 from twilio_oauth_async.stores.nats.bucket import Bucket
 from twilio_oauth_async.stores.nats.connection import CALL_TIMEOUT, Connection

@@ -17,7 +17,7 @@ from twilio_oauth_async.protocol.serializable import HoldsSecrets
 from twilio_oauth_async.stores import rules
 from twilio_oauth_async.stores.base import LOCK_TIMEOUT
 from twilio_oauth_async.stores.cancellation import finish
-from twilio_oauth_async.stores.file.encryption import FernetKey, PlainCipher, given_cipher
+from twilio_oauth_async.stores.encryption import FernetKey, PlainCipher, given_cipher
 from twilio_oauth_async.stores.keys import check_key, digest, token_key
 from twilio_oauth_async.stores.nats.bucket import Bucket
 from twilio_oauth_async.stores.nats.connection import CALL_TIMEOUT, Connection
