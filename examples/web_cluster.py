@@ -1,8 +1,8 @@
 """A web backend of two processes, and two workers that poll its sign-ins, on NATS: `python examples/web_cluster.py`.
 
 Both web processes listen on PORT, and the kernel gives each connection to one of them. A sign-in that is started in one
-is known in the other, and goes on if a process dies: stop one with `kill -9`. NATS_URL names a NATS server; without it,
-nats-server is started. PUBLIC_URL is the URL of a proxy, on Linux or macOS without one it is that of PORT. Needs
+is known in the other, and goes on if a process is killed: end one with `kill -9`. NATS_URL names a NATS server; without
+it, nats-server is started. PUBLIC_URL is the URL of a proxy; without one, this example needs Linux or macOS. Needs
 `pip install 'twilio-oauth-async[web,nats,cli]'`; see _service.py for the OAuth server.
 """
 

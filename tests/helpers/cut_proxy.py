@@ -5,7 +5,7 @@ import contextlib
 
 
 class CutProxy:
-    """Forwards connections to `port`. Those that are open when it is cut carry nothing until it is mended."""
+    """Forwards connections to `port`. Those that are open when it is cut carry nothing until it is repaired."""
 
     def __init__(self, port):
         self.target = port
@@ -13,7 +13,7 @@ class CutProxy:
         self.held = 0
         """Parts of data that wait because their connection is cut."""
         self._server = None
-        self._passing = {}  # each connection's task, and the event that lets it go on
+        self._passing = {}  # each connection's task, and the event that it waits for
         self._whole = None
 
     async def __aenter__(self):
@@ -37,7 +37,7 @@ class CutProxy:
         if new:
             self._whole.clear()
 
-    def mend(self):
+    def repair(self):
         """Let all connections go on: what was sent meanwhile arrives now."""
         self._whole.set()
         for passing in self._passing.values():

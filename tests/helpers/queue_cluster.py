@@ -201,7 +201,7 @@ async def is_up(client):
 
 
 def kill(worker):
-    """Kill a worker, as when its host dies."""
+    """Kill a worker, as when its host fails."""
     worker.kill()
     worker.wait()
 

@@ -15,6 +15,8 @@ def on_signals(signals: tuple[signal.Signals, ...], react: Callable[[signal.Sign
     Args:
         signals: which ones.
         react: is called by the event loop, between two callbacks, so that it may use tasks and events.
+
+    Source: `loop.add_signal_handler` in the documentation of asyncio.
     """
     loop = asyncio.get_running_loop()
     # Not every event loop supports this: on Windows, the signals end the process as usual.

@@ -1,4 +1,4 @@
-"""`Health`: answers the probes of an orchestrator for one worker, for example those of Kubernetes."""
+"""`Health`: responds to the probes of an orchestrator for one worker, for example those of Kubernetes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Health:
 
         Args:
             host: the address to listen on.
-            port: 0: a free one, which is told to `say`.
+            port: 0: a free one, which `say` is called with.
             say: writes a sentence.
 
         Raises:

@@ -171,18 +171,18 @@ async def _connect(nats_: Nats, say: Say) -> Client:
     with from_extra("nats", "nats"):
         import nats
 
-    is_told = False
+    is_reported = False
 
     async def failed(error: Exception) -> None:
-        nonlocal is_told
-        if not is_told:
-            is_told = True
+        nonlocal is_reported
+        if not is_reported:
+            is_reported = True
             # The class only: a text may contain the URL of the server, which may have a password.
             say(f"NATS cannot be reached ({type(error).__name__}); trying again.")
 
     async def reconnected() -> None:
-        nonlocal is_told
-        is_told = False
+        nonlocal is_reported
+        is_reported = False
         say("Connected to NATS again.")
 
     return await nats.connect(
@@ -218,13 +218,13 @@ async def _tokens(invocation: Invocation, options: Options, client: Client) -> A
 
 
 async def _open(queue: DeviceFlowQueue, say: Say) -> DeviceFlowQueue:
-    is_told = False
+    is_reported = False
     while True:
         try:
             await queue.open()
         except StoreError as error:
-            if not is_told:
-                is_told = True
+            if not is_reported:
+                is_reported = True
                 say(f"The queue cannot be opened: {error}. Trying again.")
             await queue.clock.sleep(OPEN_PAUSE)
         else:

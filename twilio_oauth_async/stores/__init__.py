@@ -2,7 +2,7 @@
 
 The public names are imported when they are first used. A store imports its optional packages when it is created, and
 names the extra if one is missing: ``file`` for `FileTokenStore` and `FileFlowStore`, ``redis`` for `RedisTokenStore`
-and `RedisFlowStore`. Those in `stores.nats` are imported from there.
+and `RedisFlowStore`, ``nats`` for `NatsTokenStore` and `NatsFlowStore`.
 
 May import: `protocol`, `clock`, `in_flight`, `extras`, `errors`. Not `client`, `grants` or `tokens`.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from twilio_oauth_async.stores.file import FileFlowStore, FileTokenStore, Keyring
     from twilio_oauth_async.stores.memory import MemoryFlowStore, MemoryTokenStore
+    from twilio_oauth_async.stores.nats import NatsFlowStore, NatsTokenStore
     from twilio_oauth_async.stores.redis import RedisClient, RedisFlowStore, RedisTokenStore
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "Keyring",
     "MemoryFlowStore",
     "MemoryTokenStore",
+    "NatsFlowStore",
+    "NatsTokenStore",
     "RedisClient",
     "RedisFlowStore",
     "RedisTokenStore",
@@ -51,6 +54,8 @@ _MODULE_OF = {
     "Keyring": "file",
     "MemoryFlowStore": "memory",
     "MemoryTokenStore": "memory",
+    "NatsFlowStore": "nats",
+    "NatsTokenStore": "nats",
     "RedisClient": "redis",
     "RedisFlowStore": "redis",
     "RedisTokenStore": "redis",

@@ -32,7 +32,7 @@ KEYRING = "keyring "
 """The label of a storage whose key is in the system's keyring begins with this."""
 
 NOT_ENCRYPTED = "it is not encrypted; to keep its content and encrypt it, await the store's encrypt()"
-KEY_ISGIVEN = "its key is not in the keyring: create the store with encryption=<the key>"
+KEY_IS_GIVEN = "its key is not in the keyring: create the store with encryption=<the key>"
 
 _CHECK = "check"
 _FERNET_START = b"gAAAA"
@@ -137,7 +137,7 @@ class FernetCipher(HoldsSecrets):
         if label == PLAIN:
             raise StoreError(NOT_ENCRYPTED)
         if not label.startswith(KEYRING):
-            raise StoreError(_KEY_ISGIVEN)
+            raise StoreError(KEY_IS_GIVEN)
         if not self.label.startswith(KEYRING):
             raise StoreError("its key is in a keyring: create the store with encryption=Keyring()")
         raise OtherKeyError("its key has changed")

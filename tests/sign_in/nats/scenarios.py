@@ -39,7 +39,7 @@ async def worker_killed(folder, flows, interval):
         await cluster.approve(users(flows)[flows // 2 :])
         cluster.start_worker()
         missing = await cluster.ended(ENOUGH + flows / 20)
-        # A token that the worker had received, and not recorded yet, died with it.
+        # A token that the worker had received, and not recorded yet, was lost with it.
         return await cluster.promises_broken(
             missing=missing, may_fail=lambda at: killed_at - 1 <= at <= killed_at + 0.1
         )
@@ -92,7 +92,7 @@ async def cut_off_from_nats(folder, flows):
         await until(lambda: len(cluster.polls()) >= before + flows, 30)
         await cluster.approve(users(flows))
         missing = await cluster.ended(ENOUGH)
-        nats.mend()
+        nats.repair()
         await cluster.submit(["later"])
         await cluster.approve(["later"])
         missing |= await cluster.ended(ENOUGH)
@@ -111,7 +111,7 @@ async def cut_off_from_server(folder, flows):
         await cluster.approve(users(flows))
         end = time.monotonic() + ACK_WAIT
         await until(lambda: time.monotonic() >= end)
-        cluster.proxy.mend()
+        cluster.proxy.repair()
         return await cluster.promises_broken(missing=await cluster.ended(ENOUGH))
 
 
@@ -130,9 +130,9 @@ async def late_poll(folder):
         await cluster.approve(["ada"])
         missing = await cluster.ended(ENOUGH)
         states = [end.state for end in cluster.ends]
-        cluster.proxy.mend()
+        cluster.proxy.repair()
         await asyncio.sleep(0.1)
-        nats.mend()
+        nats.repair()
         await until(lambda: cluster.ends[-1].state == "failed", 30)
         broken = await cluster.promises_broken(missing=missing, may_fail=lambda _: True, early=1)
         return broken + ([] if states == ["approved"] else [f"the second worker saw {states}"])

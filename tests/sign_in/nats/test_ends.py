@@ -20,7 +20,7 @@ async def approved(world, queue, user="ada", **options):
     return sign_in.id
 
 
-async def test_one_process_of_those_with_a_callback_is_told(world):
+async def test_one_process_of_those_with_a_callback_is_called(world):
     first, second = [], []
     async with world.queues(WEB, {"on_end": first.append}, {"on_end": second.append}) as [web, *_]:
         ids = [await approved(world, web, user, context={"chat": user}) for user in ("ada", "bob", "eve")]

@@ -129,7 +129,7 @@ def test_approval_is_taken_back_after_a_second_exchange(state):
 
 
 @pytest.mark.parametrize("state", ["pending", "denied", "expired", "cancelled", "failed"])
-def test_nothing_is_taken_back_where_nobody_has_received_a_token(state):
+def test_nothing_is_taken_back_where_no_worker_has_received_a_token(state):
     assert with_revoked_token(queued(state), NOW) is None
 
 

@@ -30,7 +30,7 @@ async def lose_lock(store, bucket, js):
     await js.purge_stream(f"KV_{bucket}-locks")
 
 
-async def test_lock_of_a_process_that_has_died_is_free_after_its_lifetime(open_store, monkeypatch):
+async def test_lock_of_a_process_that_was_killed_is_free_after_its_lifetime(open_store, monkeypatch):
     store, other = open_store(lock_lifetime=LIFETIME), open_store(lock_lifetime=LIFETIME)
     monkeypatch.setattr(type(store._locks), "_renew", lambda *_: asyncio.sleep(0))
     monkeypatch.setattr(type(store._locks), "_release", lambda *_: asyncio.sleep(0))

@@ -19,7 +19,12 @@ class QueueConnection(Connection):
     """A connection whose outages are logged and counted, as those of the stores of a `DeviceFlowPool`."""
 
     def __init__(self, js: JetStreamContext, clock: Clock) -> None:
-        """Create it; raises as `Connection`."""
+        """Create it; raises as `Connection`.
+
+        Args:
+            js: is lent.
+            clock: the source of time.
+        """
         super().__init__(js, clock)
         self.calls = StoreCalls("connection to NATS")
 

@@ -12,15 +12,9 @@ from typing import Any, TypeVar
 import attrs
 
 from twilio_oauth_async.errors import ConfigurationError, StoreConflict, StoreError
-from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.protocol.argument_checks import check_count
 from twilio_oauth_async.stores.encryption import Cipher
 from twilio_oauth_async.stores.nats.connection import Connection, MissingError
-
-with from_extra("nats", "nats"):
-    from nats.errors import TimeoutError as NatsTimeoutError
-    from nats.js.api import KeyValueConfig, StorageType
-    from nats.js.kv import KeyValue
 
 T = TypeVar("T")
 
@@ -115,6 +109,9 @@ class Bucket:
 
     async def changes(self, key: str) -> AsyncGenerator[tuple[str, str]]:
         """Yield each value that is written from now on to a key that matches `key`; raises if changes may be missed."""
+        from nats.errors import TimeoutError as NatsTimeoutError
+        from nats.js.kv import KeyValue
+
         connection = self._connection
         bucket = await self._of(lambda: connection.of(lambda: connection.js.key_value(self.name)))
         reconnects = connection.reconnects
@@ -137,6 +134,8 @@ class Bucket:
             await watcher.stop()
 
     async def _entries(self, key: str) -> AsyncGenerator[tuple[str, bytes]]:
+        from nats.js.kv import KeyValue
+
         connection = self._connection
         bucket = await self._of(lambda: connection.of(lambda: connection.js.key_value(self.name)))
         watcher: Any = await connection.of(lambda: bucket.watch(key, ignore_deletes=True))
@@ -162,6 +161,8 @@ class Bucket:
         return await call()
 
     async def _create(self) -> None:
+        from nats.js.api import KeyValueConfig, StorageType
+
         js = self._connection.js
         config = KeyValueConfig(
             bucket=self.name,

@@ -11,10 +11,6 @@ from twilio_oauth_async.errors import StoreConflict, StoreError
 from twilio_oauth_async.extras import from_extra
 from twilio_oauth_async.protocol.argument_checks import check_methods, check_seconds
 
-with from_extra("nats", "nats"):
-    import nats.errors
-    import nats.js.errors
-
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js import JetStreamContext
@@ -61,7 +57,10 @@ class Connection:
 
         Raises:
             ConfigurationError: `js` is not a `JetStreamContext`, or `timeout` is not a positive number.
+            MissingExtraError: the extra ``nats`` is not installed.
         """
+        with from_extra("nats", "nats"):
+            import nats  # noqa: F401  # pyright: ignore[reportUnusedImport]
         check_seconds("timeout", timeout)
         check_methods(
             "js", js, _METHODS, "the JetStreamContext of a NATS client, for example (await connect()).jetstream()"
@@ -105,6 +104,7 @@ class Connection:
 
     async def find(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Like `of`, for a stream, a consumer, a bucket or a message that may not exist: then it returns None."""
+        import nats.js.errors
 
         async def find() -> T | None:
             try:
@@ -116,6 +116,7 @@ class Connection:
 
     async def find_message(self, stream: str, subject: str) -> RawStreamMsg | None:
         """Return the last message on `subject`; None if there is none. Raises as `of`."""
+        import nats.js.errors
 
         async def find() -> RawStreamMsg | None:
             try:
@@ -129,6 +130,8 @@ class Connection:
         return await self.of(find)
 
     async def _translated(self, call: Callable[[], Awaitable[T]]) -> T:
+        import nats.errors
+
         # The client keeps what is published while it is not connected, and sends it later. A caller that was given an
         # error would not expect that.
         failed: StoreError
@@ -158,6 +161,9 @@ class Connection:
 
 def _store_error(error: Exception) -> StoreError:
     """Return the error for callers. A text of the server has no secret: it names streams and limits."""
+    import nats.errors
+    import nats.js.errors
+
     text: Any = getattr(error, "description", None) or type(error).__name__
     if isinstance(error, nats.js.errors.APIError):
         if error.err_code in _WRONG_LAST_SEQUENCE or isinstance(error, nats.js.errors.KeyWrongLastSequenceError):

@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 class NatsFlowStore(HoldsSecrets):
     """A `FlowStore` in a bucket of NATS JetStream, for `DeviceFlowPool` on many hosts.
 
-    It lists flows by reading all of them, so it is for some thousands. For more, use `DeviceFlowQueue`, which is told
-    by the server what is due. Leases are measured by the clocks of the hosts, which should agree to within a second.
+    It lists flows by reading all of them, so it is for some thousands. For more, use `DeviceFlowQueue`, which the
+    server sends what is due. Leases are measured by the clocks of the hosts, which should agree to within a second.
     """
 
     def __init__(
