@@ -120,7 +120,7 @@ def need_nats():
     pytest.skip("there is no nats-server (Debian: apt-get install nats-server)")
 
 
-async def until(condition, seconds=10.0):
+async def until(condition, seconds=30.0):
     """Wait in real time until `condition` holds; it may be a coroutine function."""
     end = time.monotonic() + seconds
     while True:

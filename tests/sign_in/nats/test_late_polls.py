@@ -17,7 +17,7 @@ from twilio_oauth_async.sign_in.nats.pulling import Delivery
 
 pytestmark = pytest.mark.asyncio
 
-ACK_WAIT = 0.5
+ACK_WAIT = 1.5
 
 
 class HeldPoll:
@@ -94,10 +94,10 @@ async def test_poll_that_is_sent_after_the_approval_of_another_worker_takes_it_b
     caplog.set_level(logging.ERROR, "twilio_oauth_async")
     ends = []
     first, sign_in, poll = await start("before")
-    await asyncio.wait_for(poll.stopped.wait(), 5)
+    await asyncio.wait_for(poll.stopped.wait(), 30)
     await world.emulator.approve(sign_in.user_code)
     async with world.queues({"on_end": ends.append, "ack_wait": ACK_WAIT}) as [second]:
-        await asyncio.wait_for(second.result(sign_in.id), 10)
+        await asyncio.wait_for(second.result(sign_in.id), 30)
         assert await world.stored("ada") is not None
         await until(lambda: [end.state for end in ends] == ["approved"])
         world.clock.advance(INTERVAL)  # the late poll is no early one
@@ -115,11 +115,11 @@ async def test_poll_that_is_sent_after_the_approval_of_another_worker_takes_it_b
 async def test_late_token_is_saved_if_no_other_worker_has_polled_since(world, start):
     _, sign_in, poll = await start("after")
     await world.emulator.approve(sign_in.user_code)
-    await asyncio.wait_for(poll.stopped.wait(), 5)
+    await asyncio.wait_for(poll.stopped.wait(), 30)
     async with world.queues({"ack_wait": ACK_WAIT}) as [second]:
         await until(lambda: is_contested(second, sign_in.id))
         poll.resume()
-        await asyncio.wait_for(second.result(sign_in.id), 10)
+        await asyncio.wait_for(second.result(sign_in.id), 30)
         assert await world.stored("ada") is not None
         assert world.polls() == [201], "the code was exchanged once"
         assert world.revocations() == []
@@ -129,11 +129,11 @@ async def test_late_token_is_refused_if_another_worker_has_polled_since(world, s
     """The poll of the other worker was the second exchange, so that the token is revoked."""
     first, sign_in, poll = await start("after")
     await world.emulator.approve(sign_in.user_code)
-    await asyncio.wait_for(poll.stopped.wait(), 5)
+    await asyncio.wait_for(poll.stopped.wait(), 30)
     async with world.queues({"ack_wait": ACK_WAIT}) as [second]:
         await until(lambda: is_claimed(second, sign_in.id))
         with pytest.raises(DeviceFlowError):
-            await asyncio.wait_for(second.result(sign_in.id), 10)
+            await asyncio.wait_for(second.result(sign_in.id), 30)
         poll.resume()
         await until(lambda: not first._turns.running)
         assert (await first.find(sign_in.id)).state == "failed"
@@ -144,12 +144,12 @@ async def test_late_token_is_refused_if_another_worker_has_polled_since(world, s
 
 async def test_late_pending_response_changes_nothing(world, start):
     first, sign_in, poll = await start("after")
-    await asyncio.wait_for(poll.stopped.wait(), 5)
+    await asyncio.wait_for(poll.stopped.wait(), 30)
     async with world.queues({"ack_wait": ACK_WAIT}) as [second]:
         await until(lambda: is_claimed(second, sign_in.id))
         poll.resume()
         await until(lambda: not first._turns.running)
         assert (await second.find(sign_in.id)).state == "pending"
         await world.emulator.approve(sign_in.user_code)
-        await asyncio.wait_for(first.result(sign_in.id), 10)
+        await asyncio.wait_for(first.result(sign_in.id), 30)
         assert await world.stored("ada") is not None

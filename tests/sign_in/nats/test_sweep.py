@@ -30,7 +30,7 @@ async def test_sign_in_whose_message_was_never_published_is_polled(world, monkey
         monkeypatch.setattr(Messages, "publish", publish)
         async with world.queues(SWEEPING) as [worker]:
             await world.emulator.approve(sign_in.user_code)
-            await asyncio.wait_for(worker.result(sign_in.id), 10)
+            await asyncio.wait_for(worker.result(sign_in.id), 30)
     assert await world.stored("ada") is not None
 
 
@@ -49,7 +49,7 @@ async def test_second_submit_publishes_the_message_of_the_first_without_a_sweep(
         submitting.cancel()
         await asyncio.wait({submitting})
         await world.emulator.approve(sign_in.user_code)
-        await asyncio.wait_for(second.result(sign_in.id), 10)
+        await asyncio.wait_for(second.result(sign_in.id), 30)
     assert world.codes() == 1
 
 
@@ -58,7 +58,7 @@ async def test_messages_that_were_purged_are_published_again(world):
         sign_in = await queue.submit("ada")
         await queue._connection.js.purge_stream("twilio-oauth-flows")
         await world.emulator.approve(sign_in.user_code)
-        await asyncio.wait_for(queue.result(sign_in.id), 10)
+        await asyncio.wait_for(queue.result(sign_in.id), 30)
     assert world.polls().count(201) == 1
 
 
@@ -111,4 +111,4 @@ async def test_sweep_while_nats_is_down_is_tried_again(world, nats_server):
             await queue._sweep.run()
         nats_server.start()
         await world.emulator.approve(sign_in.user_code)
-        await asyncio.wait_for(queue.result(sign_in.id), 15)
+        await asyncio.wait_for(queue.result(sign_in.id), 30)
