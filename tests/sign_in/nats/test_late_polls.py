@@ -17,7 +17,7 @@ from twilio_oauth_async.sign_in.nats.pulling import Delivery
 
 pytestmark = pytest.mark.asyncio
 
-ACK_WAIT = 1.5
+ACK_WAIT = 1.0
 
 
 class HeldPoll:
@@ -50,10 +50,16 @@ class HeldPoll:
 async def start(world, monkeypatch):
     """Return a function that starts a sign-in in a queue with a session of its own, and holds its first poll."""
 
-    async def forget(delivery, seconds):
-        """A process that is suspended does not keep its messages."""
+    hold, suspended = Delivery.hold, []
 
-    monkeypatch.setattr(Delivery, "hold", forget)
+    async def hold_unless_suspended(delivery, seconds):
+        """A process that is suspended does not keep its messages."""
+        if not any(
+            queue._connection is delivery._puller._connection and poll.stopped.is_set() for queue, poll in suspended
+        ):
+            await hold(delivery, seconds)
+
+    monkeypatch.setattr(Delivery, "hold", hold_unless_suspended)
     emulator = world.emulator
     async with contextlib.AsyncExitStack() as stack:
 
@@ -71,6 +77,7 @@ async def start(world, monkeypatch):
             queue = await stack.enter_async_context(await world.queue(flow=flow, ack_wait=ACK_WAIT))
             sign_in = await queue.submit("ada")
             poll = HeldPoll(session, where)
+            suspended.append((queue, poll))
             stack.callback(poll.resume)  # a queue waits for its polls when it is closed
             return queue, sign_in, poll
 
