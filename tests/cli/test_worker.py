@@ -7,6 +7,7 @@ import signal
 import urllib.error
 import urllib.request
 
+import nkeys
 import pytest
 import pytest_asyncio
 
@@ -14,6 +15,7 @@ from tests.helpers.command import error_lines, start
 from tests.helpers.nats_server import NatsServer, allow_sleeps_of_client, need_nats, until
 from tests.helpers.queue_world import queue_world
 from tests.helpers.redis_server import free_port
+from tests.helpers.tls import make as make_tls
 from twilio_oauth_async.cli import main
 from twilio_oauth_async.stores.file import FileTokenStore
 
@@ -198,6 +200,35 @@ async def test_ctrl_c_and_a_second_sigterm_end_it_at_once(world):
         async with running(world, "--drain", "0.1") as worker:
             code, _, err = await worker.end(signal.SIGINT)
             assert (code, err[-1]) == (130, "Stopped.")
+
+
+@pytest.mark.asyncio
+async def test_tls_with_a_certificate_of_the_client_and_an_nkey(world):
+    """The server accepts only clients with a certificate, and with the key of a user."""
+    folder = world.folder
+    tls = make_tls(folder)
+    seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
+    (folder / "user.nk").write_bytes(seed)
+    (folder / "nats.conf").write_text(
+        f"""
+        tls {{ cert_file: "{tls.certificate}", key_file: "{tls.certificate}", ca_file: "{tls.ca}", verify: true }}
+        authorization {{ users: [ {{ nkey: {nkeys.from_seed(seed).public_key.decode()} }} ] }}
+        """
+    )
+    server = NatsServer(folder / "secure", "-c", str(folder / "nats.conf")).start()
+    world.server, plain = server, world.server
+    options = ("--nats-ca", tls.ca, "--nats-cert", tls.certificate, "--nats-nkey", folder / "user.nk")
+    try:
+        worker = Worker(world)
+        await until(worker.status)
+        assert not await worker.is_ready(), "it has no certificate"
+        worker.process.kill()
+        worker.process.communicate()
+        async with running(world, *map(str, options)) as worker:
+            assert (await worker.end())[0] == 0
+    finally:
+        world.server = plain
+        server.stop()
 
 
 @pytest.mark.parametrize(

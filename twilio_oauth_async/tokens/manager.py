@@ -9,14 +9,13 @@ import asyncio
 import math
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from twilio_oauth_async.clock import Clock, wall_seconds
 from twilio_oauth_async.errors import ApiError, ConfigurationError, LoginRequired
 from twilio_oauth_async.grants.base import Grant
 from twilio_oauth_async.protocol.models import Token, UserInfo
-from twilio_oauth_async.stores.base import TokenStore
+from twilio_oauth_async.stores.base import StoredToken, TokenStore
 from twilio_oauth_async.stores.keys import check_key
 from twilio_oauth_async.stores.memory import MemoryTokenStore
 from twilio_oauth_async.tasks import create_task
@@ -126,9 +125,7 @@ class TokenManager:
         self._rounds.keep_fresh()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def token(self, *, login: bool = False, min_valid_for: float = 0.0) -> Token:
@@ -196,19 +193,15 @@ class TokenManager:
         session: OAuthSession | None = getattr(self._worker.grant, "session", None)
         if session is None:
             raise ConfigurationError("user_info() needs a grant with a session, for example DeviceFlow")
-        token = await self.token()
+        token, subject_of = await self.token(), self._worker.verified_subject
         try:
-            return await session.fetch_user_info(
-                access_token=token.access_token, subject=self._worker.verified_subject(token)
-            )
+            return await session.fetch_user_info(access_token=token.access_token, subject=subject_of(token))
         except ApiError as error:
             if error.status != 401:  # RFC 6750 3.1
                 raise
         self.invalidate(token.access_token)
         token = await self.token()
-        return await session.fetch_user_info(
-            access_token=token.access_token, subject=self._worker.verified_subject(token)
-        )
+        return await session.fetch_user_info(access_token=token.access_token, subject=subject_of(token))
 
     async def adopt(self, token: Token, *, epoch: str | None = None, signed_in_at: datetime | None = None) -> None:
         """Save and use a token that was obtained in another way.
@@ -228,6 +221,10 @@ class TokenManager:
         self._keeping.add(task := create_task(self._verify_and_keep(token, epoch, signed_in_at)))
         task.add_done_callback(self._keeping.discard)
         await asyncio.shield(task)
+
+    def take_in(self, stored: StoredToken) -> None:
+        """Use a token that another process has stored, if it is newer and of this sign-in (`TokenManagers.follow`)."""
+        self._worker.take_in(stored)
 
     async def logout(self) -> None:
         """Revoke the token at the server and delete it. If the server has no revocation, it is only deleted.

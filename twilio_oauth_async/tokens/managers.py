@@ -153,6 +153,22 @@ class TokenManagers:
                     await self._store.erase(key)
                     return
 
+    async def follow(self, changes: AsyncIterator[tuple[str, StoredToken | None]]) -> None:
+        """Let managers use tokens that other processes have refreshed, without a look into the store.
+
+        It ends with `changes`. Without it, a manager reads the store when its token is about to expire.
+
+        Args:
+            changes: of the store, for example `NatsTokenStore.changes()`.
+
+        Raises:
+            StoreError: the store failed; changes may have been missed.
+        """
+        async for user, stored in changes:
+            manager = self.in_use(user)
+            if manager is not None and stored is not None:
+                manager.take_in(stored)
+
     async def keep_alive(self, *, every: float = 3600.0, before: float = 604_800.0) -> None:
         """Refresh the stored sign-ins of idle users before their refresh tokens expire. Runs until it is cancelled.
 

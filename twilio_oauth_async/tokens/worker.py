@@ -205,6 +205,15 @@ class TokenWorker:
             _log.log(level, what + " failed in %s(): %s", self.user, method, failed.error)
         self.tell(failed)
 
+    def take_in(self, stored: StoredToken) -> None:
+        """Use `stored`, which another process has just stored, if it is a newer token of the sign-in that is in use."""
+        held = self.state.held
+        if held is None or held.stored.epoch != stored.epoch or held.stored.generation >= stored.generation:
+            return
+        stored = in_local_time(stored, skew_of(self.grant))
+        self.tell(Loaded(stored, unusable=why_unusable(stored, self._identity)))
+        self.tell(Event.STARTED)  # the store may have changed since: a round of work reads it itself
+
     async def _load(self) -> Outcome:
         stored = await self.store.load(self.key)
         if stored is not None:

@@ -9,7 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests.helpers.nats_server import NatsServer, until
-from twilio_oauth_async import ConfigurationError, StoreConflict, StoreError
+from tests.helpers.scripted_manager import ScriptedGrant
+from twilio_oauth_async import ConfigurationError, StoreConflict, StoreError, TokenManagers, VirtualClock
 from twilio_oauth_async.stores.nats import NatsFlowStore, NatsTokenStore
 from twilio_oauth_async.stores.testing.values import flow, token
 
@@ -274,3 +275,22 @@ async def test_secrets_are_not_logged(open_store, caplog):
     async with store.lock("a"):
         await store.save("a", token(1), replaces=None)
     assert token(1).token.access_token not in caplog.text + repr(store)
+
+
+async def test_managers_follow_the_changes_of_the_store(open_store):
+    clock = VirtualClock(auto=False)
+    grant = ScriptedGrant(clock, interactive=True, lifetime=3600)
+    here, there = (TokenManagers(grant, store=open_store(), clock=clock) for _ in range(2))
+    first = await there.get("ada").token(login=True)
+    assert await here.get("ada").token() == first
+    following = asyncio.create_task(here.follow(open_store().changes()))
+    await asyncio.sleep(0.1)
+    second = await there.get("ada").refresh(first.access_token)
+    await until(lambda: uses(here.get("ada"), second))
+    following.cancel()
+    await asyncio.wait({following})
+    await asyncio.gather(here.close(), there.close())
+
+
+async def uses(manager, token):
+    return await manager.token() == token

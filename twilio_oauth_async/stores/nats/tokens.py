@@ -55,6 +55,8 @@ class NatsTokenStore(HoldsSecrets):
     a later `save` or `delete` under it raises `StoreError`, with one exception: a new generation of the token is saved,
     because the sign-in would be lost with it.
 
+    ``await managers.follow(store.changes())`` lets `TokenManagers` use what other processes have refreshed, at once.
+
     How durable a save is depends on the server: with one replica, a server whose machine crashes can lose the last
     moments, unless it syncs each write (``sync_interval: always``); with three replicas, each save is on two servers
     before it returns. Lost data is recognised: after it `load` returns None and `is_deleted` returns False.
