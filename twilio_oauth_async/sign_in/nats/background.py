@@ -103,7 +103,8 @@ class Background:
         """Cancel all tasks, and wait until they have ended."""
         tasks = {task for task in self._tasks if task is not asyncio.current_task()}
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
@@ -113,7 +114,8 @@ class Background:
         try:
             await asyncio.wait({task})
         finally:
-            task.cancel()
+            if not task.cancelling():  # a second cancellation would end the wait for polls that are under way
+                task.cancel()
             await asyncio.wait({task})
         if not task.cancelled():
             task.result()
