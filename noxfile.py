@@ -192,6 +192,13 @@ def command_reference(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation in docs/_build; a warning, such as a link without a target, is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz the parse functions: a million responses by hypothesis, then as many bodies guided by coverage.
 
