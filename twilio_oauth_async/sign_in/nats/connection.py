@@ -26,7 +26,7 @@ class QueueConnection(Connection):
             clock: the source of time.
         """
         super().__init__(js, clock)
-        self.calls = StoreCalls("connection to NATS")
+        self.calls: StoreCalls = StoreCalls("connection to NATS")
 
     async def of(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call `call` and await its result; raises as `Connection.of`."""

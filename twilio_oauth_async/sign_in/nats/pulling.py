@@ -53,8 +53,8 @@ class Delivery:
         """
         metadata = message.metadata
         self.id: str = message.subject.rpartition(".")[2]
-        self.number = Delivered(metadata.sequence.stream, metadata.num_delivered, is_certain)
-        self.lease = lease
+        self.number: Delivered = Delivered(metadata.sequence.stream, metadata.num_delivered, is_certain)
+        self.lease: Lease = lease
         self._message = message
         self._puller = puller
 
