@@ -108,7 +108,10 @@ class _ReportedOperation(Operation):
         self._observer.record(name, seconds, attributes)
 
 
-_UNOBSERVED: Final = contextlib.nullcontext(Operation())
+UNOBSERVED: Final = Operation()
+"""An operation without an observer."""
+
+_UNOBSERVED: Final = contextlib.nullcontext(UNOBSERVED)
 
 
 def observe(

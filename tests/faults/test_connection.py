@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 
 import pytest
 
@@ -10,7 +11,15 @@ from tests.helpers.client_requests import ALL_REQUESTS, RETRIED, SENT_ONCE
 from tests.helpers.faulty_responses import COMPLETE, CUT_OFF
 from tests.helpers.raw_server import RawServer, drip, http, silence
 from tests.helpers.scripted_server import PENDING, TOKEN, scripted, scripted_device_flow, session_for
-from twilio_oauth_async import AnswerLostError, OAuthSession, ProtocolError, RetryPolicy, TransportError, VirtualClock
+from twilio_oauth_async import (
+    AnswerLostError,
+    OAuthSession,
+    ProtocolError,
+    RetryPolicy,
+    SystemClock,
+    TransportError,
+    VirtualClock,
+)
 from twilio_oauth_async.client import transport
 
 
@@ -75,12 +84,30 @@ async def test_slow_or_silent_server_raises_transport_error_at_the_time_limit(na
 
 
 @pytest.mark.asyncio
-async def test_silent_server_is_retried_after_the_read_timeout(monkeypatch):
-    monkeypatch.setattr(transport, "READ_TIMEOUT", 0.03)
-    async with scripted(silence, RETRIED["certs"][1]) as (server, session):
-        # Long before the time limit of 30 s, so that a second attempt is possible.
-        await asyncio.wait_for(session.fetch_certs(), 5)
+@pytest.mark.parametrize("fault", [silence, drip(COMPLETE)])
+async def test_silent_or_slow_server_is_retried_after_half_of_the_time_limit(fault):
+    # With the system clock: after the whole time limit, there would be no second attempt.
+    options = {"clock": SystemClock(), "retry": RetryPolicy(base=0.001, cap=0.001), "timeout": 0.4}
+    async with scripted(fault, RETRIED["certs"][1], **options) as (server, session):
+        started = time.monotonic()
+        await session.fetch_certs()
+        assert time.monotonic() - started >= 0.2
         assert len(server.requests) == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["certs", *SENT_ONCE])
+async def test_request_that_is_sent_once_has_the_whole_time_limit(name):
+    """Half of it would make lost responses. `certs` is sent once because its session has no retries."""
+    call, success = ALL_REQUESTS[name]
+
+    async def respond_late(writer):
+        await asyncio.sleep(0.2)
+        writer.write(success)
+
+    async with scripted(respond_late, timeout=0.39, retry=RetryPolicy.none()) as (server, session):
+        await call(session)
+        assert len(server.requests) == 1
 
 
 @pytest.mark.asyncio

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
@@ -288,10 +288,10 @@ class OAuthSession(HoldsSecrets):
         """Whether the discovery document says so (RFC 9207 3); False before it was fetched for an endpoint."""
         return self._discovery is not None and bool(self._discovery.authorization_response_iss_parameter_supported)
 
-    async def exchange(
+    def exchange(
         self, request: Request, parse: Parse[T], *, timeout: float | None = None
-    ) -> T | TwilioOAuthError:
-        """Send one request and return its outcome: the model, or the error, which is not raised.
+    ) -> Coroutine[Any, Any, T | TwilioOAuthError]:
+        """Send one request when it is awaited, and return its outcome: the model, or the error, which is not raised.
 
         Args:
             request: from a build function of `protocol`.
@@ -303,4 +303,4 @@ class OAuthSession(HoldsSecrets):
             ConfigurationError: the session is not open.
         """
         limit = self.timeout if timeout is None else min(timeout, self.timeout)
-        return await self._requests.outcome_of(self.base_url, request, parse, limit)
+        return self._requests.outcome_of(self.base_url, request, parse, limit)

@@ -8,7 +8,6 @@ in ``__context__``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import platform
 import ssl
 import time
@@ -39,9 +38,6 @@ from twilio_oauth_async.protocol.messages import Request, Response
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for one TCP and TLS handshake."""
-
-READ_TIMEOUT = 15.0
-"""Seconds without a byte from the server: half of the default deadline, so that there is time for a second attempt."""
 
 _CHUNK = 64 * 1024
 
@@ -88,6 +84,9 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._single_use: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        # Built once: nearly all requests of a session have the same of them.
+        self._targets: dict[str, URL] = {}
+        self._timeout: aiohttp.ClientTimeout = _client_timeout(1.0)
 
     @property
     def is_open(self) -> bool:
@@ -167,15 +166,20 @@ class Transport:
         deadline = time.monotonic() + timeout
         places = self._poll_places if request.is_poll else None
         if places is not None:
-            try:
-                async with asyncio.timeout(timeout) if places.locked() else contextlib.nullcontext():
-                    await places.acquire()
-            except TimeoutError:
-                return Failure(TransportError(NO_FREE_CONNECTION), True)
+            if places.locked():
+                try:
+                    async with asyncio.timeout(timeout):
+                        await places.acquire()
+                except TimeoutError:
+                    return Failure(TransportError(NO_FREE_CONNECTION), True)
+                timeout = deadline - time.monotonic()
+            else:
+                await places.acquire()  # at once
         try:
-            result = await self._send(base_url, request, headers, deadline, is_new=request.fresh_connection)
+            result = await self._send(base_url, request, headers, timeout, is_new=request.fresh_connection)
             if result is None:
-                result = await self._send(base_url, request, headers, deadline, is_new=True)
+                left = deadline - time.monotonic()
+                result = await self._send(base_url, request, headers, left, is_new=True)
         finally:
             if places is not None:
                 places.release()
@@ -183,7 +187,7 @@ class Transport:
         return result
 
     async def _send(
-        self, base_url: str, request: Request, headers: Mapping[str, str], deadline: float, *, is_new: bool
+        self, base_url: str, request: Request, headers: Mapping[str, str], timeout: float, *, is_new: bool
     ) -> Result | None:
         """Send `request` once; None: it was not sent, because the server had closed the kept connection."""
         session = self._single_use if is_new else self._session
@@ -193,9 +197,7 @@ class Transport:
             raise ConfigurationError("the session was opened in another event loop: open it in this one")
         if session.closed:
             raise ConfigurationError("the aiohttp.ClientSession given as http= has been closed")
-        url = request.url or base_url + request.path + (f"?{request.query}" if request.query else "")
-        sent = CIMultiDict(headers)
-        target = URL(url, encoded=True)
+        target = self._target_of(base_url, request)
         server_hostname: str | None = None
         if is_new:
             # aiohttp pools connections by host, port and server name. With an explicit server name (the one that TLS
@@ -203,47 +205,58 @@ class Transport:
             # that pool empty.
             # In ASCII: with the Unicode form, ssl would encode the name in another way than the URL does (IDNA 2003).
             server_hostname = target.raw_host
-            sent["Connection"] = "close"
+            headers = CIMultiDict(headers)
+            headers["Connection"] = "close"
         body = None if request.body is None else Body(request.body, self._kept, request.on_sent)
-        timeout = max(deadline - time.monotonic(), 0.001)  # aiohttp reads a timeout of 0 as no timeout
-        failure: Failure
+        if timeout != self._timeout.total:
+            self._timeout = _client_timeout(timeout)
         try:
-            async with session.request(
+            response = await session.request(
                 request.method,
                 target,
                 data=body,
-                headers=sent,
+                headers=headers,
                 allow_redirects=False,
                 ssl=self._ssl_context or True,  # True: the setting of the connector; our own one verifies
                 server_hostname=server_hostname,
-                timeout=aiohttp.ClientTimeout(
-                    total=timeout, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT, ceil_threshold=timeout + 1
-                ),
-            ) as response:
+                timeout=self._timeout,
+            )
+            try:
                 received = await self._read(response)
-                if received is not None:
-                    return Response(status=response.status, headers=response.headers, body=received)
-                response.close()
-                failure = Failure(
-                    ProtocolError(
-                        f"the response has more than {self._max_response_bytes} bytes",
-                        status=response.status,
-                    ),
-                    retryable=False,
-                )
+            finally:
+                if not response.closed:  # it is, if the whole body was read; then the connection is kept
+                    response.close()
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             if body is not None and body.was_closed_while_kept:
                 return None
-            failure = failure_of(error, request, is_sent=None if body is None else body.is_sent)
-        return failure
+            return failure_of(error, request, is_sent=None if body is None else body.is_sent)
+        if received is None:
+            reason = f"the response has more than {self._max_response_bytes} bytes"
+            return Failure(ProtocolError(reason, status=response.status), retryable=False)
+        return Response(status=response.status, headers=response.headers, body=received)
+
+    def _target_of(self, base_url: str, request: Request) -> URL:
+        """Return the URL of `request`; those without a query, of which there are few, are built once."""
+        if request.url is not None or request.query:
+            return URL(request.url or f"{base_url}{request.path}?{request.query}", encoded=True)
+        url = base_url + request.path
+        target = self._targets.get(url)
+        if target is None:
+            target = self._targets[url] = URL(url, encoded=True)
+        return target
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
         """Return the decoded body, or None if it is too large; at most one chunk more than the limit is in memory."""
+        content = response.content
+        chunk = await content.read(_CHUNK)
+        if content.at_eof():  # most often, the body arrived whole
+            return chunk if len(chunk) <= self._max_response_bytes else None
         body = bytearray()
-        while chunk := await response.content.read(_CHUNK):
+        while chunk:
             body += chunk
             if len(body) > self._max_response_bytes:
                 return None
+            chunk = await content.read(_CHUNK)
         return bytes(body)
 
 
@@ -255,6 +268,16 @@ class _ClosingResponse(aiohttp.ClientResponse):
             connection.protocol.force_close()
         await super().start(connection)
         return self
+
+
+def _client_timeout(seconds: float) -> aiohttp.ClientTimeout:
+    """Return the time limit of one attempt.
+
+    There is no limit for a single read: aiohttp would set a timer anew with every read, which costs more than all other
+    parts of this module. `Requests` shortens the limit of a first attempt instead.
+    """
+    total = max(seconds, 0.001)  # aiohttp reads a timeout of 0 as no timeout
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT, ceil_threshold=total + 1)
 
 
 async def _default_ssl_context() -> ssl.SSLContext:
