@@ -8,7 +8,7 @@ import aiohttp
 
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.protocol.argument_checks import check_methods, check_no_line_break, is_printable
-from twilio_oauth_async.protocol.parameters import VISIBLE
+from twilio_oauth_async.protocol.parameters import is_visible_ascii
 
 _PAIRS = (("TWILIO_API_KEY", "TWILIO_API_SECRET"), ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"))
 """An API key is preferred to the auth token, as in Twilio's own SDKs, because it can be revoked separately."""
@@ -30,7 +30,7 @@ def basic_authorization(username: str | None, password: str | None) -> str | Non
         raise ConfigurationError("username and password must not be empty")
     check_no_line_break("username", username)
     check_no_line_break("password", password)
-    if not is_printable(username) or not VISIBLE.fullmatch(username):
+    if not is_printable(username) or not is_visible_ascii(username):
         raise ConfigurationError("username must be the SID of an account or an API key: ASCII without spaces")
     if not is_printable(password):  # RFC 7617 2: no control characters
         raise ConfigurationError("password must be text without control characters")

@@ -20,12 +20,12 @@ from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import DeviceCode
 from twilio_oauth_async.protocol.parameters import (
     FORM_HEADERS,
-    PRINTABLE,
-    VISIBLE,
     check_audiences,
     check_client,
     check_scopes,
     encode_form,
+    is_printable_ascii,
+    is_visible_ascii,
 )
 from twilio_oauth_async.protocol.response_parsing import Parsed, check_text, parse
 from twilio_oauth_async.protocol.serializable import Storable
@@ -69,7 +69,7 @@ def parse_device_code(response: Response, context: Context) -> Parsed[DeviceCode
             if prepared[name] is None and body.get(name) is not None:
                 _log.warning("device code response: %s is not a number; ignoring it", name)
         for name in ("device_code", "user_code"):
-            check_text(name, body.get(name), PRINTABLE)
+            check_text(name, body.get(name), is_printable_ascii)
         for name in ("verification_uri", "verification_uri_complete"):
             prepared[name] = _absolute_uri(name, body.get(name), context.base_url)
         return prepared
@@ -118,7 +118,7 @@ def _absolute_uri(name: str, value: object, base_url: str) -> object:
     if not isinstance(value, str):
         return value
     url: str | None = None
-    if VISIBLE.fullmatch(value):
+    if is_visible_ascii(value):
         try:
             url = urljoin(base_url + "/", value)
         except ValueError:

@@ -6,7 +6,6 @@ raises it (`OAuthSession`) or interprets it (`polling`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, TypeVar
 
@@ -57,11 +56,11 @@ def parse(
     return protocol_error(response, reason, context)
 
 
-def check_text(name: str, value: object, allowed: re.Pattern[str]) -> None:
-    """Check that a string matches `allowed`. A value that is not a string is ignored here; `codec.structure` checks it.
+def check_text(name: str, value: object, is_valid: Callable[[str], bool]) -> None:
+    """Check a string. A value that is not a string is ignored here; `codec.structure` checks it.
 
     Raises:
-        Malformed: `value` is an empty string, or has a character that is not allowed.
+        Malformed: `value` is a string for which `is_valid` returns False.
     """
-    if isinstance(value, str) and not allowed.fullmatch(value):
+    if isinstance(value, str) and not is_valid(value):
         raise strict_json.Malformed(f"{name}: empty, or contains characters that are not allowed")

@@ -20,15 +20,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import cast
 
 from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.error_responses import Unreadable, read_object
 from twilio_oauth_async.protocol.messages import Response
-from twilio_oauth_async.protocol.parameters import PRINTABLE, VISIBLE
+from twilio_oauth_async.protocol.parameters import is_printable_ascii, is_visible_ascii
 from twilio_oauth_async.protocol.response_parsing import check_text
 from twilio_oauth_async.protocol.server_time import shift
 
@@ -81,7 +80,7 @@ def read_members(body: Mapping[str, object], now: datetime, clock_skew: float = 
     """
     access_token = body.get("access_token")
     # RFC 6750 2.1: an access token is sent in a header; a line break in it would end the header.
-    check_text("access_token", access_token, VISIBLE)
+    check_text("access_token", access_token, is_visible_ascii)
     if not isinstance(access_token, str):
         return {"access_token": access_token}
     return {
@@ -89,9 +88,9 @@ def read_members(body: Mapping[str, object], now: datetime, clock_skew: float = 
         "token_type": _read_token_type(body.get("token_type")),
         # RFC 6749 A.17 allows spaces in a refresh token: it is sent in a form, never in a header. If a new one is
         # not usable, the old refresh token is kept (RFC 6749 6); the access token is valid in any case.
-        "refresh_token": _read_text(body, "refresh_token", PRINTABLE),
+        "refresh_token": _read_text(body, "refresh_token", is_printable_ascii),
         # An absent ID token is not verified. That is no bypass: a party that can change the response can also omit it.
-        "id_token": _read_text(body, "id_token", VISIBLE),
+        "id_token": _read_text(body, "id_token", is_visible_ascii),
         "scope": _read_scope(body.get("scope")),
         "access_token_expires_at": _read_expiry(body, "access_token_expires_at", "expires_in", now, clock_skew),
         "refresh_token_expires_at": _read_expiry(
@@ -111,9 +110,9 @@ def _read_token_type(value: object) -> str:
     raise strict_json.Malformed("token_type: only Bearer is supported")  # RFC 6749 7.1
 
 
-def _read_text(body: Mapping[str, object], name: str, allowed: re.Pattern[str]) -> str | None:
+def _read_text(body: Mapping[str, object], name: str, is_valid: Callable[[str], bool]) -> str | None:
     value = body.get(name)
-    if value is None or (isinstance(value, str) and allowed.fullmatch(value) and not value.isspace()):
+    if value is None or (isinstance(value, str) and is_valid(value) and not value.isspace()):
         return value
     _log_once(name, _IGNORED)
     return None

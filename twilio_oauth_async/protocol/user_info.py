@@ -7,7 +7,7 @@ from twilio_oauth_async.protocol.argument_checks import check_no_line_break, is_
 from twilio_oauth_async.protocol.endpoints import USER_INFO
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import UserInfo
-from twilio_oauth_async.protocol.parameters import VISIBLE
+from twilio_oauth_async.protocol.parameters import is_visible_ascii
 from twilio_oauth_async.protocol.response_parsing import Parsed, parse
 
 
@@ -20,7 +20,7 @@ def build_user_info(access_token: str | None = None) -> Request:
     if access_token is None:
         return Request(method="GET", path=USER_INFO, repeatable=True)
     check_no_line_break("access_token", access_token)
-    if not is_text(access_token) or not VISIBLE.fullmatch(access_token):
+    if not is_text(access_token) or not is_visible_ascii(access_token):
         raise ConfigurationError("access_token must be printable ASCII without spaces, and not empty")
     return Request(
         method="GET",
