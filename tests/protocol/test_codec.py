@@ -1,8 +1,11 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime, parsedate_to_datetime
 
 import attrs
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from twilio_oauth_async import ConfigurationError
 from twilio_oauth_async.protocol import codec, strict_json
@@ -37,6 +40,45 @@ def test_parse_date_returns_utc(text, expected):
     date = codec.parse_date(text)
     assert date == expected
     assert date.utcoffset() == timedelta(0)
+
+
+def parse_with_email(text):
+    """Parse a date of RFC 2822 in the way of the standard library; None if it cannot."""
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+
+
+FIXED_DATE = (
+    "(Mon|Fri|Xyz), [0-3_ ][0-9x\u0665] (Jan|Feb|jul|Dec|Foo) [0-2 -][0-9W][0-9.][0-9] "
+    "[0-2+][0-9][:.][0-6][0-9 ]:[0-6][0-9][ +](GMT|\\+0000|-0000|\\+0130|EST| GMT)[ ]?"
+)
+
+
+@given(st.from_regex(FIXED_DATE, fullmatch=True))
+@example("Fri, 31 Jul 0070 04:00:00 GMT")
+@example("Fri, 31 Jul 2015 040000.0 GMT")
+@example("Fri, 31 Jul 2015 04:00:60 GMT")
+@example("Fri, 29 Feb 2015 04:00:00 GMT")
+@example("Fri, 29 Feb 2016 24:00:00 GMT")
+def test_fast_parser_of_dates_gives_what_the_standard_library_gives(text):
+    expected = parse_with_email(text)
+    fast = codec._parse_fixed_date(text)
+    assert fast is None or fast == expected
+    if expected is None:
+        with pytest.raises(strict_json.Malformed):
+            codec.parse_date(text)
+    else:
+        assert codec.parse_date(text) == expected
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.sampled_from(["GMT", "+0000"]))
+def test_date_in_the_form_that_is_sent_is_parsed_fast(date, zone):
+    date = date.replace(year=max(date.year, 1004), microsecond=0)
+    text = format_datetime(date, usegmt=True).replace("GMT", zone)
+    assert codec._parse_fixed_date(text) == date
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origin
 
 from twilio_oauth_async.errors import ConfigurationError
 from twilio_oauth_async.protocol.strict_json import MAX_NUMBER_LENGTH, Malformed, decode_json
@@ -23,6 +23,23 @@ T = TypeVar("T")
 
 _MAX_DATE_LENGTH = 64
 
+_WEEKDAYS: Final = frozenset({"Mon, ", "Tue, ", "Wed, ", "Thu, ", "Fri, ", "Sat, ", "Sun, "})
+_MONTHS: Final = {
+    " Jan ": "-01-",
+    " Feb ": "-02-",
+    " Mar ": "-03-",
+    " Apr ": "-04-",
+    " May ": "-05-",
+    " Jun ": "-06-",
+    " Jul ": "-07-",
+    " Aug ": "-08-",
+    " Sep ": "-09-",
+    " Oct ": "-10-",
+    " Nov ": "-11-",
+    " Dec ": "-12-",
+}
+_ZONES: Final = frozenset({" GMT", " +0000"})
+
 
 def parse_date(text: str) -> datetime:
     """Parse a date in RFC 2822 or ISO 8601 format; the result is aware and in UTC.
@@ -33,8 +50,8 @@ def parse_date(text: str) -> datetime:
     Raises:
         Malformed: `text` has neither format, or is outside the range of ``datetime``.
     """
-    date: datetime | None = None
-    if len(text) <= _MAX_DATE_LENGTH:
+    date = _parse_fixed_date(text)
+    if date is None and len(text) <= _MAX_DATE_LENGTH:
         try:
             date = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
             date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
@@ -43,6 +60,21 @@ def parse_date(text: str) -> datetime:
     if date is None:
         raise Malformed("not a date in RFC 2822 or ISO 8601 format")
     return date
+
+
+def _parse_fixed_date(text: str) -> datetime | None:
+    """Parse "Fri, 31 Jul 2015 04:00:00 +0000", the form that is sent, six times as fast; None for any other form."""
+    month = _MONTHS.get(text[7:12])
+    # A year before 1000 has a meaning of its own (RFC 2822 4.3).
+    if month is None or text[:5] not in _WEEKDAYS or text[25:] not in _ZONES or text[12] == "0":
+        return None
+    # Later versions of Python read 24:00 as the next day.
+    if text[19] != ":" or text[22] != ":" or text[16] != " " or text[17:19] == "24":
+        return None
+    try:
+        return datetime.fromisoformat(f"{text[12:16]}{month}{text[5:7]}T{text[17:25]}+00:00")
+    except ValueError:
+        return None
 
 
 def read_number(value: object) -> float | None:
@@ -69,20 +101,31 @@ def structure(value: object, kind: type[T]) -> T:
     Raises:
         Malformed: a member is missing or has a wrong type. The message contains its path.
     """
-    from cattrs import BaseValidationError, StructureHandlerNotFoundError
-
-    cattrs_converter = converter()
-    # Called before the try block: it raises if `kind` itself is wrong, which must not be reported as malformed input.
-    cattrs_converter.get_structure_hook(kind)
+    # Found before the try block: it raises if `kind` itself is wrong, which must not be reported as malformed input.
+    hook = _hook_of(cast("Hashable", kind))
     reason: str | None = None
     result: T | None = None
     try:
-        result = cattrs_converter.structure(value, kind)
-    except (BaseValidationError, StructureHandlerNotFoundError, ValueError, TypeError, KeyError) as error:
+        result = hook(value, kind)
+    except Exception as error:
+        if not _is_about_the_input(error):
+            raise
         reason = _first_error(error)
     if reason is not None:
         raise Malformed(reason)
     return cast("T", result)
+
+
+@functools.cache
+def _hook_of(kind: Any) -> Callable[[object, Any], Any]:
+    return converter().get_structure_hook(kind)
+
+
+def _is_about_the_input(error: Exception) -> bool:
+    from cattrs import BaseValidationError, StructureHandlerNotFoundError
+
+    kinds = (BaseValidationError, StructureHandlerNotFoundError, ValueError, TypeError, KeyError)
+    return isinstance(error, kinds)
 
 
 def restore(text: str | bytes, kind: type[T]) -> T:
@@ -126,7 +169,37 @@ def converter() -> Converter:
     new.register_unstructure_hook(datetime, lambda date: date.astimezone(UTC).isoformat())
     new.register_structure_hook_factory(_is_tuple, _tuple_hook)
     new.register_structure_hook_func(_is_mapping, _structure_mapping)
+    for kind, types in _prepared_types.items():
+        generated = new.get_structure_hook(kind)
+        new.register_structure_hook(kind, functools.partial(_structure_prepared, types, generated))
     return new
+
+
+def expect_prepared(kind: type, **types: type) -> None:
+    """Let `structure` build `kind` at once from values that have the types of its fields already.
+
+    The parse function of the token endpoint prepares such values. Others, such as dates in stored JSON, and wrong ones
+    are structured by cattrs as for any other class, which takes three times as long.
+
+    Args:
+        kind: an attrs class.
+        types: the type of each field; the first one is required.
+    """
+    _prepared_types[kind] = types
+
+
+_prepared_types: dict[type, dict[str, type]] = {}
+
+
+def _structure_prepared(types: dict[str, type], generated: Callable[[object, Any], Any], value: Any, kind: Any) -> Any:
+    if isinstance(value, dict) and next(iter(types)) in value:
+        members = cast("dict[str, object]", value)
+        for name, item in members.items():
+            if type(item) is not types.get(name):
+                break
+        else:
+            return kind(**members)
+    return generated(value, kind)
 
 
 def _structure_str(value: object, _: object) -> str:

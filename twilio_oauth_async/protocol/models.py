@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from twilio_oauth_async.errors import ConfigurationError
+from twilio_oauth_async.protocol import codec
 from twilio_oauth_async.protocol.serializable import HoldsSecrets, Storable
 
 _USER_SID = re.compile(r"US[0-9a-fA-F]{32}")
@@ -118,6 +119,18 @@ class Token(Storable):
         return self.access_token_expires_at is not None and self.access_token_expires_at <= now + timedelta(
             seconds=seconds
         )
+
+
+codec.expect_prepared(
+    Token,
+    access_token=str,
+    access_token_expires_at=datetime,
+    refresh_token=str,
+    refresh_token_expires_at=datetime,
+    id_token=str,
+    token_type=str,
+    scope=str,
+)
 
 
 @attrs.frozen(kw_only=True)

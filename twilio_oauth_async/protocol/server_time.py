@@ -6,6 +6,7 @@ say how long the token is valid. The ``Date`` header of the same response (RFC 9
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +36,7 @@ def measure_skew(headers: Mapping[str, str], sent: datetime, received: datetime)
     if value is None or "Age" in headers:
         return None
     try:
-        date = codec.parse_date(value)
+        date = _parse_header(value)
     except strict_json.Malformed:
         return None
     lowest = (date - received).total_seconds()
@@ -43,6 +44,12 @@ def measure_skew(headers: Mapping[str, str], sent: datetime, received: datetime)
     if lowest > highest:
         return None
     return min(max(lowest, 0.0), highest)
+
+
+@functools.lru_cache(maxsize=4)
+def _parse_header(value: str) -> datetime:
+    """Parse a ``Date`` header, which is the same in all responses of one second."""
+    return codec.parse_date(value)
 
 
 def to_server_time(token: Token, skew: float) -> Token:
