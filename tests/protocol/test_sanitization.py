@@ -1,4 +1,5 @@
 import base64
+from urllib.parse import quote, quote_plus
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,3 +44,28 @@ def test_clean_of_any_text_contains_no_secret(text, secrets):
     assert cleaned.isprintable()
     assert len(cleaned) <= MAX_LENGTH + 1
     assert not any(secret in cleaned for secret in secrets if "*" not in secret)
+
+
+def masked_with_every_encoding(text, secrets):
+    """Mask each encoding of each secret, also those that `text` is too short for."""
+    spellings = set()
+    for secret in secrets:
+        encoded = base64.b64encode(secret.encode()).decode()
+        spellings |= {secret, quote(secret, safe=""), quote_plus(secret), encoded}
+    for spelling in sorted(spellings - {""}, key=len, reverse=True):
+        text = text.replace(spelling, MASK)
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+SHORT = st.text("ab1 /+*\x00é", max_size=5)
+
+
+@given(st.lists(SHORT, max_size=3), SHORT, st.data())
+def test_clean_masks_the_same_as_with_every_encoding_whatever_the_length(secrets, text, data):
+    encodings = [form(secret) for secret in secrets for form in (str, quote_plus, lambda s: quote(s, safe=""))]
+    encodings += [base64.b64encode(secret.encode()).decode() for secret in secrets]
+    text += "".join(data.draw(st.lists(st.sampled_from(encodings), max_size=2))) if encodings else ""
+    # Two secrets of one length may overlap, and each order is right.
+    distinct = {len(encoding): encoding for encoding in encodings}
+    if all(distinct[len(encoding)] == encoding for encoding in encodings):
+        assert clean(text, secrets) == masked_with_every_encoding(text, secrets)

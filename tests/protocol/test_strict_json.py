@@ -8,6 +8,7 @@ from twilio_oauth_async.protocol.strict_json import (
     MAX_VALUES,
     UNUSABLE,
     Malformed,
+    _is_small_and_flat,
     decode_json,
     decode_json_leniently,
     encode_json,
@@ -135,3 +136,11 @@ def test_decode_json_takes_linear_time_on_many_quotes_and_backslashes(body):
     """A pattern with backtracking would take minutes on this input."""
     with pytest.raises(Malformed):
         decode_json(body)
+
+
+@given(st.text('{}[],"a ', max_size=50).map(str.encode) | st.just(b"," * MAX_VALUES) | st.just(b"," * (MAX_VALUES - 1)))
+def test_document_that_is_not_counted_has_one_bracket_at_most_and_few_commas(data):
+    brackets, commas = data.count(b"[") + data.count(b"{"), data.count(b",")
+    assert not _is_small_and_flat(data) or (brackets <= 1 and commas < MAX_VALUES)
+    if brackets == 0 and commas < MAX_VALUES - 1:
+        assert _is_small_and_flat(data)

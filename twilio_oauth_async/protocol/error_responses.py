@@ -60,6 +60,11 @@ _BY_TWILIO_CODE: dict[int, type[ApiError]] = {
 }
 
 
+_DESCRIPTIONS = ("error_description", "message", "detail", "title", "user_error")
+_MORE_INFO = ("more_info", "error_uri", "type")
+"""Members with the text of an error, the preferred one first."""
+
+
 class Unreadable(Exception):  # noqa: N818 - describes the body
     """The body cannot be read as a JSON object. Used only inside this folder."""
 
@@ -131,22 +136,13 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
     details = _details(body)
     error = _oauth_code(details)
     code = _twilio_code(details)
-    server_now = shift(context.now, context.clock_skew)
-    waits = [
-        read_retry_after(response.headers.get("Retry-After"), server_now),
-        throttled := read_throttled_until(details.get("throttled_until"), server_now),
-    ]
+    retry_after, is_throttled = _waits(response, details, context)
     by_status = RateLimitedError if response.status == 429 else ApiError
     kind = _BY_ERROR.get(error or "") or _BY_TWILIO_CODE.get(code or 0) or by_status
-    if throttled is not None and kind not in {AuthorizationPendingError, SlowDownError}:
+    if is_throttled and kind not in {AuthorizationPendingError, SlowDownError}:
         kind = RateLimitedError
     if response.status >= 500:
         kind = ServerError
-
-    def text(*names: str) -> str | None:
-        found = next((value for name in names if isinstance(value := details.get(name), str) and value), None)
-        return None if found is None else clean(found, context.sent)
-
     raw_error = details.get("error")
     if error is None and isinstance(raw_error, str):
         error = clean(raw_error, context.sent, max_length=80)
@@ -154,15 +150,33 @@ def error_from_body(response: Response, body: Mapping[str, object], context: Con
         status=response.status,
         error=error,
         code=code,
-        description=text("error_description", "message", "detail", "title", "user_error"),
-        more_info=text("more_info", "error_uri", "type"),
+        description=_first_text(details, _DESCRIPTIONS, context),
+        more_info=_first_text(details, _MORE_INFO, context),
         request_id=_request_id(response, context),
-        retry_after=max((wait for wait in waits if wait is not None), default=None),
+        retry_after=retry_after,
     )
     if isinstance(built, SlowDownError):
         interval = codec.read_number(details.get("interval"))
         built.interval = interval if interval is not None and 0 < interval < math.inf else None
     return built
+
+
+def _waits(response: Response, details: Mapping[str, object], context: Context) -> tuple[float | None, bool]:
+    """Return the longest time in seconds that the response asks to wait, and whether it has ``throttled_until``."""
+    header, until = response.headers.get("Retry-After"), details.get("throttled_until")
+    if header is None and until is None:
+        return None, False
+    server_now = shift(context.now, context.clock_skew)
+    waits = [read_retry_after(header, server_now), throttled := read_throttled_until(until, server_now)]
+    return max((wait for wait in waits if wait is not None), default=None), throttled is not None
+
+
+def _first_text(details: Mapping[str, object], names: tuple[str, ...], context: Context) -> str | None:
+    for name in names:
+        value = details.get(name)
+        if isinstance(value, str) and value:
+            return clean(value, context.sent)
+    return None
 
 
 def describes_error(body: Mapping[str, object]) -> bool:
@@ -187,6 +201,8 @@ def _oauth_code(details: Mapping[str, object]) -> str | None:
     for name in ("error", "code", "message", "title", "detail"):
         value = details.get(name)
         if isinstance(value, str) and len(value) <= 40:
+            if value in _BY_ERROR:
+                return value
             code = value.strip(" .").lower().replace(" ", "_").replace("-", "_")
             if code in _BY_ERROR:
                 return code
@@ -194,7 +210,8 @@ def _oauth_code(details: Mapping[str, object]) -> str | None:
 
 
 def _twilio_code(details: Mapping[str, object]) -> int | None:
-    number = codec.read_number(details.get("code"))
+    value = details.get("code")
+    number = None if value is None else codec.read_number(value)
     if number is None or number != int(number) or not 0 < number < 10_000_000:
         return None
     return int(number)
@@ -202,7 +219,10 @@ def _twilio_code(details: Mapping[str, object]) -> int | None:
 
 def _content_type(response: Response) -> tuple[str, str]:
     """Return media type and charset in lower case; each is empty if absent."""
-    media_type, *parameters = response.headers.get("Content-Type", "").split(";")
+    value = response.headers.get("Content-Type", "")
+    if value == "application/json":  # nearly always
+        return value, ""
+    media_type, *parameters = value.split(";")
     charset = ""
     for parameter in parameters:
         name, _, value = parameter.partition("=")

@@ -198,12 +198,13 @@ def advance(state: DeviceAuthorization, outcome: Outcome, now: datetime) -> Step
     if isinstance(outcome, Token):
         return Approved(outcome)
     if isinstance(outcome, AuthorizationPendingError):
-        return Pending(attrs.evolve(_after_response(state, now, outcome, interval=state.interval), answer_lost=False))
+        # A pending response proves that the code is unused, also by a poll whose response was lost.
+        return Pending(_after_response(state, now, outcome, interval=state.interval, answer_lost=False))
     if isinstance(outcome, SlowDownError):
         # RFC 8628 3.5: "for this and all subsequent requests". The server may send slow_down before it checks the code.
         # So, unlike a pending response, it does not prove that the code is still unused: answer_lost is kept.
         interval = max(state.interval + SLOW_DOWN_STEP, outcome.interval or 0.0)
-        return SlowedDown(_after_response(state, now, outcome, interval=interval))
+        return SlowedDown(_after_response(state, now, outcome, interval=interval, answer_lost=state.answer_lost))
     if _is_transient(outcome):
         retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
         if retry_after is not None and _poll_time(now, retry_after) >= state.expires_at:
@@ -233,13 +234,14 @@ def _may_have_contained_token(outcome: TwilioOAuthError) -> bool:
 
 
 def _after_response(
-    state: DeviceAuthorization, now: datetime, response: ApiError, *, interval: float
+    state: DeviceAuthorization, now: datetime, response: ApiError, *, interval: float, answer_lost: bool
 ) -> DeviceAuthorization:
     return attrs.evolve(
         state,
         interval=interval,
         next_poll_at=_poll_time(now, max(interval, response.retry_after or 0.0)),
         faults=0,
+        answer_lost=answer_lost,
     )
 
 

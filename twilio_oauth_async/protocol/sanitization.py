@@ -25,8 +25,10 @@ def clean(text: str, sent: Iterable[str], *, max_length: int = MAX_LENGTH) -> st
         max_length: limit in characters; a longer text is cut and gets an ellipsis.
     """
     # Secrets are masked first: after a cut or a replaced character, the rest of a secret would not be recognized.
-    for spelling in _spellings(sent):
+    for spelling in _spellings(sent, len(text)):
         text = text.replace(spelling, MASK)
+    if len(text) <= max_length and text.isprintable():
+        return text
     cut = text[: max_length + 1]
     # str.isprintable is false for C0 and C1 controls, for line separators, and for invisible and direction-changing
     # characters, which make a text look different from what it is.
@@ -34,10 +36,21 @@ def clean(text: str, sent: Iterable[str], *, max_length: int = MAX_LENGTH) -> st
     return printable if len(printable) <= max_length else printable[:max_length] + "…"
 
 
-def _spellings(sent: Iterable[str]) -> list[str]:
-    """Return the encodings in which a server may repeat a secret, the longest first, so that no part of it remains."""
+def _spellings(sent: Iterable[str], longest: int) -> list[str]:
+    """Return the encodings in which a server may repeat a secret, the longest first, so that no part of it remains.
+
+    Those of more than `longest` characters, which a text of that length cannot contain, are left out: to encode the
+    secrets takes longer than everything else that is done with a response such as ``authorization_pending``.
+    """
     spellings: set[str] = set()
     for secret in sent:
-        encoded = secret.encode("utf-8", "surrogatepass")
-        spellings |= {secret, quote(secret, safe=""), quote_plus(secret), base64.b64encode(encoded).decode("ascii")}
-    return sorted(spellings - {""}, key=len, reverse=True)
+        # No encoding is shorter than the secret itself.
+        if not secret or len(secret) > longest:
+            continue
+        spellings.add(secret)
+        if not (secret.isalnum() and secret.isascii()):  # else both quoted forms are the secret itself
+            spellings |= {quote(secret, safe=""), quote_plus(secret)}
+        if (len(secret) + 2) // 3 * 4 <= longest:
+            encoded = secret.encode("utf-8", "surrogatepass")
+            spellings.add(base64.b64encode(encoded).decode("ascii"))
+    return sorted(spellings, key=len, reverse=True)
