@@ -41,6 +41,8 @@ CODE = (
     ".ci/check_wording.py",
     ".ci/verify_types.py",
 )
+NOT_RUN = ("constant_server", "emulator_process", "soak")
+"""Scripts of benchmarks/ that `nox -s benchmarks` does not run: two servers, and the load test, which has a session."""
 TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
 
 
@@ -228,7 +230,7 @@ def benchmarks(session: nox.Session) -> None:
     install(session, "test", extra="all")
     scripts = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
     failed: list[str] = []
-    for name in session.posargs or [name for name in scripts if name not in {"emulator_process", "soak"}]:
+    for name in session.posargs or [name for name in scripts if name not in NOT_RUN]:
         try:
             session.run("python", str(scripts[name].relative_to(ROOT)))
         except nox.command.CommandFailed:
