@@ -144,13 +144,14 @@ class ApiError(TwilioOAuthError):
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        names = [
-            str(status) if status is not None else "",
-            error or "",
-            f"Twilio error {code}" if code is not None else "",
-        ]
-        head = " ".join(part for part in names if part)
-        message = ": ".join(part for part in (head, description or "") if part)
+        # Each poll of a pending device flow creates an error, so nothing is joined that is absent.
+        message = error or ""
+        if status is not None:
+            message = f"{status} {message}" if message else str(status)
+        if code is not None:
+            message = f"{message} Twilio error {code}" if message else f"Twilio error {code}"
+        if description:
+            message = f"{message}: {description}" if message else description
         super().__init__(f"{message} (request {request_id})" if request_id else message or "error response")
         self.status = status
         self.error = error

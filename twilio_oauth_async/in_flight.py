@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakMethod
+
+T = TypeVar("T")
 
 
 class Work:
@@ -136,6 +139,16 @@ def call() -> AbstractContextManager[None]:
 def request() -> AbstractContextManager[None]:
     """Count a request whose server may be in the same event loop, and may wait on the same clock."""
     return _Request() if _is_counting else _NOT_COUNTED
+
+
+def counted(sending: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Return a coroutine that awaits `sending` inside `request`; `sending` itself if nothing is counted."""
+    return _counted(sending) if _is_counting else sending
+
+
+async def _counted(sending: Coroutine[Any, Any, T]) -> T:
+    with request():
+        return await sending
 
 
 def server_wait() -> AbstractContextManager[None]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from twilio_oauth_async import errors
 from twilio_oauth_async.protocol import polling
+from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
 from twilio_oauth_async.protocol.models import DeviceCode, Token
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -266,3 +267,21 @@ def test_any_sequence_of_outcomes_keeps_the_interval_and_ends_before_expiry(expi
         state, received_at, required = step.authorization, now, step.authorization.interval
         # The number of polls is limited even if the server never decides, so every run ends.
         assert polls <= polling.DEFAULT_LIFETIME
+
+
+def test_state_after_a_poll_keeps_every_other_field():
+    """The next state is built field by field: a field that is added to the class must be kept as well."""
+    fields = {field.name for field in attrs.fields(DeviceAuthorization)}
+    values = {name: f"https://example.com/{name}" for name in fields} | {
+        "interval": 5.0,
+        "expires_at": NOW + timedelta(hours=1),
+        "next_poll_at": NOW,
+        "faults": 2,
+        "answer_lost": True,
+    }
+    state = DeviceAuthorization(**values)
+    step = polling.advance(state, errors.AuthorizationPendingError(status=400), NOW)
+    changes = {"next_poll_at": step.authorization.next_poll_at, "faults": 0, "answer_lost": False}
+    assert step.authorization == attrs.evolve(state, **changes)
+    step = polling.advance(state, errors.ServerError(status=500), NOW)
+    assert step.authorization == attrs.evolve(state, next_poll_at=step.authorization.next_poll_at, faults=3)

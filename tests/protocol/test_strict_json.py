@@ -138,9 +138,9 @@ def test_decode_json_takes_linear_time_on_many_quotes_and_backslashes(body):
         decode_json(body)
 
 
-@given(st.text('{}[],"a ', max_size=50).map(str.encode) | st.just(b"," * MAX_VALUES) | st.just(b"," * (MAX_VALUES - 1)))
-def test_document_that_is_not_counted_has_one_bracket_at_most_and_few_commas(data):
-    brackets, commas = data.count(b"[") + data.count(b"{"), data.count(b",")
-    assert not _is_small_and_flat(data) or (brackets <= 1 and commas < MAX_VALUES)
+@given(st.text('{}[],"a ', max_size=50) | st.just("," * MAX_VALUES) | st.just("," * (MAX_VALUES - 1)))
+def test_document_that_is_not_counted_has_one_bracket_at_most_and_few_commas(text):
+    brackets, commas = text.count("[") + text.count("{"), text.count(",")
+    assert not _is_small_and_flat(text) or (brackets <= 1 and commas < MAX_VALUES)
     if brackets == 0 and commas < MAX_VALUES - 1:
-        assert _is_small_and_flat(data)
+        assert _is_small_and_flat(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 from multidict import CIMultiDict
@@ -96,7 +97,9 @@ class Requests(HoldsSecrets):
         else:
             attempts = 1
             operation.set_attribute("attempts", attempts)
-            outcome, _ = await self._send_once(base_url, request, parse, timeout)
+            sent_at = self._clock.now()
+            sending = self._transport.send(base_url, request, self._headers_of(request), timeout)
+            outcome = self._outcome(await in_flight.counted(sending), base_url, request, parse, sent_at)
         if isinstance(outcome, TransportError):
             outcome.attempts, outcome.elapsed = attempts, self._clock.monotonic() - started
         if _log.isEnabledFor(logging.DEBUG):
@@ -121,7 +124,10 @@ class Requests(HoldsSecrets):
             if attempts > 1:
                 operation.count("twilio_oauth.retries", {"url.path": request.path})
             left = first if attempts == 1 else deadline - self._clock.monotonic()
-            outcome, result = await self._send_once(base_url, request, parse, left)
+            sent_at = self._clock.now()
+            sending = self._transport.send(base_url, request, self._headers_of(request), left)
+            result = await in_flight.counted(sending)
+            outcome = self._outcome(result, base_url, request, parse, sent_at)
             if isinstance(result, Failure):
                 return Attempt(outcome, retryable=result.retryable)
             retry_after = outcome.retry_after if isinstance(outcome, ApiError) else None
@@ -131,21 +137,18 @@ class Requests(HoldsSecrets):
         last, _ = await send_with_retry(attempt, self._retry, self._clock, deadline)
         return last.outcome, attempts
 
-    async def _send_once(
-        self, base_url: str, request: Request, parse: Parse[T], timeout: float
-    ) -> tuple[T | TwilioOAuthError, Result]:
-        """Return the outcome, and what it was made of."""
-        sent_at = self._clock.now()
-        with in_flight.request():
-            result = await self._transport.send(base_url, request, self._headers_of(request), timeout)
+    def _outcome(
+        self, result: Result, base_url: str, request: Request, parse: Parse[T], sent_at: datetime
+    ) -> T | TwilioOAuthError:
+        """Return the model or the error, and measure the clock skew."""
         if isinstance(result, Failure):
-            return result.error, result
+            return result.error
         now = self._clock.now()
         if request.path in TOKEN_ENDPOINTS:  # responses that no cache stores (RFC 6749 5.1)
             skew = measure_skew(result.headers, sent_at, now)
             self.clock_skew = self.clock_skew if skew is None else skew
         sent = self._secrets + request.secrets
-        return parse(result, Context(now=now, clock_skew=self.clock_skew, base_url=base_url, sent=sent)), result
+        return parse(result, Context(now=now, clock_skew=self.clock_skew, base_url=base_url, sent=sent))
 
     def _headers_of(self, request: Request) -> Mapping[str, str]:
         if request.headers is FORM_HEADERS and request.with_account:

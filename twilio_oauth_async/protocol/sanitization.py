@@ -25,8 +25,11 @@ def clean(text: str, sent: Iterable[str], *, max_length: int = MAX_LENGTH) -> st
         max_length: limit in characters; a longer text is cut and gets an ellipsis.
     """
     # Secrets are masked first: after a cut or a replaced character, the rest of a secret would not be recognized.
-    for spelling in _spellings(sent, len(text)):
-        text = text.replace(spelling, MASK)
+    length = len(text)
+    fitting = [secret for secret in sent if 0 < len(secret) <= length]  # no encoding is shorter than the secret itself
+    if fitting:
+        for spelling in _spellings(fitting, length):
+            text = text.replace(spelling, MASK)
     if len(text) <= max_length and text.isprintable():
         return text
     cut = text[: max_length + 1]
@@ -44,9 +47,6 @@ def _spellings(sent: Iterable[str], longest: int) -> list[str]:
     """
     spellings: set[str] = set()
     for secret in sent:
-        # No encoding is shorter than the secret itself.
-        if not secret or len(secret) > longest:
-            continue
         spellings.add(secret)
         if not (secret.isalnum() and secret.isascii()):  # else both quoted forms are the secret itself
             spellings |= {quote(secret, safe=""), quote_plus(secret)}

@@ -15,6 +15,9 @@ import attrs
 from twilio_oauth_async.protocol import codec, strict_json
 from twilio_oauth_async.protocol.models import Token
 
+_RESOLUTION = timedelta(seconds=1)
+"""``Date`` has no fractions of a second."""
+
 
 def measure_skew(headers: Mapping[str, str], sent: datetime, received: datetime) -> float | None:
     """Return the server's time minus the local time in seconds, according to the ``Date`` header of a response.
@@ -39,8 +42,10 @@ def measure_skew(headers: Mapping[str, str], sent: datetime, received: datetime)
         date = _parse_header(value)
     except strict_json.Malformed:
         return None
+    if date <= received and sent - date <= _RESOLUTION:
+        return 0.0  # what the calculation below gives nearly always
     lowest = (date - received).total_seconds()
-    highest = (date - sent).total_seconds() + 1
+    highest = (date - sent + _RESOLUTION).total_seconds()
     if lowest > highest:
         return None
     return min(max(lowest, 0.0), highest)

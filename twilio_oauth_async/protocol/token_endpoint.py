@@ -43,7 +43,7 @@ def build_token(
         ConfigurationError: `client_sid` is not valid, or a value is empty or not printable ASCII.
     """
     check_client(client_sid)
-    secrets = {
+    secrets: dict[str, str | None] = {
         "ClientSecret": client_secret,
         "Code": code,
         "CodeVerifier": code_verifier,
@@ -56,7 +56,7 @@ def build_token(
         path=TOKEN,
         headers=FORM_HEADERS,
         body=encode_form(fields.items()),
-        secrets=tuple(value for value in secrets.values() if value),
+        secrets=tuple([value for value in secrets.values() if value]),
         repeatable=False,
         # If the server closed an idle connection, a poll is sent again. A refresh or code exchange cannot be repeated.
         fresh_connection=refresh_token is not None or code is not None,
