@@ -12,7 +12,7 @@ import heapq
 import itertools
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -42,8 +42,8 @@ class Clock(Protocol):
         """Return the wall clock time as an aware UTC ``datetime``."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` of this clock's time; do not wait if `seconds` is not positive."""
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        """Wait, when it is awaited, for `seconds` of this clock's time; do not wait if `seconds` is not positive."""
         ...
 
 
@@ -58,9 +58,10 @@ class SystemClock:
     # The wall clock as POSIX seconds: `now` still takes several times as long. See `wall_seconds`.
     timestamp: staticmethod[[], float] = staticmethod(time.time)
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Wait with ``asyncio.sleep``."""
-        await asyncio.sleep(seconds)
+        # Not a coroutine function: each of thousands of flows that wait would have one more coroutine.
+        return asyncio.sleep(seconds)
 
     def __repr__(self) -> str:
         return "SystemClock()"

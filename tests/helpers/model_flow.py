@@ -123,10 +123,10 @@ class ModelPoller:
     """As `DevicePoller`: the wall clock is read once."""
 
     def __init__(self, server, clock, on_sent):
-        from twilio_oauth_async.grants.device_poller import monotonic_now
+        from twilio_oauth_async.grants.device_poller import MonotonicNow
 
         self._on_sent = on_sent
-        self._server, self._now = server, monotonic_now(clock)
+        self._server, self._now = server, MonotonicNow(clock)
 
     async def poll(self, state):
         await asyncio.sleep(0)

@@ -19,7 +19,7 @@ from twilio_oauth_async.client.session import OAuthSession
 from twilio_oauth_async.clock import spread, wait_for_all
 from twilio_oauth_async.errors import ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.grants.base import GrantBase
-from twilio_oauth_async.grants.device_poller import DevicePoller, monotonic_now
+from twilio_oauth_async.grants.device_poller import DevicePoller, MonotonicNow
 from twilio_oauth_async.protocol import device_authorization, parameters, polling, token_endpoint
 from twilio_oauth_async.protocol.argument_checks import check_callable
 from twilio_oauth_async.protocol.device_authorization import DeviceAuthorization
@@ -101,6 +101,7 @@ class DeviceFlow(GrantBase):
         self.prompt = prompt
         self._device_id = device_id
         self._grant_type = grant_type
+        self._accept = self._accept_sign_in  # one bound method for all flows
 
     def __repr__(self) -> str:
         return f"DeviceFlow(client_sid={self.client_sid!r}, scopes={self.scopes!r})"
@@ -188,13 +189,15 @@ class DeviceFlow(GrantBase):
             TwilioOAuthError: as `run`.
         """
         with telemetry.observe("twilio_oauth.device_flow", self.session.clock):
-            poller, state = self.poller(authorization), authorization
+            poller, clock = self.poller(authorization), self.session.clock
             while True:
-                await poller.wait_until_due(state)
-                step = await poller.poll(state)
+                # As `DevicePoller.wait_until_due` does: another coroutine for each of thousands of flows costs memory.
+                while (seconds := poller.seconds_to_poll(authorization)) > 0:
+                    await clock.sleep(seconds)
+                step = await poller.poll(authorization)
                 if isinstance(step, Approved):
                     return step.token
-                state = step.authorization
+                authorization = step.authorization  # the first state is not kept
 
     async def poll(self, authorization: DeviceAuthorization) -> Step:
         """Send one poll if it is due, for a caller that waits and stores the state itself.
@@ -241,7 +244,7 @@ class DeviceFlow(GrantBase):
         Raises:
             ConfigurationError: `authorization` belongs to another client.
         """
-        return self._poller(authorization, monotonic_now(self.session.clock), on_sent)
+        return self._poller(authorization, MonotonicNow(self.session.clock), on_sent)
 
     def _poller(
         self,
@@ -258,8 +261,9 @@ class DeviceFlow(GrantBase):
             device_code=authorization.device_code,
             device_id=self._device_id,
         )
-        request = attrs.evolve(request, on_sent=on_sent)
-        return DevicePoller(self.session, request, now, self._accept_sign_in)
+        if on_sent is not None:
+            request = attrs.evolve(request, on_sent=on_sent)
+        return DevicePoller(self.session, request, now, self._accept)
 
     async def _send_refresh(self, refresh_token: str) -> Token:
         return await self.session.create_token(

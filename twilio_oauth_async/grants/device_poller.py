@@ -19,13 +19,24 @@ from twilio_oauth_async.protocol.polling import Approved, Step
 _log = logging.getLogger("twilio_oauth_async.grants.device_flow")  # one logger for all records of a device flow
 
 
-def monotonic_now(clock: Clock) -> Callable[[], datetime]:
-    """Return a function that returns the current time and is not affected by later changes of the wall clock.
+class MonotonicNow:
+    """Returns the current time, and is not affected by later changes of the wall clock.
 
-    The wall clock is read once, here. The returned function adds the time that has passed on the monotonic clock.
+    The wall clock is read once, when the object is created. A call adds the monotonic time that has passed since then.
     """
-    wall, start = clock.now(), clock.monotonic()
-    return lambda: wall + timedelta(seconds=clock.monotonic() - start)
+
+    # A closure would need three times the memory; there is one for each flow that waits.
+    __slots__ = ("_monotonic", "_start", "_wall")
+
+    def __init__(self, clock: Clock) -> None:
+        """Read both clocks."""
+        self._wall = clock.now()
+        self._monotonic = clock.monotonic
+        self._start = clock.monotonic()
+
+    def __call__(self) -> datetime:
+        """Return the time: aware, UTC."""
+        return self._wall + timedelta(seconds=self._monotonic() - self._start)
 
 
 class DevicePoller:
@@ -45,7 +56,7 @@ class DevicePoller:
         Args:
             session: sends the polls.
             request: the token request.
-            now: returns the time: `monotonic_now` for a flow that is polled to its end, the wall clock for a
+            now: returns the time: `MonotonicNow` for a flow that is polled to its end, the wall clock for a
                 single poll.
             accept: is called with the token of the response; returns the token to use, or raises.
         """

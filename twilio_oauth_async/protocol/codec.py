@@ -192,7 +192,7 @@ _prepared_types: dict[type, dict[str, type]] = {}
 
 
 def _structure_prepared(types: dict[str, type], generated: Callable[[object, Any], Any], value: Any, kind: Any) -> Any:
-    if type(value) is dict:
+    if isinstance(value, dict):
         members = cast("dict[str, object]", value)
         for name, item in members.items():
             if type(item) is not types.get(name):
