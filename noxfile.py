@@ -41,8 +41,8 @@ CODE = (
     ".ci/check_wording.py",
     ".ci/verify_types.py",
 )
-NOT_RUN = ("constant_server", "emulator_process", "soak")
-"""Scripts of benchmarks/ that `nox -s benchmarks` does not run: two servers, and the load test, which has a session."""
+NOT_RUN = ("constant_server", "emulator_process", "soak", "waiting_client")
+"""Scripts that `nox -s benchmarks` does not run: servers, a client, and the load test, which has the session `soak`."""
 TYPED_CODE = ("twilio_oauth_async", "tests/typing", "examples")
 
 

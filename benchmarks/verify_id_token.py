@@ -28,7 +28,7 @@ from twilio_oauth_async.client.id_token_verifier import IdTokenVerifier
 from twilio_oauth_async.emulator import Emulator
 from twilio_oauth_async.emulator.endpoints.signing_keys import Algorithm
 
-LIMITS: dict[Algorithm, float] = {"ES256": 1.5, "RS256": 2.5}
+LIMITS: dict[Algorithm, float] = {"ES256": 1.4, "RS256": 2.0}
 WARM_UP = 200
 
 

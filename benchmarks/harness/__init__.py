@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from harness.loop_delay import LoopDelay
 from harness.machine import cpu_of_process
+from harness.plot import write_plot
 from harness.quiet_rounds import quietest
 from harness.redis_server import RedisServer, redis_server
-from harness.report import Report
+from harness.report import RESULTS, Report
 from harness.rounds import Series, Spread, Usage, cpu_ratios, in_turn, measured, percentile, ratios, repeat
 
 __all__ = [
+    "RESULTS",
     "LoopDelay",
     "RedisServer",
     "Report",
@@ -29,4 +31,5 @@ __all__ = [
     "ratios",
     "redis_server",
     "repeat",
+    "write_plot",
 ]
