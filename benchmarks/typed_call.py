@@ -1,6 +1,6 @@
 """CPU time of one typed call and one pending poll, compared with the same request written by hand with aiohttp.
 
-    python benchmarks/typed_call.py
+    python benchmarks/typed_call.py [--guard]
 
 Both clients run in this process, in turn, over one kept connection each, to a server in a process of its own that costs
 less than they do. The hand-written call is what the documentation of aiohttp recommends: one shared ``ClientSession``
@@ -9,10 +9,14 @@ nothing, limits nothing and returns a dict.
 
 Structuring is measured alone: from the bytes of a token response to a `Token`, compared with ``json.loads`` and a
 hand-written constructor that makes the same checks of the values.
+
+``--guard`` measures for two seconds, compares the ratios with limits that only a regression exceeds, and writes no
+result. A test runs it.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -21,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import aiohttp
+import attrs
 from constant_server import PENDING_CODE, TOKEN, TOKEN_BODY, constant_server
 from harness import Report, Usage, cpu_ratios, in_turn, measured, ratios, repeat
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -31,9 +36,23 @@ from twilio_oauth_async.protocol.polling import Pending
 from twilio_oauth_async.protocol.token_endpoint import parse_token
 
 USERNAME, PASSWORD, CLIENT_SID = "AC" + "0" * 32, "1" * 32, "OQ" + "2" * 32
-CALLS, ROUNDS = 500, 41
 STRUCTURED = 2_000
-MAX_CALL, MAX_POLL, MAX_STRUCTURE = 0.95, 0.90, 1.2
+
+
+@attrs.frozen
+class Effort:
+    """How much is measured, and the limits of the ratios."""
+
+    calls: int
+    rounds: int
+    max_call: float
+    max_poll: float
+    max_structure: float
+
+
+WHOLE = Effort(calls=500, rounds=41, max_call=0.95, max_poll=0.90, max_structure=1.2)
+GUARD = Effort(calls=100, rounds=9, max_call=1.4, max_poll=1.35, max_structure=1.2)
+"""The limits are a third above what was measured: a busy machine changes the ratios by a tenth."""
 
 
 def fields(device_code: str) -> dict[str, str]:
@@ -69,7 +88,7 @@ def token_by_hand(body: bytes) -> Token:
     return Token(**texts, **dates)
 
 
-async def measure_structuring(report: Report) -> None:
+async def measure_structuring(report: Report, effort: Effort) -> None:
     """Add the figures of structuring."""
     headers = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json"}))
     response = Response(status=201, headers=headers, body=TOKEN_BODY)
@@ -89,16 +108,15 @@ async def measure_structuring(report: Report) -> None:
         "ours": round_of(lambda: parse_token(response, context)),
         "by hand": round_of(lambda: token_by_hand(TOKEN_BODY)),
     }
-    series = await in_turn(rounds, rounds=ROUNDS, calls=STRUCTURED)
+    series = await in_turn(rounds, rounds=effort.rounds, calls=STRUCTURED)
     group = f"structuring, {len(TOKEN_BODY):,} bytes"
     report.add(group, "by hand", series["by hand"].cpu, "us")
     report.add(group, "parse_token", series["ours"].cpu, "us")
-    report.add(
-        group, "parse_token / by hand", cpu_ratios(series["ours"], series["by hand"]), "x", at_most=MAX_STRUCTURE
-    )
+    ratio = cpu_ratios(series["ours"], series["by hand"])
+    report.add(group, "parse_token / by hand", ratio, "x", at_most=effort.max_structure)
 
 
-async def measure_calls(report: Report, base_url: str) -> None:
+async def measure_calls(report: Report, base_url: str, effort: Effort) -> None:
     """Add the figures of the calls."""
     # The good practice of aiohttp: one session, its headers set once, a total time limit.
     http = aiohttp.ClientSession(
@@ -132,17 +150,17 @@ async def measure_calls(report: Report, base_url: str) -> None:
             state = step.authorization
 
         rounds = {
-            "typed": repeat(typed_call, CALLS),
-            "call": repeat(by_hand(http, url, "d" * 40), CALLS),
-            "poll": repeat(poll, CALLS),
-            "pending": repeat(by_hand(http, url, PENDING_CODE.ljust(40, "d")), CALLS),
+            "typed": repeat(typed_call, effort.calls),
+            "call": repeat(by_hand(http, url, "d" * 40), effort.calls),
+            "poll": repeat(poll, effort.calls),
+            "pending": repeat(by_hand(http, url, PENDING_CODE.ljust(40, "d")), effort.calls),
         }
         assert isinstance(await typed_call(), Token)
         assert await by_hand(http, url, "d" * 40)() == TOKEN
-        series = await in_turn(rounds, rounds=ROUNDS, calls=CALLS)
+        series = await in_turn(rounds, rounds=effort.rounds, calls=effort.calls)
     for group, ours, theirs, limit in (
-        ("create_token", "typed", "call", MAX_CALL),
-        ("pending poll", "poll", "pending", MAX_POLL),
+        ("create_token", "typed", "call", effort.max_call),
+        ("pending poll", "poll", "pending", effort.max_poll),
     ):
         report.add(group, "aiohttp by hand, CPU", series[theirs].cpu, "us")
         report.add(group, "this package, CPU", series[ours].cpu, "us")
@@ -150,14 +168,16 @@ async def measure_calls(report: Report, base_url: str) -> None:
         report.add(group, "time / by hand", ratios(series[ours], series[theirs]), "x")
 
 
-async def main() -> int:
+async def main(effort: Effort) -> int:
     """Measure, print the results and compare them with the limits."""
     report = Report(__file__, __doc__, packages=("aiohttp", "yarl", "multidict", "attrs", "cattrs"))
-    await measure_structuring(report)
+    await measure_structuring(report, effort)
     async with constant_server() as base_url:
-        await measure_calls(report, base_url)
-    return report.finish()
+        await measure_calls(report, base_url, effort)
+    return report.finish(write=effort is WHOLE)
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--guard", action="store_true", help="measure briefly, with limits that a regression exceeds")
+    sys.exit(asyncio.run(main(GUARD if parser.parse_args().guard else WHOLE)))

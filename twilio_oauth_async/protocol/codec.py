@@ -191,15 +191,18 @@ def expect_prepared(kind: type, **types: type) -> None:
 _prepared_types: dict[type, dict[str, type]] = {}
 
 
-def _structure_prepared(types: dict[str, type], generated: Callable[[object, Any], Any], value: Any, kind: Any) -> Any:
-    if isinstance(value, dict):
-        members = cast("dict[str, object]", value)
-        for name, item in members.items():
-            if type(item) is not types.get(name):
-                return generated(value, kind)
-        if next(iter(types)) in members:
-            return kind(**members)
-    return generated(value, kind)
+def _structure_prepared(
+    types: dict[str, type], generated: Callable[[object, Any], Any], value: object, kind: Any
+) -> Any:
+    if not isinstance(value, dict):
+        return generated(value, kind)
+    members = cast("dict[str, object]", value)
+    for name, item in members.items():
+        if type(item) is not types.get(name):
+            return generated(members, kind)
+    if next(iter(types)) not in members:
+        return generated(members, kind)
+    return kind(**members)
 
 
 def _structure_str(value: object, _: object) -> str:
