@@ -103,7 +103,7 @@ async def ours(task: Task, late: list[float], start: Callable[[Callable[[int, fl
     record_lateness(late)
     flow = DeviceFlow(session, client_sid=CLIENT_SID, scopes=["openid"])
 
-    async def wait(number: int, first: float) -> Any:
+    def wait(number: int, first: float) -> Awaitable[Any]:
         now = datetime.now(UTC)
         # What `DeviceFlow.start` adds to the first wait.
         spread = random.random() * MAX_SPREAD * task.interval if task.together else 0.0
@@ -117,7 +117,7 @@ async def ours(task: Task, late: list[float], start: Callable[[Callable[[int, fl
             expires_at=now + timedelta(days=1),
             next_poll_at=now + timedelta(seconds=first + spread),
         )
-        return await flow.wait(state)
+        return flow.wait(state)  # no coroutine around it, which would keep the first state
 
     start(wait)
 
