@@ -89,7 +89,7 @@ class DevicePoller:
             TwilioOAuthError: the error that ends the flow.
         """
         # The request is sent before the code expires. Its response counts, even if it arrives later.
-        outcome = await self._session.exchange(self._request, token_endpoint.parse_token)
+        outcome = await self._session.exchange(self._request, token_endpoint.parse_poll)
         step = polling.advance(state, outcome, self._now())
         if telemetry.observer is not None:
             telemetry.observer.count("twilio_oauth.polls", {"step": type(step).__name__})

@@ -7,6 +7,7 @@ server uses for a pending device grant. So every member that may contain the OAu
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, cast
@@ -59,6 +60,10 @@ _BY_TWILIO_CODE: dict[int, type[ApiError]] = {
     322403: InvalidRequestError,
 }
 
+
+_PENDING = "authorization_pending"
+_MAX_PENDING_LENGTH = 512
+"""Bytes. Only the results of short bodies are kept."""
 
 _DESCRIPTIONS = ("error_description", "message", "detail", "title", "user_error")
 _MORE_INFO = ("more_info", "error_uri", "type")
@@ -124,6 +129,34 @@ def read_error(response: Response, context: Context) -> ApiError | ProtocolError
     if reason is not None and response.status != 429 and response.status < 500:
         return protocol_error(response, reason, context)
     return error_from_body(response, body, context)
+
+
+def read_pending(response: Response) -> AuthorizationPendingError | None:
+    """Return the error of a response that says only that the user has not decided yet; None for any other response.
+
+    The error has no texts. Nearly all polls of a device flow have such a response, nothing reads its texts, and to make
+    them safe takes longer than all other work on it.
+    """
+    headers = response.headers
+    if response.status != 400 or headers.get("Content-Type") != "application/json" or "Retry-After" in headers:
+        return None
+    if len(response.body) > _MAX_PENDING_LENGTH or not _says_only_pending(response.body):
+        return None
+    return AuthorizationPendingError(status=400, error=_PENDING)
+
+
+@functools.lru_cache(maxsize=4)
+def _says_only_pending(body: bytes) -> bool:
+    """Parse a body strictly. A server sends the same bytes to each pending poll, and the same bytes mean the same."""
+    try:
+        value = strict_json.decode_json(body)
+    except strict_json.Malformed:
+        return False
+    if not isinstance(value, dict):
+        return False
+    members = cast("dict[str, object]", value)
+    # The other two members could change the meaning.
+    return members.get("error") == _PENDING and "errors" not in members and "throttled_until" not in members
 
 
 def error_from_body(response: Response, body: Mapping[str, object], context: Context) -> ApiError:

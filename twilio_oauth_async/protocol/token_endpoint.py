@@ -6,10 +6,12 @@ RFC 6749. The responses of both are parsed in the same way.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from twilio_oauth_async.protocol.endpoints import TOKEN, TOKEN_V2
+from twilio_oauth_async.protocol.error_responses import read_pending
 from twilio_oauth_async.protocol.messages import Context, Request, Response
 from twilio_oauth_async.protocol.models import Token
 from twilio_oauth_async.protocol.parameters import (
@@ -42,7 +44,10 @@ def build_token(
     Raises:
         ConfigurationError: `client_sid` is not valid, or a value is empty or not printable ASCII.
     """
-    check_client(client_sid)
+    try:
+        start = _encode_start(grant_type, client_sid)
+    except TypeError:  # one of them cannot be a key of the cache, so it is no string
+        start = _encode_start.__wrapped__(grant_type, client_sid)
     secrets: dict[str, str | None] = {
         "ClientSecret": client_secret,
         "Code": code,
@@ -50,18 +55,25 @@ def build_token(
         "DeviceCode": device_code,
         "RefreshToken": refresh_token,
     }
-    fields = check_parameters({"GrantType": grant_type, "ClientSid": client_sid, **secrets, "DeviceId": device_id})
+    fields = check_parameters({**secrets, "DeviceId": device_id})
     return Request(
         method="POST",
         path=TOKEN,
         headers=FORM_HEADERS,
-        body=encode_form(fields.items()),
+        body=start + b"&" + encode_form(fields.items()) if fields else start,
         secrets=tuple([value for value in secrets.values() if value]),
         repeatable=False,
         # If the server closed an idle connection, a poll is sent again. A refresh or code exchange cannot be repeated.
         fresh_connection=refresh_token is not None or code is not None,
         is_poll=device_code is not None,
     )
+
+
+@functools.lru_cache(maxsize=32)
+def _encode_start(grant_type: str, client_sid: str) -> bytes:
+    """Check and encode the two parameters that are the same in nearly all requests of a program, and not secret."""
+    check_client(client_sid)
+    return encode_form(check_parameters({"GrantType": grant_type, "ClientSid": client_sid}).items())
 
 
 def build_token_v2(
@@ -128,3 +140,8 @@ def parse_token(response: Response, context: Context) -> Parsed[Token]:
         return read_members(body, context.now, context.clock_skew)
 
     return parse(response, context, Token, prepare, required="access_token", read=read_token_object)
+
+
+def parse_poll(response: Response, context: Context) -> Parsed[Token]:
+    """Parse the response to a poll as `parse_token` does, but give the error of a pending response no texts."""
+    return read_pending(response) or parse_token(response, context)
