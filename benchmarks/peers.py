@@ -1,4 +1,4 @@
-"""CPU time of one token request of this package and of the libraries that people use instead.
+"""CPU time of one token request of this package and of other libraries.
 
     python benchmarks/peers.py
 

@@ -211,7 +211,7 @@ class Transport:
                         if not response.closed:  # it is, if the whole body was read; then the connection is kept
                             response.close()
                 except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
-                    if body is None or not body.was_closed_while_kept:
+                    if is_new or body is None or not body.was_closed_while_kept:
                         return failure_of(error, request, is_sent=None if body is None else body.is_sent)
                     is_new, timeout = True, deadline - time.monotonic()
                     continue
