@@ -163,6 +163,7 @@ class Transport:
         Raises:
             ConfigurationError: the transport is not open, or the borrowed session has been closed.
         """
+        target = self._target_of(base_url, request)
         deadline = time.monotonic() + timeout
         places = self._poll_places if request.is_poll else None
         if places is not None:
@@ -175,7 +176,6 @@ class Transport:
                 timeout = deadline - time.monotonic()
             else:
                 await places.acquire()  # at once
-        target = self._target_of(base_url, request)
         is_new = request.fresh_connection
         try:
             while True:
