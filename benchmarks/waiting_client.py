@@ -44,8 +44,8 @@ class Task:
     together: bool = False
     """All flows were started at the same moment; otherwise they are spread over one interval."""
     connections: int = 256
-    collect: bool = True
-    """Whether the garbage collector of Python runs."""
+    thresholds: tuple[int, int, int] | None = None
+    """For ``gc.set_threshold``; None: those of Python."""
     warm_up: float = 0.0
     """Seconds before the measurement, after the first poll was due."""
 
@@ -146,8 +146,8 @@ async def main(task: Task) -> None:
     await asyncio.sleep(max(0.0, first_due + task.warm_up - 0.1 - time.monotonic()))
     async with aiohttp.ClientSession() as http:
         await (await http.get(task.url + "/timing")).read()
-        if not task.collect:
-            gc.disable()
+        if task.thresholds is not None:
+            gc.set_threshold(*task.thresholds)
         late.clear()
         collections = [each["collections"] for each in gc.get_stats()]
         cpu, since = time.process_time(), time.monotonic()

@@ -155,7 +155,9 @@ def begin(
 
 def seconds_to_poll(state: DeviceAuthorization, now: datetime) -> float | None:
     """Return the seconds until the next poll may be sent, 0 if it is due; None if the code expires before that."""
-    due = max(state.next_poll_at, now)
+    due = state.next_poll_at
+    if now >= due:
+        return None if now >= state.expires_at else 0.0
     return None if due >= state.expires_at else (due - now).total_seconds()
 
 
