@@ -227,7 +227,7 @@ def benchmarks(session: nox.Session) -> None:
 
     Arguments are the names of the scripts to run: nox -s benchmarks -- stores.
     """
-    install(session, "test", extra="all")
+    install(session, "test", "peers", extra="all")
     scripts = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
     failed: list[str] = []
     for name in session.posargs or [name for name in scripts if name not in NOT_RUN]:

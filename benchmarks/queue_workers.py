@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import nats
-from harness import Report
+from harness import RESULTS, Report, write_plot
 from harness.rounds import percentile
 
 from twilio_oauth_async import DeviceFlow, MemoryTokenStore, OAuthSession, telemetry
@@ -206,10 +206,20 @@ def main() -> int:
         settle = 3 * INTERVAL + given.flows / 500
         alone = figures_of([start("coroutines", port, given.flows, given.seconds)], settle=settle)
         cpu = add(report, "coroutines of one process", alone, given.flows)
+        polled: list[tuple[float, float]] = []
         for workers in given.workers:
             group = f"{workers} worker{'s' * (workers > 1)}"
-            found = add(report, group, with_queue(port, workers, given.flows, given.seconds), given.flows)
-            report.add(group, "CPU of a poll, beside coroutines", found / cpu, "x")
+            found = with_queue(port, workers, given.flows, given.seconds)
+            report.add(group, "CPU of a poll, beside coroutines", add(report, group, found, given.flows) / cpu, "x")
+            polled.append((workers, sum(each["polls"] for each in found) / found[0]["seconds"]))
+        due = given.flows / INTERVAL
+        write_plot(
+            RESULTS / "queue_workers.svg",
+            f"Polls a second: {given.flows:,} sign-ins at {INTERVAL} s",
+            "workers",
+            "polls a second",
+            {"sent": polled, "due": [(workers, due) for workers, _ in polled]},
+        )
     finally:
         server.kill()
         server.wait()
