@@ -136,9 +136,12 @@ def test_server_that_lacks_most_of_v1(world: CommandWorld) -> None:
 
 
 @contextmanager
-def other_server(content: bytes) -> Iterator[str]:
+def other_server(content: bytes, received: list[str]) -> Iterator[str]:
+    """Serve `content` for each path, and keep the names of the headers that are received."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            received.extend(self.headers.keys())
             self.send_response(404)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -158,12 +161,52 @@ def other_server(content: bytes) -> Iterator[str]:
             thread.join()
 
 
-def test_another_server_at_this_address(world: CommandWorld) -> None:
-    with other_server(b"<html>\x1b[31mnot here") as url:
+@pytest.mark.parametrize("content", [b"<html>\x1b[31mSign in to the network", b"[]", b'{"detail": "no"}', b"\xff"])
+def test_another_server_at_this_address_gets_no_credentials(world: CommandWorld, content: bytes) -> None:
+    received: list[str] = []
+    with other_server(content, received) as url:
         found = findings(world, "--base-url", url)
-    assert found["endpoints"]["state"] == "failed"
-    assert "Check base_url" in found["endpoints"]["cure"]
-    assert found["errors"]["text"] == "the server reports errors as no JSON"
+    assert found["server"]["state"] == "failed"
+    assert "responds each path alike, also one that does not exist, with status 404" in found["server"]["text"]
+    assert "Check base_url" in found["server"]["cure"]
+    assert "endpoints" not in found, "no other check is possible"
+    assert received, "requests were sent"
+    assert not [header for header in received if header.lower() == "authorization"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[profiles.default\n", "config.toml: "),
+        ('[profiles.default]\nscope = "openid"\n', "there is no setting scope; did you mean scopes?"),
+        ("", "has no profile work"),
+    ],
+)
+def test_invalid_configuration_is_a_failed_check_and_the_others_go_on(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    world.configure(text)
+    if not text:
+        monkeypatch.setenv("TWILIO_OAUTH_PROFILE", "work")
+    assert world.run("doctor") == 1
+    found = findings(world)
+    assert found["configuration file"]["state"] == "failed"
+    assert problem in found["configuration file"]["text"]
+    assert "Correct the file" in found["configuration file"]["cure"]
+    assert found["credentials"]["state"] == "ok"
+    assert world.run("status") == 2, "the other commands end"
+
+
+def test_password_in_the_base_url_is_not_shown(world: CommandWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILIO_OAUTH_URL", "https://me:canary@example.test/path")
+    assert world.run("doctor") == 1
+    assert "base_url https://(a secret)@example.test/path from" in " ".join(world.out.split())
+    found = findings(world)
+    assert "must not contain a user" in found["server"]["text"]
+    assert "Correct base_url" in found["server"]["cure"]
+    for command in (["doctor", "--json"], ["status", "-v"], ["token"]):
+        world.run(*command)
+        assert "canary" not in world.out + world.err
 
 
 def test_twilios_format_of_errors_is_recognized() -> None:

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from twilio_oauth_async.cli.invocation import Invocation, invocation_of, invocation_options
-from twilio_oauth_async.cli.settings import NAMES
+from twilio_oauth_async.cli.settings import shown
 
 if TYPE_CHECKING:
     from twilio_oauth_async.protocol.models import UserInfo
@@ -64,7 +64,7 @@ def status(invocation: Invocation, *, verbose: bool) -> int:
     document = asyncio.run(_status(invocation))
     if verbose or invocation.as_json:
         document["settings"] = {
-            name: {"value": "***" if NAMES[name].is_secret else setting.value, "source": setting.source}
+            name: {"value": shown(name, setting), "source": setting.source}
             for name, setting in invocation.settings.values.items()
         }
     invocation.print(document, _status_text(document))

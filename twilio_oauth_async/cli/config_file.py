@@ -46,7 +46,7 @@ def read_config_file(path: Path | None, environ: Mapping[str, str]) -> ConfigFil
             can read it.
     """
     named = path if path is not None else _named(environ)
-    found = _default_path() if named is None else named
+    found = config_path(path, environ)
     try:
         content = found.read_bytes()
         mode = found.stat().st_mode
@@ -60,6 +60,11 @@ def read_config_file(path: Path | None, environ: Mapping[str, str]) -> ConfigFil
     if _has_secrets(config) and hasattr(os, "geteuid") and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationError(f"{found} has secrets, and other users can read it: chmod 600 it")
     return config
+
+
+def config_path(path: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return `path`, or the one that the environment names, or that of the user; it may not exist."""
+    return path or _named(environ) or _default_path()
 
 
 def _named(environ: Mapping[str, str]) -> Path | None:

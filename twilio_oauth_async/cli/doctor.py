@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import sys
@@ -23,7 +24,7 @@ _WIDTH = 10
 
 
 @click.command(short_help="Check the set-up, and say what to do about each problem.")
-@invocation_options
+@functools.partial(invocation_options, is_lenient=True)
 @click.option("--create-code", is_flag=True, help="Also request a device code, which expires unused.")
 def doctor(invocation: Invocation, *, create_code: bool) -> int:
     """Check the set-up, and say what to do about each problem.

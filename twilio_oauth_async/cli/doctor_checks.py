@@ -16,11 +16,19 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from twilio_oauth_async.cli.doctor_server import Probe, describe_dialect, describe_endpoints, send
+from twilio_oauth_async.cli.doctor_server import (
+    ABSENT,
+    WITHOUT_CREDENTIALS,
+    Probe,
+    describe_api,
+    describe_dialect,
+    describe_endpoints,
+    send,
+)
 from twilio_oauth_async.cli.opening import device_flow_of, open_session, token_store
-from twilio_oauth_async.cli.settings import DEFAULT_RANK, NAMES
+from twilio_oauth_async.cli.settings import DEFAULT_RANK, shown
 from twilio_oauth_async.cli.stored_token import key_of
-from twilio_oauth_async.errors import ApiError, TwilioOAuthError
+from twilio_oauth_async.errors import ApiError, ConfigurationError, TwilioOAuthError
 from twilio_oauth_async.protocol.endpoints import choose_base_url
 from twilio_oauth_async.protocol.sanitization import clean
 
@@ -66,21 +74,30 @@ async def check_all(invocation: Invocation, report: Report) -> None:
     system = f"{platform.system()} {platform.machine()}"
     report(Finding("versions", "ok", f"{packages}, Python {platform.python_version()}, {system}"))
     _check_settings(invocation, report)
+    try:
+        url = choose_base_url(*invocation.settings.server())
+    except ConfigurationError as error:
+        report(Finding("server", "failed", str(error), "Correct base_url, region or edge where it is set."))
+        return
     await _check_store(invocation, report)
-    url = choose_base_url(*invocation.settings.server())
     if await _check_network(url, report):
         async with open_session(invocation.settings) as session:
-            await _check_server(session, report, has_credentials=invocation.settings.credentials() is not None)
+            # The credentials are not sent to a server that is another one.
+            if await _check_api(session, report):
+                await _check_server(session, report, has_credentials=invocation.settings.credentials() is not None)
 
 
 def _check_settings(invocation: Invocation, report: Report) -> None:
     settings, config = invocation.settings, invocation.config
-    state = "found" if config.path.exists() else "not found, which is no problem"
-    report(Finding("configuration file", "ok", f"{config.path} ({state}), profile {settings.profile}"))
+    if invocation.problem is None:
+        state = "found" if config.path.exists() else "not found, which is no problem"
+        report(Finding("configuration file", "ok", f"{config.path} ({state}), profile {settings.profile}"))
+    else:
+        cure = "Correct the file, or name another profile; the checks go on without it."
+        report(Finding("configuration file", "failed", invocation.problem, cure))
     for name, setting in settings.values.items():
         if setting.rank < DEFAULT_RANK:
-            value = "(a secret)" if NAMES[name].is_secret else _shown(setting.value)
-            report(Finding("setting", "ok", f"{name} {value} from {setting.source}"))
+            report(Finding("setting", "ok", f"{name} {_shown(shown(name, setting))} from {setting.source}"))
     if not settings.get("client_id"):
         cure = "Set TWILIO_CLIENT_ID, or add client_id to the profile: the SID of your OAuth app."
         report(Finding("client id", "failed", "there is none", cure))
@@ -162,6 +179,17 @@ def _issuer_of(host: str, port: int) -> str:
         return x509.load_pem_x509_certificate(pem.encode()).issuer.rfc4514_string()
     except (OSError, ValueError):
         return "an unknown issuer"
+
+
+async def _check_api(session: OAuthSession, report: Report) -> bool:
+    """Return whether the server has the API, as far as it responds to requests without credentials."""
+    names = (*WITHOUT_CREDENTIALS, ABSENT)
+    found = {name: await send(session, name, TIMEOUT, with_account=False) for name in names}
+    problem = describe_api(found)
+    if problem:
+        cure = "Check base_url, region and edge, and whether a proxy or a login page of this network responds."
+        report(Finding("server", "failed", problem, cure))
+    return not problem
 
 
 async def _check_server(session: OAuthSession, report: Report, *, has_credentials: bool) -> None:

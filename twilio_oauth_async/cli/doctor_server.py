@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import attrs
 
@@ -23,8 +23,15 @@ _PATHS: Final[Mapping[str, tuple[str, str]]] = {
     "token": ("POST", "/v1/token"),
     "v2 metadata": ("GET", "/.well-known/oauth-authorization-server"),
     "v2 token": ("POST", "/v2/token"),
+    "absent": ("GET", "/v1/twilio-oauth-doctor"),
 }
 """A POST has an empty form: it lacks every parameter, so it creates nothing."""
+
+WITHOUT_CREDENTIALS: Final = ("discovery", "token", "v2 metadata", "v2 token")
+"""The requests that are sent first, without credentials."""
+
+ABSENT: Final = "absent"
+"""A path that the API does not have: a server that responds to it as to all others is not the API."""
 
 _ABSENT = frozenset({404, 405, 410, 501})
 """Statuses by which a server says that it does not have an endpoint."""
@@ -42,13 +49,14 @@ class Probe:
     """Why there was no response."""
 
 
-async def send(session: OAuthSession, name: str, timeout: float) -> Probe:
+async def send(session: OAuthSession, name: str, timeout: float, *, with_account: bool = True) -> Probe:
     """Send one of the requests, once.
 
     Args:
-        session: sends it, with the credentials of the account.
+        session: sends it.
         name: of the endpoint.
         timeout: seconds.
+        with_account: with the credentials of the account, where the endpoint takes them.
     """
     method, path = _PATHS[name]
     is_post = method == "POST"
@@ -57,7 +65,7 @@ async def send(session: OAuthSession, name: str, timeout: float) -> Probe:
         path=path,
         headers=FORM_HEADERS if is_post else {},
         body=b"" if is_post else None,
-        with_account=not path.startswith("/v2"),
+        with_account=with_account and not path.startswith("/v2"),
         repeatable=False,
     )
     outcome = await session.exchange(request, _as_it_is, timeout=timeout)
@@ -68,6 +76,28 @@ async def send(session: OAuthSession, name: str, timeout: float) -> Probe:
 
 def _as_it_is(response: Response, context: Context) -> Response:  # noqa: ARG001 - signature of a parse function
     return response
+
+
+def describe_api(probes: Mapping[str, Probe]) -> str:
+    """Return why a server is not the API, by its responses to `WITHOUT_CREDENTIALS` and `ABSENT`; empty: it may be."""
+    responses = [probe for probe in probes.values() if probe.status is not None]
+    if not responses:
+        return next(iter(probes.values())).problem
+    if any(_is_of_api(probe) for name, probe in probes.items() if name != ABSENT):
+        return ""
+    statuses = ", ".join(map(str, sorted({probe.status for probe in responses if probe.status is not None})))
+    kinds = ", ".join(sorted({probe.headers.get("Content-Type", "no content type") for probe in responses}))
+    alike = "each path alike, also one that does not exist" if len({p.status for p in responses}) == 1 else "otherwise"
+    return f"this is not Twilio's OAuth API: it responds {alike}, with status {statuses} ({kinds})"
+
+
+def _is_of_api(probe: Probe) -> bool:
+    """Return whether a response is a document or an error of the API."""
+    try:
+        body: Any = json.loads(probe.body)
+    except ValueError:
+        return False
+    return isinstance(body, dict) and bool({"issuer", "error", "code"} & set(cast("dict[str, object]", body)))
 
 
 def describe_endpoints(probes: Mapping[str, Probe]) -> tuple[Literal["ok", "warning", "failed"], str, str]:

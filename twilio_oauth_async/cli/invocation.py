@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from twilio_oauth_async.cli.config_file import PROFILE_VARIABLE, ConfigFile, read_config_file
-from twilio_oauth_async.cli.settings import Settings, resolve
+from twilio_oauth_async.cli.config_file import PROFILE_VARIABLE, ConfigFile, config_path, read_config_file
+from twilio_oauth_async.cli.settings import DEFAULT_PROFILE, Settings, resolve
+from twilio_oauth_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from twilio_oauth_async.protocol.models import Token
@@ -45,14 +46,22 @@ class Invocation:
     settings: Settings
     config: ConfigFile
     as_json: bool
+    problem: str | None = None
+    """Why the configuration file is not used; None: it is used, or there is none."""
 
     def print(self, document: dict[str, Any], text: str) -> None:
         """Print the result to stdout: the document with ``--json``, else the text."""
         click.echo(json.dumps(document) if self.as_json else text)
 
 
-def invocation_options(function: F) -> F:
-    """Add the common options to a command, whose function gets an `Invocation` in their place."""
+def invocation_options(function: F, *, is_lenient: bool = False) -> F:
+    """Add the common options to a command, whose function gets an `Invocation` in their place.
+
+    Args:
+        function: of the command.
+        is_lenient: if the configuration file or the profile is not valid, the command runs without the file, and gets
+            the reason as `Invocation.problem`. Otherwise the error ends the command.
+    """
 
     @functools.wraps(function)
     def run(
@@ -71,7 +80,13 @@ def invocation_options(function: F) -> F:
             _log_to_stderr()
         flags = {"client_id": client_id, "region": region, "edge": edge, "base_url": base_url}
         flags |= {name: options.pop(name) for name in ("scopes", "audiences", "flow", "encrypt") if name in options}
-        return function(invocation_of(profile, config, flags, as_json=as_json), **options)
+        try:
+            invocation = invocation_of(profile, config, flags, as_json=as_json)
+        except ConfigurationError as error:
+            if not is_lenient:
+                raise
+            invocation = _without_file(config, flags, str(error), as_json=as_json)
+        return function(invocation, **options)
 
     for option in reversed((*_COMMON_OPTIONS, *_SERVER_OPTIONS)):
         run = option(run)
@@ -90,6 +105,12 @@ def invocation_of(profile: str | None, path: Path | None, flags: dict[str, Any],
     members = config.profile(name, is_chosen=True)
     settings = resolve(profile=name, flags=flags, environ=os.environ, file=members, path=str(config.path))
     return Invocation(settings, config, as_json)
+
+
+def _without_file(path: Path | None, flags: dict[str, Any], problem: str, *, as_json: bool) -> Invocation:
+    config = ConfigFile(config_path(path, os.environ), {})
+    settings = resolve(profile=DEFAULT_PROFILE, flags=flags, environ=os.environ, file={}, path=str(config.path))
+    return Invocation(settings, config, as_json, problem)
 
 
 def granted_scopes(token: Token, invocation: Invocation) -> list[str]:

@@ -68,6 +68,16 @@ class Setting:
     """0: flag, 1: environment, 2: file, `DEFAULT_RANK`: default. The lowest wins."""
 
 
+def shown(name: str, setting: Setting) -> object:
+    """Return the value of a setting as others may see it: no secret, and no password in a URL."""
+    if NAMES[name].is_secret:
+        return "(a secret)"
+    if name == "base_url" and "@" in str(setting.value):
+        scheme, separator, rest = str(setting.value).partition("://")
+        return f"{scheme}{separator}(a secret)@{rest.rpartition('@')[2]}"
+    return setting.value
+
+
 @attrs.frozen
 class Settings:
     """The settings of one profile."""
