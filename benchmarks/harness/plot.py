@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 60, 20, 40, 50
+LEFT, RIGHT, TOP, BOTTOM = 60, 40, 40, 50
 STROKES = ("#d6336c", "#1971c2", "#2f9e44", "#e8590c")
 
 
