@@ -250,6 +250,9 @@ def wheel(session: nox.Session) -> None:
         session.run("python", "-m", "build", "--outdir", str(dist), ".", silent=True)
         [built] = dist.glob("*.whl")
         check_contents(session, built)
+        session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())), silent=True)
+        session.run("check-wheel-contents", str(built))
+        check_reproducible(session, dist, Path(temporary, "again"))
         session.run("python", "-m", "virtualenv", "--quiet", str(environment))
         smoke, plugin = (shutil.copy(ROOT / "tests" / "wheel" / name, elsewhere) for name in ("smoke.py", "plugin.py"))
         with session.chdir(elsewhere):
@@ -272,6 +275,15 @@ def check_use(session: nox.Session, built: Path, environment: Path, smoke: str, 
     run("python", "-m", "pip", "install", "--quiet", f"{built}[cli]")
     run("twilio-oauth", "--version")
     run("twilio-oauth", "demo", "--approve-after", "0")
+
+
+def check_reproducible(session: nox.Session, first: Path, second: Path) -> None:
+    """Build once more, and compare: the same sources give the same bytes, so that users can check a release."""
+    session.run("python", "-m", "build", "--outdir", str(second), ".", silent=True)
+    for built in sorted(first.iterdir()):
+        if built.read_bytes() != (second / built.name).read_bytes():
+            session.error(f"{built.name} has other bytes when it is built again")
+        session.log(f"{built.name} has the same bytes when it is built again")
 
 
 def check_contents(session: nox.Session, built: Path) -> None:
