@@ -1,4 +1,4 @@
-"""The code in the README works: Python runs against the emulator, and .ci/run contains the commands."""
+"""The code in the README and in some pages works: Python runs against the emulator, .ci/run contains the commands."""
 
 import ast
 import asyncio
@@ -14,8 +14,17 @@ from twilio_oauth_async.extras import MissingExtraError
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-PYTHON = [code for language, code in BLOCKS if language == "python"]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def blocks_of(text):
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks_of(README)
+# The first block of each of these pages is a whole program.
+FIRST = [blocks_of((ROOT / "docs" / page).read_text())[0] for page in ("tokens.md", "testing.md", "when-it-fails.md")]
+PYTHON = [code for language, code in BLOCKS + FIRST if language == "python"]
 SHELL = [line.partition("#")[0].strip() for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
 
 
@@ -35,6 +44,10 @@ def test_every_python_block_has_a_test():
     assert {language for language, _ in BLOCKS} == {"python", "sh"}
     parts = ("asyncio.run", "return await", "tokens_of", "async def test_")
     assert sorted(PYTHON) == sorted(block(part) for part in parts)
+
+
+def test_readme_is_a_page_that_is_read_in_one_sitting():
+    assert len(README.splitlines()) <= 120
 
 
 def test_first_example_has_eight_lines():
@@ -141,7 +154,7 @@ def test_sessions_and_extras_that_the_readme_names_exist():
     sessions = {
         n.name for n in nodes if isinstance(n, ast.FunctionDef) and "nox.session" in map(decorator, n.decorator_list)
     }
-    develop = README.partition("nox --list` lists the sessions:")[2].partition("Tests that need")[0]
+    develop = CONTRIBUTING.partition("nox --list` lists the sessions:")[2].partition("Before a pull")[0]
     assert set(re.findall(r"`(\w+)`", develop)) == sessions
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert [command for command in SHELL if command.startswith("pip")] == ["pip install .", "pip install '.[cli]'"]
