@@ -110,11 +110,8 @@ def delivered_before_it_is_reported(patch):
 def polls_at_once(patch):
     """The client does not wait for the interval before a poll (RFC 8628 3.5)."""
 
-    async def wait_until_due(poller, state):
-        seconds = poller.seconds_to_poll(state)
-        await poller._session.clock.sleep(seconds / 2)
-
-    patch.setattr(DevicePoller, "wait_until_due", wait_until_due)
+    seconds_to_poll = DevicePoller.seconds_to_poll
+    patch.setattr(DevicePoller, "seconds_to_poll", lambda poller, state: seconds_to_poll(poller, state) - 1)
 
 
 def polls_go_on_after_cancellation(patch):
