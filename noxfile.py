@@ -196,6 +196,8 @@ def command_reference(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation in docs/_build; a warning, such as a link without a target, is an error."""
+    if shutil.which("dot") is None:
+        session.skip("there is no dot, which draws the diagrams (Debian: apt-get install graphviz)")
     install(session, "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build", *session.posargs)
 

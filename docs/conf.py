@@ -8,12 +8,14 @@ project = "twilio-oauth-async"
 copyright = "the twilio-oauth-async developers"  # noqa: A001 - a name of Sphinx
 release = version = importlib.metadata.version("twilio-oauth-async")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.graphviz"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]
+
+graphviz_output_format = "svg"
 
 default_role = "py:obj"  # a name in single backticks of a docstring is a link if it is documented
 autodoc_member_order = "bysource"
