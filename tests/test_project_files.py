@@ -63,3 +63,21 @@ def test_hooks_run_programs_of_the_lint_session():
     programs = {hook["entry"].split()[0] for hook in local["hooks"]}
     assert programs <= {"ruff", "lint-imports", "codespell", "python"}
     assert {hook["language"] for hook in local["hooks"]} == {"system"}
+
+
+def test_page_about_dependencies_lists_each_package_with_its_extras():
+    page = (ROOT / "docs/dependencies.md").read_text("utf-8")
+    listed = set()
+    for packages, extras in re.findall(r"^\| ([\w, -]+) \| ([^|]+) \|", page, re.MULTILINE):
+        for extra in re.findall(r"`(\w+)`", extras) or [""]:
+            listed |= {(package, extra) for package in packages.split(", ")}
+    declared = {(re.match(r"[\w-]+", text)[0], "") for text in PROJECT["project"]["dependencies"]}
+    for extra, requirements in PROJECT["project"]["optional-dependencies"].items():
+        names = {re.match(r"[\w-]+", text)[0] for text in requirements} - {"twilio-oauth-async"}
+        declared |= {(name, extra) for name in names}
+    assert listed - {("package", "")} == declared
+
+
+def test_page_about_tests_names_sessions_that_exist():
+    page = (ROOT / "docs/how-this-is-tested.md").read_text("utf-8")
+    assert set(re.findall(r"nox -s (\w+)", page)) <= sessions()
