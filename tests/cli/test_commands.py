@@ -76,14 +76,14 @@ def test_status_shows_each_setting_with_its_source_and_no_secret(world: CommandW
     assert "  client_id = OQ" in world.out
     assert "(from the variable TWILIO_CLIENT_ID)" in world.out
     assert f"scopes = openid email (from {world.config}, profile default)" in world.out
-    assert "client_secret = *** (from" in world.out
+    assert "client_secret = (a secret) (from" in world.out
     assert "canary" not in world.out
     world.configure("")
     world.login()
     document = world.json("status")
     assert (document["signed_in"], document["can_be_refreshed"], document["flow"]) == (True, True, "device")
     assert document["store"] == str(world.folder / "state" / "twilio-oauth-async" / "tokens.db")
-    assert document["settings"]["auth_token"] == {"value": "***", "source": "the variable TWILIO_AUTH_TOKEN"}
+    assert document["settings"]["auth_token"] == {"value": "(a secret)", "source": "the variable TWILIO_AUTH_TOKEN"}
     assert document["access_token_expires_at"] > "2026"
     for secret in (world.emulator.auth_token, world.ok("token")):
         assert secret not in json.dumps(document)

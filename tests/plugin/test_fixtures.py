@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/testing.md"
 
 pytest_plugins = ["pytester"]
 
@@ -30,8 +30,10 @@ def test_example_in_auto_mode(auto_project, more):
     auto_project.run(EXAMPLE + more).assert_outcomes(passed=1)
 
 
-def test_example_of_the_readme(auto_project):
-    [code] = re.findall(r"^```python\n(.*?async def test_.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[-1:]
+def test_example_of_the_page(auto_project):
+    [code] = re.findall(r"^```python\n(.*?async def test_.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[
+        -1:
+    ]
     auto_project.run(code.rpartition("```python\n")[2]).assert_outcomes(passed=1)
 
 
